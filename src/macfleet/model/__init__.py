@@ -1,0 +1,1 @@
+"""Frozen value types and ports shared by everything else; the standard library alone."""

@@ -1,0 +1,228 @@
+"""Every port: what the core asks of the world. Adapters live in the edge packages; the CLI composes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from macfleet.model.contract import Contract
+from macfleet.model.event import Event
+from macfleet.model.image import ResolvedImage
+from macfleet.model.json import Json, JsonObject
+from macfleet.model.load import EndpointReport, LoadSpec, Sample, SegmentReport, Vantage
+from macfleet.model.node import Node
+from macfleet.model.run import RunManifest
+from macfleet.model.secret import Secret
+from macfleet.model.stage import StageName, StageRecord
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """How a remote script ended; the output is untrusted data."""
+
+    exit: int
+    stdout: bytes
+    stderr: bytes
+
+
+class Transport(Protocol):
+    """One kept connection to one node."""
+
+    def run(
+        self,
+        script: str,
+        *,
+        deadline: float,
+        stdin: Iterable[bytes] | None = None,
+        sink: Callable[[bytes], None] | None = None,
+    ) -> Completed:
+        """Run POSIX sh in one exec and return how it ended.
+
+        The script travels on stdin and never shows in a process list. With `stdin` the script is passed
+        in the exec request instead and must hold no secret. With `sink` stdout is handed over piece by
+        piece as it arrives and `Completed.stdout` is empty.
+
+        Raises:
+            NodeUnreachable: the connection could not be opened or broke.
+            DeadlineExceeded: the script was still running after `deadline` seconds.
+        """
+
+    def tunnel(self, port: int) -> AbstractContextManager[int]:
+        """Forward a local port to `port` of the node's loopback; yields the local port."""
+
+    def close(self) -> None:
+        """Close the connection; safe to call twice."""
+
+
+class Transports(Protocol):
+    """Opens and keeps one transport a node for the whole command."""
+
+    def to(self, node: Node) -> Transport:
+        """Return the node's transport, connecting on first use (raises NodeUnreachable)."""
+
+    def close(self) -> None:
+        """Close all connections."""
+
+
+class ImageResolver(Protocol):
+    """Asks registries what a reference means."""
+
+    def resolve(self, reference: str, platform: str) -> ResolvedImage:
+        """Resolve and verify a reference for one platform (raises MacfleetError)."""
+
+
+class Sources(Protocol):
+    """Opens named byte sources of `Stream` steps."""
+
+    def open(self, source: str) -> Iterator[bytes]:
+        """Yield the bytes, verified on the way (raises MacfleetError)."""
+
+
+class Gateway(Protocol):
+    """The edge in front of a pool."""
+
+    def drain(self, node: Node, *, deadline: float, reason: str) -> str:
+        """Take the node out of service; return in words what was done."""
+
+    def undrain(self, node: Node) -> str:
+        """Put the node back; return in words what was done."""
+
+
+class RunWriter(Protocol):
+    """A run folder being written; immutable once finished."""
+
+    @property
+    def id(self) -> str:
+        """The run's id."""
+
+    def json(self, path: str, document: Json) -> None:
+        """Write one JSON document at `path` inside the run."""
+
+    def lines(self, path: str) -> AbstractContextManager[Callable[[JsonObject], None]]:
+        """Append JSON lines to `path`, flushed at least each second."""
+
+    def text(self, path: str, content: str) -> None:
+        """Write one text file."""
+
+    def samples(self, path: str, samples: Iterable[Sample]) -> None:
+        """Write requests as Parquet at `path`."""
+
+    def series(self, path: str, rows: Sequence[JsonObject]) -> None:
+        """Write a time series as Parquet at `path`; missing keys become nulls."""
+
+    def finish(self, manifest: RunManifest) -> str:
+        """Seal the run: hash every file into the manifest; return the folder's path."""
+
+
+class RunStore(Protocol):
+    """Recorded runs."""
+
+    def create(self, run_id: str) -> RunWriter:
+        """Open a new run folder."""
+
+    def ids(self) -> tuple[str, ...]:
+        """Ids of finished runs, oldest first."""
+
+    def manifest(self, run_id: str) -> RunManifest:
+        """Read a run's manifest (raises MacfleetError when it is missing or damaged)."""
+
+    def document(self, run_id: str, path: str) -> Json:
+        """Read one JSON document of a run."""
+
+
+class Evidences(Protocol):
+    """The latest stage records."""
+
+    def latest(self, node: str, stage: StageName) -> StageRecord | None:
+        """The newest record of the stage on the node."""
+
+    def record(self, record: StageRecord) -> None:
+        """Keep a record."""
+
+
+class Journal(Protocol):
+    """What was done, written as it happens, so that an interrupted run can be resumed."""
+
+    def begin(self, run_id: str, command: str, nodes: Sequence[str], detail: JsonObject) -> None:
+        """Note that a run started over these nodes."""
+
+    def note(self, run_id: str, node: str, kind: str, detail: JsonObject) -> None:
+        """Note one thing that happened to a node."""
+
+    def settle(self, run_id: str, node: str, outcome: str) -> None:
+        """Note how the run ended for a node: ``ok``, ``failed``, ``unreachable``, ``held``."""
+
+    def end(self, run_id: str, outcome: str) -> None:
+        """Note how the run ended."""
+
+    def unsettled(self, run_id: str) -> tuple[str, ...]:
+        """Nodes of the run that are not ``ok``, in order (raises MacfleetError for an unknown run)."""
+
+    def last(self) -> str:
+        """Id of the newest run, empty when there is none."""
+
+
+class LoadGenerator(Protocol):
+    """Runs the load client at a vantage of a node."""
+
+    def measure(
+        self, node: Node, vantage: Vantage, spec: LoadSpec, sink: Callable[[Sample], None]
+    ) -> SegmentReport:
+        """Run one segment; samples go to `sink` as they are finished."""
+
+    def probe(self, node: Node, arm: str, base_url: str, contract: Contract) -> EndpointReport:
+        """Ask the promised routes of one arm from the node's loopback."""
+
+
+class Executor(Protocol):
+    """Runs one function over many items; threads by default."""
+
+    def each(
+        self, items: Sequence[Item], work: Callable[[Item], Answer]
+    ) -> Mapping[Item, Answer | Exception]:
+        """Return each item's answer or the exception that ended it; never raises for an item."""
+
+
+class Files(Protocol):
+    """Reads what a user wrote."""
+
+    def read(self, path: str) -> bytes:
+        """Return a file's bytes (raises FileNotFoundError)."""
+
+    def exists(self, path: str) -> bool:
+        """Whether the file is there."""
+
+    def list(self, folder: str) -> tuple[str, ...]:
+        """Paths of regular files below a folder, recursively, sorted; empty when it is missing."""
+
+
+class Secrets(Protocol):
+    """Resolves secret references such as ``env:NAME``."""
+
+    def resolve(self, reference: str) -> Secret:
+        """Return the secret (raises MacfleetError)."""
+
+
+class Clock(Protocol):
+    """Time as an argument."""
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+
+    def monotonic(self) -> float:
+        """Seconds of a clock that never goes back."""
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+
+
+class Events(Protocol):
+    """Where the core says what happens."""
+
+    def emit(self, event: Event) -> None:
+        """Hand one event over; must not raise."""
