@@ -1,0 +1,7 @@
+"""Observe, plan, apply, verify: against ports, one exec for probes and one per dependency level."""
+
+from macfleet.engine.apply import Applied, apply_plan
+from macfleet.engine.observe import Observation, observe
+from macfleet.engine.plan import dependency_levels, depends_on, make_plan
+
+__all__ = ["Applied", "Observation", "apply_plan", "dependency_levels", "depends_on", "make_plan", "observe"]

@@ -1,0 +1,147 @@
+"""Many probes and steps as one POSIX script, and its answer taken apart again.
+
+Everything runs under ``/bin/sh`` with the tools of a stock macOS: no timeout(1), no flock(1), no GNU flags.
+Each fragment runs in a subshell of its own with stdin closed and its output in a file, so a fragment
+that exits, reads stdin, leaves children behind or prints a marker cannot disturb its neighbours.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from macfleet.model.resource import Probe, ProbeOutput, Put, Run
+from macfleet.model.shell import quote
+
+HOMEBREW_PATH = "/opt/homebrew/bin:/opt/homebrew/sbin:/usr/bin:/bin:/usr/sbin:/sbin"
+
+# Killing a tree needs pgrep because a shell without a terminal has no job control to group processes.
+_PRELUDE = f"""PATH={HOMEBREW_PATH}; export PATH
+LC_ALL=C; export LC_ALL
+umask 022
+mf_dir=$(mktemp -d "${{TMPDIR:-/tmp}}/macfleet.XXXXXX") || exit 70
+mf_kill() {{ for mf_c in $(pgrep -P "$1"); do mf_kill "$mf_c"; done; kill -9 "$1" 2>/dev/null; }}
+mf_watch() {{
+  mf_last=; mf_n=0
+  while kill -0 "$$" 2>/dev/null; do
+    sleep 1
+    mf_i=; read -r mf_i mf_p mf_l 2>/dev/null <"$mf_dir/now" || continue
+    if [ "$mf_i" = "$mf_last" ]; then mf_n=$((mf_n + 1)); else mf_n=0; mf_last=$mf_i; fi
+    if [ "$mf_n" -ge "$mf_l" ]; then echo cut >"$mf_dir/$mf_i.cut"; mf_kill "$mf_p"; fi
+  done
+}}
+mf_watch </dev/null >/dev/null 2>&1 &
+mf_watcher=$!
+mf_run() {{
+  ( eval "$3" ) </dev/null >"$mf_dir/$1.out" 2>"$mf_dir/$1.err" &
+  mf_pid=$!
+  echo "$1 $mf_pid $2" >"$mf_dir/now"
+  wait "$mf_pid" 2>/dev/null
+  mf_rc=$?
+  : >"$mf_dir/now"
+  mf_cut=0
+  [ -f "$mf_dir/$1.cut" ] && mf_cut=1
+  printf '\\n%s out %s %s %s\\n' "$mf_mark" "$1" "$mf_rc" "$mf_cut"
+  cat "$mf_dir/$1.out"
+  printf '\\n%s err %s\\n' "$mf_mark" "$1"
+  cat "$mf_dir/$1.err"
+}}
+"""
+_CODA = """
+printf '\\n%s end\\n' "$mf_mark"
+mf_kill "$mf_watcher"
+wait "$mf_watcher" 2>/dev/null
+rm -rf "$mf_dir"
+exit 0
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Fragment:
+    """One piece of a script: probes never stop the script, a failed step stops later steps.
+
+    Attributes:
+        limit: seconds after which the fragment alone is killed with its children.
+        guard: name of the group of steps it belongs to; empty for a probe.
+    """
+
+    name: str
+    text: str
+    limit: float
+    guard: str = ""
+
+
+def bundle(fragments: Sequence[Fragment], *, nonce: str, preface: str = "") -> str:
+    """Return one script that runs the fragments in order.
+
+    `preface` runs after the prelude in the script's own shell; it may print and ``exit`` early.
+    Guarded fragments are skipped once an earlier guarded one failed.
+    """
+    lines = [_PRELUDE, f"mf_mark={quote('--' + nonce)}", "mf_ok=1", preface]
+    for index, fragment in enumerate(fragments):
+        call = f"mf_run {index} {max(1, round(fragment.limit))} {quote(fragment.text)}"
+        # Never in an `||` list or a condition: there bash and zsh ignore a fragment's own `set -e`.
+        guarded = f'if [ "$mf_ok" = 1 ]; then {call}; [ "$mf_rc" = 0 ] || mf_ok=0; fi'
+        lines.append(guarded if fragment.guard else call)
+    return "\n".join(lines) + _CODA
+
+
+def unbundle(fragments: Sequence[Fragment], stdout: str, *, nonce: str) -> Mapping[str, ProbeOutput]:
+    """Return each fragment's output by name; fragments that did not run are missing.
+
+    The nonce is unguessable for the node, so printed text cannot pass for a marker.
+    """
+    found: dict[str, ProbeOutput] = {}
+    head: tuple[str, int, bool] | None = None
+    out = ""
+    for part in stdout.split(f"\n--{nonce} ")[1:]:
+        label, _, body = part.partition("\n")
+        fields = label.split()
+        if fields[0] == "out":
+            head = (fragments[int(fields[1])].name, int(fields[2]), fields[3] == "1")
+            out = body
+        elif fields[0] == "err" and head is not None:
+            name, exit_status, cut = head
+            found[name] = ProbeOutput(exit_status, out, body, cut)
+    return found
+
+
+def probe_fragments(probes: Mapping[str, Probe]) -> tuple[Fragment, ...]:
+    """Return the probes as fragments, in the mapping's order."""
+    return tuple(Fragment(name, probe.script, probe.limit) for name, probe in probes.items())
+
+
+def step_text(step: Run | Put) -> str:
+    """Return a step as script text; secrets in it stay inside the shell and its pipes."""
+    if isinstance(step, Run):
+        return _as_root(step.script) if step.become else step.script
+    body = _put_script(step)
+    if not step.become:
+        return f"{_payload(step.content)} | {{ {body} }}"
+    return f"{_payload(step.content)} | sudo -n /bin/sh -c {quote(body)}"
+
+
+def _as_root(script: str) -> str:
+    return f"printf '%s' {quote(f'PATH={HOMEBREW_PATH}; export PATH;' + script)} | sudo -n /bin/sh -s"
+
+
+def _payload(content: bytes) -> str:
+    """Return a command that prints `content`; text goes as it is, other bytes as base64."""
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError:
+        text = "\0"
+    if "\0" not in text:
+        return f"printf '%s' {quote(text)}"
+    return f"printf '%s' {quote(base64.b64encode(content).decode())} | /usr/bin/base64 -D"
+
+
+def _put_script(step: Put) -> str:
+    path, mode = quote(step.path), quote(step.mode)
+    folder = quote(step.path.rpartition("/")[0] or "/")
+    owner = f'chown {quote(step.owner)} "$t" && ' if step.owner else ""
+    return (
+        f'umask 077; t=$(mktemp {folder}/.macfleet.XXXXXX) && cat >"$t" && {owner}'
+        f'chmod {mode} "$t" && mv -f "$t" {path} || {{ rc=$?; rm -f "$t"; exit "$rc"; }};'
+    )

@@ -1,0 +1,231 @@
+from __future__ import annotations
+
+import itertools
+import shutil
+from dataclasses import dataclass, replace
+
+import pytest
+
+from macfleet.engine import apply_plan, make_plan, observe
+from macfleet.engine.lock import Holder
+from macfleet.engine.script import Fragment, bundle, unbundle
+from macfleet.model.diagnostic import MacfleetError
+from macfleet.model.exit_codes import ExitCode
+from macfleet.model.resource import Action, Probe, Put, Run, Stream, compare
+from macfleet.model.shell import quote
+from macfleet.testing import LocalTransport
+
+HOLDER = Holder("run-1", "ops@desk", "2026-01-01T00:00:00Z")
+
+
+@dataclass(frozen=True)
+class Note:
+    """A resource of the test: a file in HOME with a text."""
+
+    name: str
+    text: str
+    needs: tuple[str, ...] = ()
+    extra_step: str = ""
+    kind: str = "note"
+
+    @property
+    def address(self) -> str:
+        return f"note.{self.name}"
+
+    def probe(self):
+        def parse(output):
+            if output.exit == 9:
+                return None
+            if output.exit:
+                raise ValueError("cannot read the note")
+            return {"text": output.stdout}
+
+        return Probe(f'[ -f "$HOME/{self.name}" ] || exit 9; cat "$HOME/{self.name}"', parse, 3)
+
+    def desired(self):
+        return {"text": self.text}
+
+    def change(self, actual):
+        return compare(self.address, self.desired(), actual)
+
+    def steps(self, change):
+        return (Run(f'printf %s {quote(self.text)} >"$HOME/{self.name}"; {self.extra_step}'),)
+
+
+class NoSources:
+    def open(self, source):
+        yield source.encode()
+
+
+@pytest.fixture
+def nonce():
+    counter = itertools.count()
+    return lambda: f"n{next(counter)}"
+
+
+@pytest.fixture
+def node(tmp_path):
+    return LocalTransport(tmp_path)
+
+
+def converge(resources, transport, nonce, plan=None, holder=HOLDER):
+    if plan is None:
+        plan = make_plan("n", resources, observe("n", resources, transport, nonce=nonce))
+    return apply_plan(plan, resources, transport, sources=NoSources(), holder=holder, nonce=nonce)
+
+
+def test_an_unchanged_node_costs_one_exec(node, nonce):
+    resources = [Note("a", "1"), Note("b", "2")]
+    converge(resources, node, nonce)
+    node.scripts.clear()
+    plan = make_plan("n", resources, observe("n", resources, node, nonce=nonce))
+    assert plan.pending == ()
+    assert len(node.scripts) == 1
+
+
+def test_applying_costs_one_exec_for_lock_and_probes_one_a_level_and_one_for_the_lock(node, nonce):
+    resources = [Note("a", "1"), Note("b", "2", needs=("note.a",)), Note("c", "3", needs=("note.a",))]
+    applied = converge(resources, node, nonce)
+    assert applied.changed == ("note.a", "note.b", "note.c")
+    assert len(node.scripts) == 1 + 1 + 2 + 1
+
+
+def test_a_second_apply_changes_nothing(node, nonce):
+    resources = [Note("a", 'it\'s 100 % "quoted" $HOME `x`\n')]
+    converge(resources, node, nonce)
+    assert converge(resources, node, nonce).changed == ()
+
+
+def test_a_change_that_no_applied_change_explains_stops_the_run(node, nonce):
+    resources = [Note("a", "1"), Note("b", "2")]
+    plan = make_plan("n", resources, observe("n", resources, node, nonce=nonce))
+    (node.home / "b").write_text("somebody else")
+    with pytest.raises(MacfleetError) as caught:
+        converge(resources, node, nonce, plan)
+    assert [d.code for d in caught.value.diagnostics] == ["E0511"]
+    assert not (node.home / "a").exists()
+    assert not (node.home / ".macfleet/lock").exists()
+
+
+def test_a_difference_that_an_applied_change_explains_is_followed(node, nonce):
+    resources = [Note("a", "1", extra_step='rm -f "$HOME/b"'), Note("b", "2", needs=("note.a",))]
+    (node.home / "b").write_text("2")
+    assert converge(resources, node, nonce).changed == ("note.a", "note.b")
+    assert (node.home / "b").read_text() == "2"
+
+
+def test_steps_that_do_not_lead_to_the_desired_state_are_an_error(node, nonce):
+    resources = [Note("a", "1", extra_step='printf wrong >"$HOME/a"')]
+    with pytest.raises(MacfleetError) as caught:
+        converge(resources, node, nonce)
+    assert caught.value.diagnostics[0].code == "E0513"
+    assert caught.value.exit_code is ExitCode.NODE_FAILED
+
+
+def test_a_failed_step_stops_later_steps_and_releases_the_lock(node, nonce):
+    resources = [Note("a", "1", extra_step="echo no space >&2; exit 28"), Note("b", "2")]
+    with pytest.raises(MacfleetError) as caught:
+        converge(resources, node, nonce)
+    assert caught.value.diagnostics[0].code == "E0512"
+    assert "no space" in caught.value.diagnostics[0].why
+    assert not (node.home / "b").exists()
+    assert not (node.home / ".macfleet/lock").exists()
+
+
+def test_a_locked_node_is_left_alone_and_the_holder_is_named(node, nonce):
+    resources = [Note("a", "1")]
+    lock = node.home / ".macfleet/lock"
+    lock.mkdir(parents=True)
+    (lock / "holder").write_text(replace(HOLDER, run="other-run").text())
+    with pytest.raises(MacfleetError) as caught:
+        converge(resources, node, nonce)
+    assert caught.value.exit_code is ExitCode.LOCKED
+    assert "other-run" in caught.value.diagnostics[0].summary
+    assert lock.exists()
+    assert not (node.home / "a").exists()
+
+
+def test_a_resumed_run_takes_its_own_lock_over(node, nonce):
+    lock = node.home / ".macfleet/lock"
+    lock.mkdir(parents=True)
+    (lock / "holder").write_text(HOLDER.text())
+    assert converge([Note("a", "1")], node, nonce).changed == ("note.a",)
+    assert not lock.exists()
+
+
+def test_an_answer_that_is_not_understood_is_an_error_and_not_absence(node, nonce):
+    (node.home / "a").mkdir()
+    broken = [Note("a", "1")]
+    (node.home / "a").rmdir()
+    (node.home / "a").write_text("x")
+    observe("n", broken, node, nonce=nonce)
+    unreadable = Probe("echo who knows; exit 3", Note("a", "1").probe().parse)
+    with pytest.raises(MacfleetError) as caught:
+        observe("n", [], node, nonce=nonce, extra={"facts": unreadable})
+    assert "who knows" in caught.value.diagnostics[0].why
+
+
+SHELLS = [shell for shell in ("dash", "zsh", "bash", "sh") if shutil.which(shell)]
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize(
+    ("text", "exit_status", "stdout"),
+    [
+        ("echo one", 0, "one\n"),
+        ("exit 7", 7, ""),
+        ("cat; echo read", 0, "read\n"),
+        ("set -e; false; echo never", 1, ""),
+        ("printf 'no newline'", 0, "no newline"),
+        ("printf '\\n--other end\\n'", 0, "\n--other end\n"),
+        ("echo $undefined; for w in $(echo a b); do echo $w; done", 0, "\na\nb\n"),
+        ("if then fi (", 2, ""),
+    ],
+)
+def test_fragments_do_not_disturb_their_neighbours(tmp_path, shell, text, exit_status, stdout):
+    fragments = [Fragment("x", text, 5), Fragment("after", "echo fine", 5)]
+    transport = LocalTransport(tmp_path, (shell, "--emulate", "sh") if shell == "zsh" else (shell,))
+    done = transport.run(bundle(fragments, nonce="abc"), deadline=20)
+    outputs = unbundle(fragments, done.stdout.decode(), nonce="abc")
+    assert (outputs["x"].exit != 0) == (exit_status != 0)
+    assert outputs["x"].stdout == stdout
+    assert outputs["after"].stdout == "fine\n"
+
+
+def test_a_hung_fragment_is_cut_with_its_children_and_the_rest_goes_on(tmp_path):
+    fragments = [
+        Fragment("hung", "sh -c 'sleep 987 & sleep 986'; echo late", 1),
+        Fragment("after", "echo fine", 5),
+    ]
+    done = LocalTransport(tmp_path).run(bundle(fragments, nonce="abc"), deadline=30)
+    outputs = unbundle(fragments, done.stdout.decode(), nonce="abc")
+    assert outputs["hung"].cut
+    assert outputs["after"].stdout == "fine\n"
+
+
+@pytest.mark.parametrize("content", [b"plain\n", b"it's\n", b"\x00\x01\xff", "ü\n".encode(), b""])
+def test_put_writes_the_exact_bytes_and_mode(tmp_path, content):
+    from macfleet.engine.script import step_text
+
+    target = tmp_path / "a 'b"
+    text = step_text(Put(str(target), content, mode="0640")).replace("/usr/bin/base64 -D", "base64 -d")
+    LocalTransport(tmp_path).run(text, deadline=10)
+    assert target.read_bytes() == content
+    assert target.stat().st_mode & 0o777 == 0o640
+
+
+def test_streams_feed_bytes_to_their_script(node, nonce):
+    @dataclass(frozen=True)
+    class Streamed(Note):
+        def steps(self, change):
+            return (Stream("payload", f'cat >"$HOME/{self.name}"'),)
+
+    converge([Streamed("a", "payload")], node, nonce)
+    assert (node.home / "a").read_text() == "payload"
+
+
+def test_equal_plans_have_equal_digests_and_noop_plans_are_empty(node, nonce):
+    resources = [Note("a", "1")]
+    plans = [make_plan("n", resources, observe("n", resources, node, nonce=nonce)) for _ in range(2)]
+    assert plans[0].digest == plans[1].digest
+    assert plans[0].pending[0].action is Action.CREATE
