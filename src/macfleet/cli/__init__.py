@@ -1,0 +1,1 @@
+"""Click commands, one file per noun; the only place where adapters are composed."""

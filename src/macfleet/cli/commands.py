@@ -1,0 +1,33 @@
+"""Every command with its place and one-line help, written out so that `--help` imports none of them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Entry(NamedTuple):
+    """Where a command's Click object lives and what `macfleet --help` says of it."""
+
+    module: str
+    attribute: str
+    help: str
+
+
+COMMANDS: dict[str, Entry] = {
+    "apply": Entry("macfleet.cli.playbook", "apply", "Carry a playbook out on the nodes it names."),
+    "compare": Entry("macfleet.cli.compare", "compare", "One comparison out of many nodes' runs."),
+    "contract": Entry("macfleet.cli.contract", "contract", "Freeze, check and show what is promised."),
+    "drift": Entry("macfleet.cli.playbook", "drift", "What differs from a playbook; changes nothing."),
+    "enrol": Entry("macfleet.cli.reach", "enrol", "Learn the host keys of nodes, with fingerprints."),
+    "exec": Entry("macfleet.cli.reach", "exec_", "Run a command on many nodes."),
+    "facts": Entry("macfleet.cli.facts", "facts", "Typed facts of nodes: versions, memory, chip."),
+    "image": Entry("macfleet.cli.image", "image", "Resolve, pin and verify images by digest."),
+    "init": Entry("macfleet.cli.init", "init", "Make a new fleet folder, ready to edit."),
+    "inventory": Entry("macfleet.cli.inventory", "inventory", "List, explain and check the inventory."),
+    "lab": Entry("macfleet.cli.lab", "lab", "Simulated Mac nodes with real OpenSSH and Docker Engine."),
+    "lock": Entry("macfleet.cli.lock", "lock", "Who holds a node's lock; break a dead one."),
+    "ping": Entry("macfleet.cli.reach", "ping", "Whether nodes answer over SSH."),
+    "plan": Entry("macfleet.cli.playbook", "plan", "What a playbook would change; changes nothing."),
+    "rollout": Entry("macfleet.cli.rollout", "rollout", "The five stages, each a playbook with gates."),
+    "run": Entry("macfleet.cli.compare", "run", "List, show and verify recorded runs."),
+}

@@ -1,0 +1,210 @@
+"""What every command on a fleet shares: the folder, its inventory, adapters made on first use."""
+
+from __future__ import annotations
+
+import functools
+import getpass
+import os
+import socket
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+
+import click
+
+from macfleet.model.diagnostic import Diagnostic, MacfleetError
+from macfleet.model.exit_codes import ExitCode
+
+if TYPE_CHECKING:
+    from macfleet.inventory import FleetSettings, Inventory
+    from macfleet.model.json import Json
+    from macfleet.model.node import Node
+    from macfleet.sources.disk import DiskFiles
+    from macfleet.ssh import SshTransports
+    from macfleet.store import FolderRuns, SqlState
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@dataclass
+class FleetContext:
+    """One command's view of the fleet folder.
+
+    Attributes:
+        root: the fleet folder.
+        sources: inventory paths given with -i; empty means the settings decide.
+        output: ``human`` or ``json``.
+    """
+
+    root: Path
+    sources: tuple[str, ...] = ()
+    output: str = "human"
+    verbose: bool = False
+    forks: int = 0
+    _closers: list[Callable[[], None]] = field(default_factory=list)
+
+    @cached_property
+    def files(self) -> DiskFiles:
+        """Reads files of the fleet folder."""
+        from macfleet.sources.disk import DiskFiles
+
+        return DiskFiles(self.root)
+
+    @cached_property
+    def settings(self) -> FleetSettings:
+        """What macfleet.yml says."""
+        from macfleet.inventory import load_settings
+
+        return load_settings(self.files, str(self.root))
+
+    @cached_property
+    def inventory(self) -> Inventory:
+        """The merged inventory."""
+        from macfleet.inventory import load_inventory
+        from macfleet.playbooks import declared_variables
+
+        declared: dict[str, Json] = dict(declared_variables(self.files, None))
+        paths = self.sources or self.settings.inventory
+        return load_inventory(self.files, paths, self.settings, declared)
+
+    def nodes(self, pattern: str) -> tuple[Node, ...]:
+        """Return the nodes a pattern selects, in inventory order."""
+        from macfleet.inventory import select
+
+        return select(self.inventory, pattern or "all", failed=self.failed())
+
+    def failed(self) -> tuple[str, ...]:
+        """Nodes that did not end well in the newest run: what ``@failed`` means."""
+        if not (self.root / ".macfleet" / "state.db").exists():
+            return ()
+        newest = self.state.last()
+        return self.state.unsettled(newest) if newest else ()
+
+    @cached_property
+    def transports(self) -> SshTransports:
+        """SSH connections, one a node, closed when the command ends."""
+        from macfleet.ssh import SshTransports
+
+        transports = SshTransports(self.root / ".macfleet" / "known_hosts")
+        self._closers.append(transports.close)
+        return transports
+
+    @cached_property
+    def state(self) -> SqlState:
+        """Journal and evidence."""
+        from macfleet.store import SqlState
+
+        url = self.settings.state
+        if "://" not in url:
+            path = self.root / url
+            path.parent.mkdir(parents=True, exist_ok=True)
+            url = f"sqlite:///{path}"
+        state = SqlState(url)
+        self._closers.append(state.close)
+        return state
+
+    @cached_property
+    def runs(self) -> FolderRuns:
+        """Recorded runs."""
+        from macfleet.store import FolderRuns
+
+        return FolderRuns(self.root / ".macfleet" / "runs")
+
+    @cached_property
+    def commit(self) -> tuple[str, bool]:
+        """The fleet folder's git commit and whether the tree is dirty; ("", True) without git."""
+        head = _git(self.root, "rev-parse", "HEAD")
+        status = _git(self.root, "status", "--porcelain")
+        return (head.strip(), bool(status.strip())) if head else ("", True)
+
+    @property
+    def who(self) -> str:
+        """Who runs this, as recorded in locks and manifests."""
+        return f"{getpass.getuser()}@{socket.gethostname()}"
+
+    def close(self) -> None:
+        """Close what was opened."""
+        for closer in reversed(self._closers):
+            closer()
+
+
+def fleet_command(command: Callable[Concatenate[FleetContext, P], R]) -> Callable[P, R]:
+    """Give a command the options every fleet command has and the `FleetContext` they make."""
+
+    @functools.wraps(command)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        options: dict[str, Any] = dict(kwargs)
+        fleet = FleetContext(
+            root=find_root(options.pop("fleet_dir")),
+            sources=tuple(options.pop("inventory_paths")),
+            output=options.pop("output"),
+            verbose=options.pop("verbose"),
+            forks=options.pop("forks"),
+        )
+        try:
+            return command(fleet, *args, **options)  # type: ignore[arg-type]
+        finally:
+            fleet.close()
+
+    options = (
+        click.option("--fleet", "fleet_dir", metavar="DIR", help="Fleet folder (default: found upwards)."),
+        click.option("-i", "--inventory", "inventory_paths", multiple=True, metavar="PATH"),
+        click.option("--output", type=click.Choice(["human", "json"]), default="human", show_default=True),
+        click.option("--forks", type=int, default=0, metavar="N", help="Nodes worked on at once."),
+        click.option("-v", "--verbose", is_flag=True, help="Say more."),
+    )
+    result: Callable[..., R] = wrapped
+    for option in reversed(options):
+        result = option(result)
+    return result
+
+
+def limit_option(command: Callable[..., R]) -> Callable[..., R]:
+    """Give a command ``--limit/-l``."""
+    option = click.option(
+        "-l", "--limit", default="", metavar="PATTERN", help="Nodes, such as rented:&m4 or mac-[01:10]."
+    )
+    return option(command)
+
+
+def find_root(given: str | None) -> Path:
+    """Return the fleet folder: --fleet, then MACFLEET_FLEET, then upwards from here.
+
+    Raises:
+        MacfleetError: E0110 when there is none.
+    """
+    chosen = given or os.environ.get("MACFLEET_FLEET")
+    if chosen:
+        root = Path(chosen).resolve()
+        if (root / "macfleet.yml").is_file():
+            return root
+        raise MacfleetError(_no_fleet(f"{root} holds no macfleet.yml"))
+    here = Path.cwd().resolve()
+    for folder in (here, *here.parents):
+        if (folder / "macfleet.yml").is_file():
+            return folder
+    raise MacfleetError(_no_fleet(f"neither {here} nor a folder above it holds macfleet.yml"))
+
+
+def _no_fleet(why: str) -> Diagnostic:
+    return Diagnostic(
+        "E0110",
+        "this is not a fleet folder",
+        why=why[0].upper() + why[1:] + ".",
+        mend="Make one with: macfleet init my-fleet, or name one with --fleet DIR",
+        exit_code=ExitCode.USAGE,
+    )
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=20, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout if done.returncode == 0 else ""

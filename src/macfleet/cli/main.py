@@ -1,0 +1,126 @@
+"""The `macfleet` command: finds subcommands lazily and turns every error into a diagnostic."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+import sys
+from typing import NoReturn
+
+import click
+
+from macfleet import __version__
+from macfleet.cli.commands import COMMANDS
+from macfleet.model.diagnostic import Diagnostic, MacfleetError, Severity
+from macfleet.model.exit_codes import ExitCode
+
+
+class LazyCommands(click.Group):
+    """A group whose commands are imported only when one is run."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return every command's name, sorted."""
+        return sorted(COMMANDS)
+
+    def get_command(
+        self,
+        ctx: click.Context,  # noqa: ARG002 (click's signature)
+        cmd_name: str,
+    ) -> click.Command | None:
+        """Import one command; None for an unknown name."""
+        entry = COMMANDS.get(cmd_name)
+        if entry is None:
+            return None
+        command = getattr(importlib.import_module(entry.module), entry.attribute)
+        if not isinstance(command, click.Command):
+            raise TypeError(f"{entry.module}:{entry.attribute} is not a command")
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands from the table alone."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, COMMANDS[name].help) for name in self.list_commands(ctx)])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command, or name the nearest one."""
+        name = args[0]
+        if name not in COMMANDS and not name.startswith("-"):
+            close = difflib.get_close_matches(name, COMMANDS, n=1, cutoff=0.4)
+            hint = f' Did you mean "{close[0]}"?' if close else " See: macfleet --help"
+            ctx.fail(f'There is no command "{name}".{hint}')
+        return super().resolve_command(ctx, args)
+
+
+@click.command(
+    cls=LazyCommands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Start with: macfleet init my-fleet && cd my-fleet && macfleet inventory check",
+)
+@click.version_option(__version__, prog_name="macfleet")
+@click.option("--debug", is_flag=True, help="Show a traceback for errors that are bugs.")
+def cli(debug: bool) -> None:
+    """Provision pools of Macs, roll LLM services out in five gated stages, and compare the evidence.
+
+    Example: macfleet rollout stage3 --check
+    """
+    _ = debug
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Run the command line and exit with the code of the table in the CLI reference."""
+    given = sys.argv[1:] if arguments is None else arguments
+    sys.exit(int(_run(given)))
+
+
+def _run(arguments: list[str]) -> ExitCode | int:  # noqa: PLR0911 (one return per way to end)
+    debug = "--debug" in arguments
+    try:
+        result = cli.main(args=arguments, prog_name="macfleet", standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.Abort:
+        print("\nInterrupted.", file=sys.stderr)
+        return ExitCode.INTERRUPTED
+    except click.ClickException as error:
+        error.show(sys.stderr)
+        return ExitCode.USAGE
+    except MacfleetError as error:
+        return _show(error, as_json=_wants_json(arguments))
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.DONE
+    except Exception as error:
+        if debug:
+            raise
+        bug = Diagnostic(
+            "E0001",
+            f"macfleet failed inside: {type(error).__name__}: {error}",
+            why="This is a bug or a broken installation; nothing you typed should end like this.",
+            mend="Run it again with --debug (before the command) and report what it prints.",
+            exit_code=ExitCode.INTERNAL,
+        )
+        return _show(MacfleetError(bug), as_json=_wants_json(arguments))
+    return int(result) if isinstance(result, int) else ExitCode.DONE
+
+
+def _show(error: MacfleetError, *, as_json: bool) -> ExitCode:
+    from macfleet.views.diagnostics import json_text, text
+
+    for diagnostic in error.diagnostics:
+        print(text(diagnostic, colour=_colour()), file=sys.stderr)
+    if as_json:
+        print(json_text(error.diagnostics))
+    errors = [d for d in error.diagnostics if d.severity is Severity.ERROR]
+    return error.exit_code if errors else ExitCode.DONE
+
+
+def _wants_json(arguments: list[str]) -> bool:
+    joined = " ".join(arguments)
+    return "--output json" in joined or "--output=json" in joined
+
+
+def _colour() -> bool:
+    return sys.stderr.isatty() and not os.environ.get("NO_COLOR")
