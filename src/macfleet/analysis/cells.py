@@ -1,0 +1,267 @@
+"""Samples, segment reports and series of one node reduced to one summary a cell."""
+
+# ruff: noqa: PLC0415  (numpy, scipy and polars are slow to import: only where a figure is computed)
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from macfleet.analysis.bootstrap import mean_interval
+from macfleet.analysis.frames import sample_frame, series_frame
+from macfleet.analysis.percentiles import percentile
+from macfleet.analysis.validity import problems
+from macfleet.model.json import JsonObject
+from macfleet.model.load import RequestOutcome, Sample, SegmentReport
+from macfleet.model.run import CellSummary, Interval
+
+if TYPE_CHECKING:
+    import numpy as np
+    import polars as pl
+
+_NANO = 1e-9
+
+
+def summarise(
+    samples: pl.DataFrame | Iterable[Sample],
+    reports: Sequence[SegmentReport],
+    series: pl.DataFrame | Sequence[JsonObject] = (),
+    *,
+    node: str,
+    accelerators: Mapping[str, str] | None = None,
+    foreign: Mapping[tuple[str, str], int] | None = None,
+    seed: int = 0,
+) -> tuple[CellSummary, ...]:
+    """Reduce what one node's client and sampler recorded, every arm and cell at once.
+
+    Requests sent before a window opened count only by the tokens that fell into it; a segment without a
+    report was cut and is left out.
+
+    Args:
+        node: name the summaries carry.
+        samples: requests, as `sample_frame` lays them out or as they came.
+        reports: one a finished segment.
+        series: rows of the sampler, labelled with arm, cell and segment.
+        accelerators: ``metal``, ``vulkan`` or ``cpu`` by arm.
+        foreign: requests seen at the engine that were not ours, by (arm, cell); any makes it invalid.
+        seed: makes the bootstrap repeatable.
+
+    Returns:
+        Summaries sorted by arm, bucket and concurrency.
+    """
+    import polars as pl
+
+    requests = samples if isinstance(samples, pl.DataFrame) else sample_frame(samples)
+    rows = series if isinstance(series, pl.DataFrame) else series_frame(series)
+    found: list[CellSummary] = []
+    for arm, cell in sorted({(report.arm, report.cell) for report in reports}, key=_order):
+        own = [report for report in reports if (report.arm, report.cell) == (arm, cell)]
+        segments = [_segment(report, requests) for report in sorted(own, key=lambda each: each.segment)]
+        head = _Head(node, arm, cell, (accelerators or {}).get(arm, ""), (foreign or {}).get((arm, cell), 0))
+        found.append(_summary(head, segments, _windows(rows, arm, cell, segments), seed))
+    return tuple(found)
+
+
+def bucket_and_concurrency(cell: str) -> tuple[str, int]:
+    """Split a cell's name ``bucket×concurrency``.
+
+    Raises:
+        ValueError: the name has another form.
+    """
+    bucket, _, concurrency = cell.rpartition("×")
+    return bucket, int(concurrency)
+
+
+@dataclass(frozen=True, slots=True)
+class _Head:
+    node: str
+    arm: str
+    cell: str
+    accelerator: str
+    foreign: int
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One segment's requests as arrays, times in seconds on the client's clock; NaN where not reached.
+
+    Attributes:
+        report: what the client said of it.
+        measured: requests sent inside the window; everything: with those sent before it opened.
+        rate: generated tokens in each second of the window.
+    """
+
+    report: SegmentReport
+    measured: pl.DataFrame
+    everything: pl.DataFrame
+    rate: np.ndarray
+
+    @property
+    def seconds(self) -> float:
+        """Length of the window."""
+        return (self.report.window_end - self.report.window_start) * _NANO
+
+
+def _order(key: tuple[str, str]) -> tuple[str, str, int]:
+    return (key[0], *bucket_and_concurrency(key[1]))
+
+
+def _segment(report: SegmentReport, requests: pl.DataFrame) -> Segment:
+    import polars as pl
+
+    own = requests.filter(
+        (pl.col("arm") == report.arm)
+        & (pl.col("cell") == report.cell)
+        & (pl.col("segment") == report.segment)
+    )
+    return Segment(report, own.filter(~pl.col("warmup")), own, _rate(report, own))
+
+
+def _rate(report: SegmentReport, requests: pl.DataFrame) -> np.ndarray:
+    """Tokens a second over the window.
+
+    Each request's tokens are laid evenly between its first and last generated text, then all seconds are
+    scaled so that they add up to the events the client counted inside the window.
+    """
+    import numpy as np
+    import polars as pl
+
+    edges = np.arange(report.window_start, report.window_end + 1, 1_000_000_000, dtype=float)
+    reached = requests.filter(
+        pl.col("t_first_gen").is_not_null() & pl.col("t_last_gen").is_not_null() & (pl.col("tokens") > 0)
+    )
+    if len(edges) < 2 or not len(reached):
+        return np.zeros(max(len(edges) - 1, 0))
+    begin = reached.get_column("t_first_gen").to_numpy().astype(float)
+    length = np.maximum(reached.get_column("t_last_gen").to_numpy() - begin, 1.0)
+    tokens = reached.get_column("tokens").to_numpy().astype(float)
+    total = np.array([(tokens * np.clip((edge - begin) / length, 0.0, 1.0)).sum() for edge in edges])
+    rate = np.diff(total)
+    whole = (edges[-1] - edges[0]) / (report.window_end - report.window_start)
+    return rate * (report.token_events * whole / rate.sum()) if rate.sum() > 0 else rate
+
+
+def _summary(
+    head: _Head, segments: Sequence[Segment], windows: Mapping[str, list[np.ndarray]], seed: int
+) -> CellSummary:
+    bucket, concurrency = bucket_and_concurrency(head.cell)
+    seconds = sum(segment.seconds for segment in segments)
+    latency = [_latencies(segment.measured) for segment in segments]
+    pooled = [value for each in latency for value in each]
+    first = [value for segment in segments for value in _first_tokens(segment.measured)]
+    outcomes = Counter(value for segment in segments for value in segment.measured.get_column("outcome"))
+    status = Counter(str(value) for segment in segments for value in segment.measured.get_column("status"))
+    count = len(pooled)
+    ok = outcomes.get(RequestOutcome.OK, 0)
+    shares = {name: _share(windows[name], seed) for name in windows}
+    return CellSummary(
+        node=head.node,
+        arm=head.arm,
+        cell=head.cell,
+        bucket=bucket,
+        concurrency=concurrency,
+        n=count,
+        ok=ok,
+        tokens_per_second=_throughput(segments, seconds, seed),
+        qps=sum(_completed(segment) for segment in segments) / seconds if seconds else 0.0,
+        p50=percentile(pooled, 0.50),
+        p95=percentile(pooled, 0.95),
+        p99=percentile(pooled, 0.99),
+        ttft_p50=percentile(first, 0.50),
+        ttft_p95=percentile(first, 0.95),
+        itl_p50=percentile([gap for segment in segments for gap in _gaps(segment.measured)], 0.50),
+        errors=(count - ok) / count if count else 0.0,
+        status=dict(sorted(status.items())),
+        outcomes=dict(sorted(outcomes.items())),
+        minutes=seconds / 60,
+        segments=len(segments),
+        segment_tokens_per_second=tuple(
+            segment.report.token_events / segment.seconds for segment in segments if segment.seconds
+        ),
+        segment_p95=tuple(percentile(each, 0.95).value for each in latency),
+        iowait=shares["vm_iowait_pct"],
+        psi_io=shares["vm_psi_io_some_avg10"],
+        memory=shares["host_used_pct"],
+        cached_tokens=_cached(segments),
+        accelerator=head.accelerator,
+        invalid=problems(segments, percentile(first, 0.50).value, head.foreign),
+    )
+
+
+def _throughput(segments: Sequence[Segment], seconds: float, seed: int) -> Interval:
+    events = sum(segment.report.token_events for segment in segments)
+    value = events / seconds if seconds else 0.0
+    spread = mean_interval([segment.rate for segment in segments], seed)
+    if spread is None or spread.low is None or spread.high is None:
+        return Interval(value)
+    margin = (spread.high - spread.low) / 2
+    return Interval(value, value - margin, value + margin)
+
+
+def _latencies(requests: pl.DataFrame) -> list[float]:
+    """End to end in seconds, send to last generated text; +∞ for a request that failed."""
+    rows = requests.select("outcome", "t_send", "t_last_gen").iter_rows()
+    return [
+        (last - sent) * _NANO
+        if outcome == RequestOutcome.OK and last is not None and sent is not None
+        else math.inf
+        for outcome, sent, last in rows
+    ]
+
+
+def _first_tokens(requests: pl.DataFrame) -> list[float]:
+    """Time to first generated text in seconds; +∞ for a request that never had any."""
+    rows = requests.select("t_send", "t_first_gen").iter_rows()
+    return [
+        (first - sent) * _NANO if first is not None and sent is not None else math.inf for sent, first in rows
+    ]
+
+
+def _gaps(requests: pl.DataFrame) -> list[float]:
+    """Mean gap between tokens of each complete answer of at least two tokens, in seconds."""
+    import polars as pl
+
+    rows = requests.filter((pl.col("outcome") == RequestOutcome.OK.value) & (pl.col("tokens") > 1))
+    return [
+        (last - first) * _NANO / (tokens - 1)
+        for first, last, tokens in rows.select("t_first_gen", "t_last_gen", "tokens").iter_rows()
+        if first is not None and last is not None
+    ]
+
+
+def _completed(segment: Segment) -> int:
+    """Answers that were complete inside the window, whenever they were sent."""
+    import polars as pl
+
+    inside = pl.col("t_close").is_between(segment.report.window_start, segment.report.window_end)
+    return len(segment.everything.filter(inside & (pl.col("outcome") == RequestOutcome.OK.value)))
+
+
+def _cached(segments: Sequence[Segment]) -> int | None:
+    values = [value for segment in segments for value in segment.measured.get_column("cached_tokens")]
+    known = [int(value) for value in values if value is not None]
+    return sum(known) if known else None
+
+
+def _windows(
+    series: pl.DataFrame, arm: str, cell: str, segments: Sequence[Segment]
+) -> dict[str, list[np.ndarray]]:
+    """Points of each series inside each segment's window; nulls are left out."""
+    import polars as pl
+
+    own = series.filter((pl.col("arm") == arm) & (pl.col("cell") == cell))
+    parts = [own.filter(pl.col("segment") == segment.report.segment) for segment in segments]
+    names = ("host_used_pct", "vm_iowait_pct", "vm_psi_io_some_avg10")
+    return {name: [part.get_column(name).drop_nulls().to_numpy() for part in parts] for name in names}
+
+
+def _share(percentages: Sequence[np.ndarray], seed: int) -> Interval | None:
+    found = mean_interval(percentages, seed)
+    if found is None:
+        return None
+    low = None if found.low is None else found.low / 100
+    high = None if found.high is None else found.high / 100
+    return Interval(found.value / 100, low, high)

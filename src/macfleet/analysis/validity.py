@@ -1,0 +1,128 @@
+"""When a cell must not be judged, whatever its figures say."""
+
+# ruff: noqa: PLC0415  (numpy, scipy and polars are slow to import: only where a figure is computed)
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from macfleet.model.load import SegmentReport
+
+if TYPE_CHECKING:
+    import numpy as np
+    import polars as pl
+
+LOOP_LAG = 0.005
+LOOP_LAG_OF_FIRST_TOKEN = 0.02
+CLIENT_CPU = 0.80
+USAGE_DIFFERENCE = 0.02
+CACHE_HITS = 0.01
+
+
+class MeasuredSegment(Protocol):
+    """What the rules look at in one segment."""
+
+    @property
+    def report(self) -> SegmentReport:
+        """What the client said of the segment."""
+
+    @property
+    def measured(self) -> pl.DataFrame:
+        """Requests sent inside the window."""
+
+    @property
+    def everything(self) -> pl.DataFrame:
+        """Those and the ones sent before it opened."""
+
+
+def problems(segments: Sequence[MeasuredSegment], first_token: float, foreign: int) -> tuple[str, ...]:
+    """Return why the cell is invalid, in sentences; empty when it may be judged.
+
+    Args:
+        segments: the cell's segments in order.
+        first_token: median time to first token in seconds; the client's own lag is held against it.
+        foreign: requests seen at the engine that our client did not send.
+    """
+    found = [text for segment in segments for text in _of_segment(segment, first_token)]
+    if foreign:
+        found.append(f"{foreign} requests at the engine did not come from the load client")
+    if not any(len(segment.measured) for segment in segments):
+        found.append("no request was sent inside the window")
+    if hits := _cache_hits(segments):
+        found.append(hits)
+    return tuple(found)
+
+
+def _of_segment(segment: MeasuredSegment, first_token: float) -> list[str]:
+    report = segment.report
+    found = []
+    allowed = max(LOOP_LAG, LOOP_LAG_OF_FIRST_TOKEN * first_token)
+    if report.loop_lag_p99 > allowed:
+        found.append(
+            f"segment {report.segment}: the client's own loop was {report.loop_lag_p99 * 1000:.1f} ms late "
+            f"(p99), more than {allowed * 1000:.1f} ms"
+        )
+    if report.cpu_share > CLIENT_CPU:
+        found.append(
+            f"segment {report.segment}: the client used {report.cpu_share:.0%} of a core, "
+            f"more than {CLIENT_CPU:.0%}"
+        )
+    if difference := _usage_difference(segment):
+        found.append(difference)
+    return found
+
+
+def _usage_difference(segment: MeasuredSegment) -> str:
+    """Compare token events the client counted with the tokens the engine billed.
+
+    Billed tokens are laid evenly over each answer to find those inside the window. That is uncertain at
+    the window's two edges, by a quarter of an answer for each request in flight, which is allowed on top.
+    """
+    report = segment.report
+    billed, edge = _billed_inside(segment)
+    if not report.token_events or not billed:
+        return ""
+    difference = abs(billed - report.token_events)
+    if difference <= USAGE_DIFFERENCE * billed + edge:
+        return ""
+    return (
+        f"segment {report.segment}: the client counted {report.token_events} token events where the engine "
+        f"billed {billed:.0f}, a difference of {difference / billed:.0%}"
+    )
+
+
+def _billed_inside(segment: MeasuredSegment) -> tuple[float, float]:
+    import numpy as np
+    import polars as pl
+
+    report = segment.report
+    rows = segment.everything.filter(
+        (pl.col("token_source") == "usage")
+        & pl.col("t_first_gen").is_not_null()
+        & pl.col("t_last_gen").is_not_null()
+    )
+    if len(rows) < len(segment.everything.filter(pl.col("tokens") > 0)):
+        return 0.0, 0.0
+    begin: np.ndarray = rows.get_column("t_first_gen").to_numpy().astype(float)
+    length = np.maximum(rows.get_column("t_last_gen").to_numpy() - begin, 1.0)
+    tokens = rows.get_column("tokens").to_numpy().astype(float)
+    inside = np.clip((report.window_end - begin) / length, 0, 1) - np.clip(
+        (report.window_start - begin) / length, 0, 1
+    )
+    crossing = tokens[(inside > 0) & (inside < 1)]
+    return float((tokens * inside).sum()), float(crossing.sum()) / 4
+
+
+def _cache_hits(segments: Sequence[MeasuredSegment]) -> str:
+    """The nonce stands first in each prompt, so an engine can reuse little more than its template."""
+    rows = [
+        (cached, prompt or 0)
+        for segment in segments
+        for cached, prompt in segment.measured.select("cached_tokens", "prompt_tokens").iter_rows()
+        if cached is not None
+    ]
+    hits = sum(1 for cached, prompt in rows if cached > max(32, prompt / 10))
+    if hits <= CACHE_HITS * len(rows):
+        return ""
+    return f"{hits} of {len(rows)} prompts were answered from the engine's prefix cache"
