@@ -1,0 +1,7 @@
+"""SSH: one kept connection a node, one script an exec, host keys nobody trusts blindly."""
+
+from macfleet.ssh.connection import Connection
+from macfleet.ssh.enrolment import Enrolment, EnrolmentOutcome, enrol
+from macfleet.ssh.pool import SshTransports
+
+__all__ = ["Connection", "Enrolment", "EnrolmentOutcome", "SshTransports", "enrol"]

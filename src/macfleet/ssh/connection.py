@@ -1,0 +1,177 @@
+"""A kept connection to one node: runs scripts, ends them, forwards ports."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
+
+import paramiko
+
+from macfleet.model.diagnostic import DeadlineExceeded, MacfleetError, NodeUnreachable
+from macfleet.model.ports import Completed
+from macfleet.ssh import trouble
+from macfleet.ssh.conversation import (
+    OUTPUT_LIMIT,
+    Conversation,
+    ConversationBroken,
+    ConversationLate,
+    ConversationRefused,
+    OutputTooLarge,
+)
+from macfleet.ssh.tunnel import forward
+from macfleet.ssh.wrapping import GRACE, SHELL_ON_STDIN, as_command, ending, on_stdin
+
+_SESSIONS = 8
+"""Scripts at once on one connection: sshd allows ten sessions, ending a script takes one more."""
+_OPEN_TIMEOUT = 15.0
+_BROKEN = (EOFError, OSError, paramiko.SSHException)
+
+
+class Connection:
+    """The `Transport` port over one paramiko connection; threads may share it.
+
+    Attributes:
+        execs: sessions opened so far, each one exec.
+    """
+
+    def __init__(self, node: str, client: paramiko.SSHClient, transport: paramiko.Transport) -> None:
+        self._node = node
+        self._client = client
+        self._transport = transport
+        self._slots = threading.BoundedSemaphore(_SESSIONS)
+        self._lock = threading.Lock()
+        self._running: set[Conversation] = set()
+        self._closed = False
+        self.execs = 0
+
+    @property
+    def alive(self) -> bool:
+        """Whether the connection still stands."""
+        return not self._closed and self._transport.is_active()
+
+    def run(
+        self,
+        script: str,
+        *,
+        deadline: float,
+        stdin: Iterable[bytes] | None = None,
+        sink: Callable[[bytes], None] | None = None,
+    ) -> Completed:
+        """Run POSIX sh in one exec; the contract is that of `Transport.run`.
+
+        Whatever ends the call early, the deadline, an interrupt or a sink that raises, also ends the
+        script's process group on the node.
+        """
+        nonce = f"macfleet-{secrets.token_hex(8)}"
+        if stdin is None:
+            command, pieces = SHELL_ON_STDIN, (on_stdin(script, nonce),)
+            return self._converse(command, pieces, nonce, deadline, sink)
+        return self._converse(as_command(script, nonce), stdin, nonce, deadline, sink)
+
+    def tunnel(self, port: int) -> AbstractContextManager[int]:
+        """Forward a free local port to `port` of the node's loopback; yields the local port."""
+        return forward(self._transport, port)
+
+    def close(self) -> None:
+        """End what still runs on the node and close the connection; safe to call twice."""
+        with self._lock:
+            first, self._closed = not self._closed, True
+            running = tuple(self._running)
+        if first:
+            self._end(running)
+        self._client.close()
+
+    def _converse(
+        self,
+        command: str,
+        pieces: Iterable[bytes],
+        nonce: str,
+        deadline: float,
+        sink: Callable[[bytes], None] | None,
+    ) -> Completed:
+        until = time.monotonic() + deadline
+        with self._slot(until, deadline), self._session(until, deadline) as channel:
+            talk = Conversation(channel, nonce, sink)
+            with self._watched(talk, deadline):
+                talk.start(command, pieces)
+                exit_status, stdout, stderr = talk.finish(until)
+        return Completed(exit_status, stdout, stderr)
+
+    @contextlib.contextmanager
+    def _watched(self, talk: Conversation, deadline: float) -> Iterator[None]:
+        """Translate what goes wrong, and end the remote script whenever we stop listening early."""
+        with self._lock:
+            self._running.add(talk)
+        try:
+            yield
+        except (ConversationBroken, EOFError, paramiko.SSHException) as error:
+            raise self._lost("a script ran", error) from error
+        except ConversationRefused as error:
+            raise NodeUnreachable(trouble.session_refused(self._node, "the exec request failed")) from error
+        except ConversationLate as error:
+            raise DeadlineExceeded(trouble.too_late(self._node, deadline, self._end((talk,)))) from error
+        except OutputTooLarge as error:
+            self._end((talk,))
+            raise MacfleetError(trouble.too_much(self._node, OUTPUT_LIMIT)) from error
+        except BaseException:
+            self._end((talk,))
+            raise
+        finally:
+            with self._lock:
+                self._running.discard(talk)
+            talk.abandon()
+
+    @contextlib.contextmanager
+    def _slot(self, until: float, deadline: float) -> Iterator[None]:
+        if not self._slots.acquire(timeout=max(0.0, until - time.monotonic())):
+            raise DeadlineExceeded(trouble.too_late(self._node, deadline, "It never started."))
+        try:
+            yield
+        finally:
+            self._slots.release()
+
+    @contextlib.contextmanager
+    def _session(self, until: float, deadline: float) -> Iterator[paramiko.Channel]:
+        limit = min(_OPEN_TIMEOUT, until - time.monotonic())
+        if limit <= 0:
+            raise DeadlineExceeded(trouble.too_late(self._node, deadline, "It never started."))
+        try:
+            channel = self._open(limit)
+        except paramiko.ChannelException as error:
+            raise NodeUnreachable(trouble.session_refused(self._node, str(error))) from error
+        except _BROKEN as error:
+            raise self._lost("a session was opened", error) from error
+        try:
+            yield channel
+        finally:
+            channel.close()
+
+    def _open(self, limit: float) -> paramiko.Channel:
+        channel = self._transport.open_session(timeout=limit)
+        with self._lock:
+            self.execs += 1
+        return channel
+
+    def _end(self, talks: Iterable[Conversation]) -> str:
+        """End the process groups of conversations; return in words what came of it."""
+        groups = {group for group in (talk.learn_group() for talk in talks) if group is not None}
+        if not groups:
+            return "It had not started."
+        names = ", ".join(map(str, sorted(groups)))
+        try:
+            channel = self._open(_OPEN_TIMEOUT)
+            channel.exec_command(ending(groups))
+            if channel.status_event.wait(GRACE + _OPEN_TIMEOUT) and channel.exit_status == 0:
+                return f"Its process group {names} was ended."
+        except _BROKEN:
+            pass
+        return f"Its process group {names} could not be ended and may still run on the node."
+
+    def _lost(self, doing: str, error: BaseException) -> NodeUnreachable:
+        cause = self._transport.get_exception() or error
+        reason = "it was closed here" if self._closed else str(cause) or type(cause).__name__
+        return NodeUnreachable(trouble.connection_lost(self._node, doing, reason))

@@ -1,0 +1,217 @@
+"""One script on one channel: bytes in, both streams out, an exit status, all before a deadline."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+
+import paramiko
+from paramiko.common import cMSG_CHANNEL_REQUEST
+
+from macfleet.ssh.wrapping import announced
+
+SLICE = 256 * 1024
+"""Bytes handed to paramiko at once: its own slicing of larger pieces is quadratic in their size."""
+OUTPUT_LIMIT = 64 * 2**20
+KILLED = 255
+"""What `ssh` too reports for a script that a signal ended."""
+
+Sink = Callable[[bytes], None]
+
+
+class ConversationLate(Exception):
+    """The deadline came before the end."""
+
+
+class ConversationBroken(Exception):
+    """The channel closed without an exit status because the connection is gone."""
+
+
+class ConversationRefused(Exception):
+    """The server did not run the command."""
+
+
+class OutputTooLarge(Exception):
+    """More than `OUTPUT_LIMIT` bytes were written to one stream."""
+
+
+class Conversation:
+    """A running script.
+
+    Args:
+        channel: an open session that has run nothing yet.
+        nonce: marks the line on stderr that announces the process group.
+        sink: takes stdout piece by piece; without it stdout is collected.
+    """
+
+    def __init__(self, channel: paramiko.Channel, nonce: str, sink: Sink | None = None) -> None:
+        self._channel = channel
+        self._nonce = nonce
+        self._stdout = bytearray()
+        self._stderr = bytearray()
+        self._sink: Sink = sink if sink is not None else self._collect
+        self._wake = _Wake()
+        self._feeder: _Feeder | None = None
+        self.group: int | None = None
+
+    def start(self, command: str, pieces: Iterable[bytes]) -> None:
+        """Ask for the command and begin to send its stdin, without waiting for either.
+
+        Not waiting for the server's nod saves one round trip: a refusal closes the channel and is
+        noticed by `finish`.
+        """
+        channel = self._channel
+        channel.in_buffer.set_event(self._wake)
+        channel.in_stderr_buffer.set_event(self._wake)
+        request = paramiko.Message()
+        request.add_byte(cMSG_CHANNEL_REQUEST)
+        request.add_int(channel.remote_chanid)
+        request.add_string("exec")
+        request.add_boolean(True)
+        request.add_string(command)
+        # paramiko's own exec_command waits a round trip for the reply.
+        channel.get_transport()._send_user_message(request)  # type: ignore[attr-defined]  # noqa: SLF001
+        self._feed(pieces)
+
+    def finish(self, until: float) -> tuple[int, bytes, bytes]:
+        """Read both streams to their end and return exit status, stdout and stderr.
+
+        Args:
+            until: when to give up, on the monotonic clock.
+
+        Raises:
+            ConversationLate: it is later than `until`.
+            ConversationBroken: the connection is gone.
+            ConversationRefused: the server did not run the command.
+            OutputTooLarge: a stream exceeded its limit.
+        """
+        ended = False
+        while not ended:
+            # The end is looked at before the last read: what arrived ahead of it is then in the buffers.
+            ended = bool(self._channel.eof_received) or self._channel.closed
+            self._drain()
+            if not ended:
+                self._sleep(until)
+        self._check_feeder()
+        if not self._channel.status_event.wait(max(0.0, until - time.monotonic())):
+            raise ConversationLate
+        return self._exit(), bytes(self._stdout), self._errors()
+
+    def abandon(self) -> None:
+        """Close the channel; wakes whoever sends."""
+        self._channel.close()
+
+    def learn_group(self) -> int | None:
+        """Return the remote process group if the script announced it yet."""
+        if self.group is None:
+            said = announced(self._nonce, bytes(self._stderr[:65536]))
+            if said is not None:
+                self.group = said[0]
+        return self.group
+
+    def _feed(self, pieces: Iterable[bytes]) -> None:
+        """Send stdin: at once when it fits the window, so that nothing can block; else on a thread."""
+        first = tuple(pieces) if isinstance(pieces, tuple) else None
+        if first is not None and sum(map(len, first)) <= min(self._channel.out_window_size, SLICE):
+            send_all(self._channel, first)
+            return
+        self._feeder = _Feeder(self._channel, pieces, self._wake)
+        self._feeder.start()
+
+    def _sleep(self, until: float) -> None:
+        self._check_feeder()
+        remaining = until - time.monotonic()
+        if remaining <= 0 or not self._wake.wait(remaining):
+            raise ConversationLate
+        self._wake.rearm()
+
+    def _drain(self) -> None:
+        channel = self._channel
+        while channel.recv_ready():
+            self._sink(channel.recv(SLICE))
+        while channel.recv_stderr_ready():
+            self._stderr += channel.recv_stderr(SLICE)
+            self.learn_group()
+            if len(self._stderr) > OUTPUT_LIMIT:
+                raise OutputTooLarge
+
+    def _collect(self, data: bytes) -> None:
+        self._stdout += data
+        if len(self._stdout) > OUTPUT_LIMIT:
+            raise OutputTooLarge
+
+    def _check_feeder(self) -> None:
+        if self._feeder is not None and self._feeder.error is not None:
+            raise self._feeder.error
+
+    def _exit(self) -> int:
+        if self._channel.exit_status >= 0:
+            return self._channel.exit_status
+        if not self._channel.get_transport().is_active():
+            raise ConversationBroken
+        if not self._channel.event_ready:
+            raise ConversationRefused
+        return KILLED
+
+    def _errors(self) -> bytes:
+        said = announced(self._nonce, bytes(self._stderr))
+        return bytes(self._stderr) if said is None else said[1]
+
+
+class _Wake(threading.Event):
+    """Set when either stream has something; the streams' own clearing is ignored.
+
+    A stream clears its event when it was read empty, which would hide what the other one just got.
+    """
+
+    def clear(self) -> None:
+        """Do nothing: a stream does not know about the other."""
+
+    def rearm(self) -> None:
+        """Clear, by the only reader and before it reads."""
+        super().clear()
+
+
+class _Feeder(threading.Thread):
+    """Sends stdin while the conversation reads; keeps what the source of the bytes raised."""
+
+    def __init__(self, channel: paramiko.Channel, pieces: Iterable[bytes], wake: _Wake) -> None:
+        super().__init__(name="macfleet-stdin", daemon=True)
+        self._channel = channel
+        self._pieces = iter(pieces)
+        self._wake = wake
+        self.error: BaseException | None = None
+
+    def run(self) -> None:
+        """Send everything, then the end of file."""
+        try:
+            send_all(self._channel, self._pieces)
+        except BaseException as error:  # noqa: BLE001  (handed to the reader, who raises it)
+            self.error = error
+            self._wake.set()
+
+
+def send_all(channel: paramiko.Channel, pieces: Iterable[bytes]) -> None:
+    """Send pieces and the end of file; stops quietly when the other side stopped reading."""
+    for view in _slices(pieces):
+        rest = view
+        while rest:
+            try:
+                sent = channel.send(rest)  # type: ignore[arg-type]  # takes any buffer
+            except OSError:
+                return
+            if sent == 0:
+                return
+            rest = rest[sent:]
+    try:
+        channel.shutdown_write()
+    except (OSError, EOFError, paramiko.SSHException):
+        return
+
+
+def _slices(pieces: Iterable[bytes]) -> Iterator[memoryview]:
+    for piece in pieces:
+        view = memoryview(piece)
+        for start in range(0, len(view), SLICE):
+            yield view[start : start + SLICE]

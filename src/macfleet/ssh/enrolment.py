@@ -1,0 +1,169 @@
+"""Host keys into the fleet's list, with fingerprints for people to compare."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from macfleet.model.diagnostic import Diagnostic, MacfleetError, NodeUnreachable
+from macfleet.model.node import Node
+from macfleet.model.ports import Clock
+from macfleet.ssh import trouble
+from macfleet.ssh.dialer import Dialer
+from macfleet.ssh.known_hosts import HostKey, KnownHosts, record
+from macfleet.ssh.route import Hop, Route, Routes
+
+_KINDS = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ssh-rsa")
+
+
+class EnrolmentOutcome(StrEnum):
+    """What became of a host key."""
+
+    NEW = "new"
+    KNOWN = "known"
+    CHANGED = "changed"
+    REPLACED = "replaced"
+    REFUSED = "refused"
+    UNREACHABLE = "unreachable"
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolment:
+    """One host's row.
+
+    Attributes:
+        node: inventory name; a jump host carries the name of the node it leads to.
+        host: name in known_hosts.
+        key_type: such as ``ssh-ed25519``; empty when no key was seen.
+        fingerprint: ``SHA256:…``; empty when no key was seen.
+        outcome: `changed` and `refused` keys are not written.
+        diagnostics: why not, when the outcome is no success.
+    """
+
+    node: str
+    host: str
+    key_type: str
+    fingerprint: str
+    outcome: EnrolmentOutcome
+    diagnostics: tuple[Diagnostic, ...] = ()
+
+
+def enrol(
+    nodes: Iterable[Node],
+    known_hosts: Path,
+    replace: bool = False,  # noqa: FBT001, FBT002  (the word of the command line)
+    *,
+    connect_limit: int = 16,
+    clock: Clock | None = None,
+    ssh_config: Path | None = None,
+) -> tuple[Enrolment, ...]:
+    """Fetch each node's host key and write the new ones to the fleet's known_hosts.
+
+    Jump hosts on the way are enrolled first. A key that differs from the pin is refused, one that
+    differs from the enrolled key is written with `replace` only. No node's trouble stops another.
+
+    Returns:
+        One row a host, in the order of the nodes.
+    """
+    chosen = tuple(nodes)
+    routes = Routes(ssh_config)
+    plans = [_planned(routes, node) for node in chosen]
+    rows: list[Enrolment] = [plan for plan in plans if isinstance(plan, Enrolment)]
+    known_routes = [plan for plan in plans if isinstance(plan, tuple)]
+    # Level by level: a host behind a jump host can be asked once the jump host is trusted.
+    for depth in range(1, 1 + max(map(len, known_routes), default=0)):
+        wave = tuple(dict.fromkeys(route[:depth] for route in known_routes if len(route) >= depth))
+        rows += _wave(_first_of_each(wave), known_hosts, connect_limit, clock, replace=replace)
+    order = {node.name: place for place, node in enumerate(chosen)}
+    return tuple(sorted(rows, key=lambda row: order[row.node]))
+
+
+def _planned(routes: Routes, node: Node) -> Route | Enrolment:
+    try:
+        return routes.to(node)
+    except MacfleetError as error:
+        host = node.endpoint.host
+        return Enrolment(node.name, host, "", "", EnrolmentOutcome.UNREACHABLE, error.diagnostics)
+
+
+def _first_of_each(wave: Iterable[Route]) -> tuple[Route, ...]:
+    """Drop a jump host that was already asked for another node; nodes themselves all keep their row."""
+    return tuple(
+        {(*(hop.name for hop in route), route[-1].pin): route for route in reversed(list(wave))}.values()
+    )
+
+
+def _wave(
+    wave: Sequence[Route], path: Path, limit: int, clock: Clock | None, *, replace: bool
+) -> list[Enrolment]:
+    known = KnownHosts.read(path)
+    dialer = Dialer(known, _enrolled_only(known), connect_limit=limit, clock=clock)
+    try:
+        with ThreadPoolExecutor(max_workers=max(1, min(limit, len(wave)))) as threads:
+            judged = list(threads.map(lambda route: _judge(dialer, known, route, replace=replace), wave))
+    finally:
+        dialer.close()
+    written = {
+        row.host: key for row, key in judged if key is not None and row.outcome is not EnrolmentOutcome.KNOWN
+    }
+    forgotten = [row.host for row, _ in judged if row.outcome is EnrolmentOutcome.REPLACED]
+    if written:
+        record(path, written, forgotten)
+    return [row for row, _ in judged]
+
+
+def _judge(
+    dialer: Dialer, known: KnownHosts, route: Route, *, replace: bool
+) -> tuple[Enrolment, HostKey | None]:
+    """Return a host's row, and its key when it is to be written."""
+    hop = route[-1]
+    enrolled = known.keys(hop.name)
+    try:
+        shown = _shown(dialer, route, enrolled)
+    except NodeUnreachable as error:
+        return Enrolment(hop.node, hop.name, "", "", EnrolmentOutcome.UNREACHABLE, error.diagnostics), None
+
+    def row(outcome: EnrolmentOutcome, *why: Diagnostic) -> Enrolment:
+        return Enrolment(hop.node, hop.name, shown.kind, shown.fingerprint, outcome, why)
+
+    if hop.pin and shown.fingerprint != hop.pin:
+        return row(
+            EnrolmentOutcome.REFUSED, trouble.pin_mismatch(hop.node, hop.name, str(shown), hop.pin)
+        ), None
+    if shown in enrolled:
+        return row(EnrolmentOutcome.KNOWN), None
+    if not enrolled:
+        return row(EnrolmentOutcome.NEW), shown
+    if replace:
+        return row(EnrolmentOutcome.REPLACED), shown
+    known_keys = tuple(str(key) for key in enrolled)
+    return row(
+        EnrolmentOutcome.CHANGED, trouble.changed_key(hop.node, hop.name, str(shown), known_keys)
+    ), None
+
+
+def _shown(dialer: Dialer, route: Route, enrolled: Sequence[HostKey]) -> HostKey:
+    """Return the key a host shows; where one is pinned, of the type that fits the pin if any does."""
+    pin = route[-1].pin
+    key = dialer.host_key(route, [known.kind for known in enrolled])
+    if not pin or key.fingerprint == pin:
+        return key
+    for kind in _KINDS:
+        if kind != key.kind:
+            other = dialer.host_key(route, [kind])
+            if other.fingerprint == pin:
+                return other
+    return key
+
+
+def _enrolled_only(known: KnownHosts) -> Callable[[Hop, HostKey], None]:
+    def check(hop: Hop, shown: HostKey) -> None:
+        if shown not in known.keys(hop.name):
+            raise NodeUnreachable(
+                trouble.unknown_key(hop.node, hop.name, str(shown), "the fleet's known_hosts")
+            )
+
+    return check

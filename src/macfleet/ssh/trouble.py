@@ -1,0 +1,167 @@
+"""Every way a node cannot be reached, as diagnostics with their mend."""
+
+from __future__ import annotations
+
+from macfleet.model.diagnostic import Diagnostic
+from macfleet.model.exit_codes import ExitCode
+from macfleet.model.shell import quote
+
+
+def no_answer(node: str, place: str, reason: str) -> Diagnostic:
+    """Nothing listens, no route, no such name, or no answer in time."""
+    return Diagnostic(
+        code="E0401",
+        summary=f"cannot connect to {place}: {reason}",
+        why="No SSH server answered there.",
+        mend="Check that the Mac is awake and Remote Login is on, "
+        f"then `macfleet ping --limit {quote(node)}`.",
+        node=node,
+        exit_code=ExitCode.UNREACHABLE,
+    )
+
+
+def unknown_key(node: str, place: str, shown: str, known_hosts: str) -> Diagnostic:
+    """The server's host key is in nobody's list."""
+    return Diagnostic(
+        code="E0402",
+        summary=f"unknown host key of {place}: {shown}",
+        why=f"{known_hosts} has no key of this host, and macfleet never trusts one unasked.",
+        mend=f"Compare the fingerprint with the Mac's own, then `macfleet enrol {quote(node)}`.",
+        node=node,
+        exit_code=ExitCode.UNREACHABLE,
+    )
+
+
+def changed_key(node: str, place: str, shown: str, known: tuple[str, ...]) -> Diagnostic:
+    """The server shows another key than the one that was enrolled."""
+    return Diagnostic(
+        code="E0403",
+        summary=f"the host key of {place} changed: it shows {shown}, enrolled was {', '.join(known)}",
+        why="The Mac was installed anew, or somebody answers in its place. Nothing was sent to it.",
+        mend=f"If the Mac was re-imaged: `macfleet enrol {quote(node)} --replace`.",
+        node=node,
+        exit_code=ExitCode.UNREACHABLE,
+    )
+
+
+def pin_mismatch(node: str, place: str, shown: str, pin: str) -> Diagnostic:
+    """The server shows another key than the one the inventory pins."""
+    return Diagnostic(
+        code="E0404",
+        summary=f"the host key of {place} is not the pinned one: it shows {shown}, pinned is {pin}",
+        why="The inventory pins the host key of this node; no other key is accepted or enrolled.",
+        mend="If the Mac was re-imaged, put the new fingerprint into the inventory's `host_key`, "
+        f"then `macfleet enrol {quote(node)} --replace`.",
+        node=node,
+        exit_code=ExitCode.UNREACHABLE,
+    )
+
+
+def login_refused(node: str, place: str, user: str, tried: str) -> Diagnostic:
+    """The server refused every identity."""
+    return Diagnostic(
+        code="E0405",
+        summary=f"{place} refused the login of {user}",
+        why=f"Tried: {tried}.",
+        mend="Name the right key as `identity_file` in the inventory, or put its public half into the "
+        "Mac's ~/.ssh/authorized_keys.",
+        node=node,
+        exit_code=ExitCode.UNREACHABLE,
+    )
+
+
+def identity_unusable(node: str, identity: str, reason: str) -> Diagnostic:
+    """The named private key cannot be read."""
+    return Diagnostic(
+        code="E0406",
+        summary=f"the identity {identity} cannot be used: {reason}",
+        why="The inventory or ssh_config names this private key for the node.",
+        mend=f"Check the path; load a key with a passphrase into the agent: `ssh-add {quote(identity)}`.",
+        node=node,
+        exit_code=ExitCode.UNREACHABLE,
+    )
+
+
+def turned_away(node: str, place: str, attempts: int, said: str) -> Diagnostic:
+    """The server closed each connection before authentication."""
+    heard = f" It said: {said}." if said else ""
+    return Diagnostic(
+        code="E0407",
+        summary=f"{place} closed {attempts} connections before authentication",
+        why=f"Too many connections were starting at once (MaxStartups), or it is no SSH server.{heard}",
+        mend="Try again with a smaller `--forks`, or raise MaxStartups on the host.",
+        node=node,
+        exit_code=ExitCode.UNREACHABLE,
+    )
+
+
+def penalised(node: str, place: str) -> Diagnostic:
+    """The server bans this controller's address for a while."""
+    return Diagnostic(
+        code="E0408",
+        summary=f"{place} refuses this controller for a while",
+        why="OpenSSH penalises addresses whose logins fail or break off (PerSourcePenalties).",
+        mend="Wait some minutes, mend the login, and exempt the controller with PerSourcePenaltyExemptList.",
+        node=node,
+        exit_code=ExitCode.UNREACHABLE,
+    )
+
+
+def connection_lost(node: str, doing: str, reason: str) -> Diagnostic:
+    """An open connection broke."""
+    return Diagnostic(
+        code="E0409",
+        summary=f"the connection broke while {doing}: {reason}",
+        why="What the script had done by then is unknown; macfleet runs nothing twice on its own.",
+        mend=f"`macfleet ping --limit {quote(node)}`; then run the command again: it probes first.",
+        node=node,
+        exit_code=ExitCode.UNREACHABLE,
+    )
+
+
+def too_late(node: str, seconds: float, ended: str) -> Diagnostic:
+    """A script was still running after its deadline."""
+    return Diagnostic(
+        code="E0410",
+        summary=f"the script was still running after {seconds:g} s",
+        why=f"Every remote script has a deadline. {ended}",
+        mend="See what hangs on the node with `macfleet logs`, or raise the step's `deadline`.",
+        node=node,
+        exit_code=ExitCode.NODE_FAILED,
+    )
+
+
+def too_much(node: str, limit: int) -> Diagnostic:
+    """A script wrote more than the controller is willing to keep."""
+    return Diagnostic(
+        code="E0411",
+        summary=f"the script wrote more than {limit // 2**20} MiB of output",
+        why="Output is kept in the controller's memory; a cut answer would be a wrong one.",
+        mend="Write large results to a file on the node and fetch that.",
+        node=node,
+        exit_code=ExitCode.NODE_FAILED,
+    )
+
+
+def session_refused(node: str, reason: str) -> Diagnostic:
+    """The server is logged in but opens no session."""
+    return Diagnostic(
+        code="E0412",
+        summary=f"the SSH server opened no session: {reason}",
+        why="The login worked; MaxSessions or a forced command may forbid sessions.",
+        mend="Check MaxSessions, ForceCommand and the account's shell on the node.",
+        node=node,
+        exit_code=ExitCode.UNREACHABLE,
+    )
+
+
+def bad_route(node: str, reason: str) -> Diagnostic:
+    """ssh_config or the jump specification cannot be followed."""
+    return Diagnostic(
+        code="E0413",
+        summary=f"the SSH route cannot be followed: {reason}",
+        why="The inventory's `jump` or a ProxyJump of ssh_config leads nowhere.",
+        mend="Compare with `ssh -G`, and correct `jump` or ssh_config.",
+        node=node,
+        exit_code=ExitCode.USAGE,
+    )

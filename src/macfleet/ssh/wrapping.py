@@ -1,0 +1,57 @@
+"""How a script travels: what is typed on the remote side, and how a running one is ended."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from macfleet.model.shell import quote
+
+SHELL_ON_STDIN = "exec /bin/sh -s"
+GRACE = 2.0
+
+
+def on_stdin(script: str, nonce: str) -> bytes:
+    """Return the bytes for the stdin of `SHELL_ON_STDIN`.
+
+    The braces make the shell read everything before it runs anything: a script whose transfer broke is
+    a syntax error, not half a script. Its children read nothing, so they cannot eat the rest of it.
+    """
+    return f"{{ {_announce(nonce)} {script}\n}} </dev/null\n".encode()
+
+
+def as_command(script: str, nonce: str) -> str:
+    """Return the exec request for a script whose stdin is a stream of bytes."""
+    return f"exec /bin/sh -c {quote(f'{_announce(nonce)} {script}')}"
+
+
+def ending(groups: Iterable[int]) -> str:
+    """Return an exec request that ends process groups: TERM, `GRACE` seconds, then KILL.
+
+    Exits 0 when nothing of them is left.
+    """
+    targets = " ".join(f"-{group}" for group in sorted(groups))
+    script = (
+        f"for group in {targets}; do kill -s TERM -- $group 2>/dev/null; done; "
+        f"for turn in {' '.join('.' * round(GRACE / 0.1))}; do "
+        f"left=; for group in {targets}; do kill -s 0 -- $group 2>/dev/null && left=1; done; "
+        '[ -z "$left" ] && exit 0; sleep 0.1; done; '
+        f"for group in {targets}; do kill -s KILL -- $group 2>/dev/null; done; exit 0"
+    )
+    return f"exec /bin/sh -c {quote(script)}"
+
+
+def announced(nonce: str, stderr: bytes) -> tuple[int, bytes] | None:
+    """Return the announced process group and stderr without the announcement; None before it is there."""
+    found = re.search(re.escape(nonce).encode() + rb" ([0-9]+)\n", stderr)
+    if found is None:
+        return None
+    return int(found[1]), stderr[: found.start()] + stderr[found.end() :]
+
+
+def _announce(nonce: str) -> str:
+    """A statement that says the process group on stderr, on the script's first line so that numbers stay.
+
+    sshd makes the login shell a session leader, `exec` keeps its id: ``$$`` is the process group.
+    """
+    return f"printf '%s %s\\n' {nonce} $$ >&2;"

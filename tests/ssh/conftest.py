@@ -1,0 +1,50 @@
+"""Fixtures that start real OpenSSH servers."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from sshd_server import SSHD, Server, free_port, make_key
+
+
+@pytest.fixture
+def launch(tmp_path: Path) -> Iterator[Callable[..., Server]]:
+    """Start servers with extra sshd settings; all are stopped afterwards."""
+    if not Path(SSHD).exists() or shutil.which("ssh-keygen") is None:
+        pytest.skip("no OpenSSH server here: apt-get install openssh-server")
+    if os.geteuid() == 0:
+        Path("/run/sshd").mkdir(exist_ok=True)
+    servers: list[Server] = []
+
+    def start(*settings: str) -> Server:
+        folder = tmp_path / f"server-{len(servers)}"
+        folder.mkdir()
+        for kind in ("ed25519", "rsa"):
+            make_key(folder / f"host_{kind}", kind)
+        make_key(folder / "identity", "ed25519")
+        shutil.copy(folder / "identity.pub", folder / "authorized_keys")
+        server = Server(folder, free_port(), settings)
+        servers.append(server)
+        server.start()
+        return server
+
+    yield start
+    for server in servers:
+        server.stop()
+
+
+@pytest.fixture
+def server(launch: Callable[..., Server]) -> Server:
+    return launch()
+
+
+@pytest.fixture
+def no_config(tmp_path: Path) -> Path:
+    """An ssh_config that says nothing, so that this machine's own has no say."""
+    empty = tmp_path / "ssh_config"
+    empty.touch()
+    return empty

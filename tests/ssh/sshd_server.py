@@ -1,0 +1,108 @@
+"""A real OpenSSH server on loopback, with keys of its own."""
+
+from __future__ import annotations
+
+import dataclasses
+import getpass
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from macfleet.model.node import Endpoint, Node
+
+SSHD = "/usr/sbin/sshd"
+
+
+@dataclasses.dataclass
+class Server:
+    """A running sshd and what a client needs to know about it."""
+
+    folder: Path
+    port: int
+    settings: tuple[str, ...] = ()
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def identity(self) -> Path:
+        return self.folder / "identity"
+
+    @property
+    def name(self) -> str:
+        return f"[127.0.0.1]:{self.port}"
+
+    def node(self, name: str = "mac-01", **endpoint: object) -> Node:
+        known = Endpoint(
+            host="127.0.0.1", port=self.port, user=getpass.getuser(), identity_file=str(self.identity)
+        )
+        return Node(name=name, endpoint=dataclasses.replace(known, **endpoint))
+
+    def fingerprint(self, kind: str = "ed25519") -> str:
+        shown = subprocess.run(
+            ["ssh-keygen", "-lf", self.folder / f"host_{kind}.pub"],
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        return shown.stdout.split()[1]
+
+    def known_hosts(self, path: Path) -> Path:
+        kind, blob = (self.folder / "host_ed25519.pub").read_text().split()[:2]
+        path.write_text(f"{self.name} {kind} {blob}\n")
+        return path
+
+    def start(self) -> None:
+        config = self.folder / "sshd_config"
+        lines = [
+            f"Port {self.port}",
+            "ListenAddress 127.0.0.1",
+            f"HostKey {self.folder}/host_ed25519",
+            f"HostKey {self.folder}/host_rsa",
+            f"PidFile {self.folder}/sshd.pid",
+            f"AuthorizedKeysFile {self.folder}/authorized_keys",
+            "StrictModes no",
+            "PasswordAuthentication no",
+            "UsePAM no",
+            "PermitRootLogin yes",
+            *self.settings,
+        ]
+        config.write_text("\n".join(lines) + "\n")
+        log = (self.folder / "sshd.log").open("ab")
+        self.process = subprocess.Popen([SSHD, "-D", "-e", "-f", config], stderr=log, start_new_session=True)
+        log.close()
+        wait_until(lambda: _listens(self.port))
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.terminate()
+            self.process.wait(10)
+
+    def new_host_key(self) -> None:
+        self.stop()
+        make_key(self.folder / "host_ed25519", "ed25519")
+        self.start()
+
+
+def make_key(path: Path, kind: str) -> None:
+    path.unlink(missing_ok=True)
+    bits = ["-b", "2048"] if kind == "rsa" else []
+    subprocess.run(["ssh-keygen", "-q", "-t", kind, *bits, "-N", "", "-f", path], check=True)
+
+
+def wait_until(holds: Callable[[], bool], seconds: float = 15) -> None:
+    until = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < until, "the condition did not come to hold"
+        time.sleep(0.02)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def _listens(port: int) -> bool:
+    # A raw connect that hangs up at once; the test servers have no penalties.
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
