@@ -1,0 +1,26 @@
+"""Every resource type: pure values that give probe text, compare states and give steps."""
+
+from macfleet.resources.brew_formula import BrewFormulaParams
+from macfleet.resources.colima_params import ColimaInstanceParams
+from macfleet.resources.command import CommandParams
+from macfleet.resources.compose_file import parse_compose
+from macfleet.resources.compose_project import ComposeProjectParams
+from macfleet.resources.directory import DirectoryParams
+from macfleet.resources.docker_image import DockerImageParams, local_name
+from macfleet.resources.file import FileParams
+from macfleet.resources.launchd_params import LaunchdServiceParams
+from macfleet.resources.params import Params, Surroundings
+
+KINDS: tuple[type[Params], ...] = (
+    DirectoryParams,
+    FileParams,
+    BrewFormulaParams,
+    ColimaInstanceParams,
+    DockerImageParams,
+    ComposeProjectParams,
+    LaunchdServiceParams,
+    CommandParams,
+)
+"""The parameters of every kind; each knows how to build its resource."""
+
+__all__ = ["KINDS", "FileParams", "Params", "Surroundings", "local_name", "parse_compose"]

@@ -1,0 +1,144 @@
+"""A container image in the node's engine, proven by digest and platform."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from macfleet.model.image import ResolvedImage
+from macfleet.model.resource import Change, Probe, ProbeOutput, Run, State, Step, Stream, compare
+from macfleet.model.shell import quote
+from macfleet.resources import docker_client
+from macfleet.resources.params import Params, Surroundings
+
+_CONTAINERD = "io.containerd.snapshotter"
+_PULL_LIMIT = 1800.0
+
+
+class DockerImageParams(Params):
+    """An image of images.lock, on the node by digest."""
+
+    kind: ClassVar[str] = "docker_image"
+
+    image: str = Field(description="Name in images.lock.")
+    delivery: Literal["pull", "push", ""] = Field(
+        "", description="pull from the registry or push over SSH; what the inventory says unless given."
+    )
+    profile: str = Field("default", description="Colima profile.")
+
+    def address(self, task: str) -> str:  # noqa: ARG002  (the image names it)
+        """Return ``docker_image.`` and the image's name."""
+        return f"docker_image.{self.image}"
+
+    def provides(self) -> tuple[str, ...]:
+        """Return a token for the image."""
+        return (f"image:{self.image}",)
+
+    def uses(self) -> tuple[str, ...]:
+        """Return the engine it is kept in."""
+        return (f"colima:{self.profile}", "brew:docker")
+
+    def build(self, around: Surroundings) -> DockerImage:
+        """Return the image as it is locked for the node's platform."""
+        pushed = (self.delivery or around.node.delivery) == "push"
+        return DockerImage(self.image, around.images[self.image], pushed, self.profile, around.needs)
+
+
+def local_name(image: ResolvedImage) -> str:
+    """Return the tag a pushed image gets on the node; it names the manifest, so it says what it holds."""
+    return f"{image.repository}:{image.manifest.replace(':', '-')}"
+
+
+@dataclass(frozen=True, slots=True)
+class DockerImage:
+    """A locked image; `pushed` means that the bytes travel over SSH instead of from a registry."""
+
+    name: str
+    image: ResolvedImage
+    pushed: bool = False
+    profile: str = "default"
+    needs: tuple[str, ...] = ()
+    kind: ClassVar[str] = "docker_image"
+
+    @property
+    def address(self) -> str:
+        """``docker_image.`` and the name."""
+        return f"docker_image.{self.name}"
+
+    @property
+    def reference(self) -> str:
+        """What the image is called on the node."""
+        return local_name(self.image) if self.pushed else self.image.pinned
+
+    def probe(self) -> Probe:
+        """Ask the engine for its store and for the image's id, platform and repository digests."""
+        wanted = "{{.Id}} {{.Os}}/{{.Architecture}} {{json .RepoDigests}}"
+        script = f"docker image inspect --format {quote(wanted)} {quote(self.reference)} 2>&1"
+        return Probe(docker_client.guarded(self.profile, script), self._parse)
+
+    def desired(self) -> State:
+        """The locked manifest, for the locked platform."""
+        return {"manifest": self.image.manifest, "platform": _two_parts(self.image.platform)}
+
+    def change(self, actual: State | None) -> Change:
+        """Compare; an engine that does not answer is said in words."""
+        change = compare(self.address, self.desired(), actual)
+        if actual is not None and "engine" in actual:
+            return replace(change, reason=docker_client.SILENT)
+        return change
+
+    def steps(self, change: Change) -> tuple[Step, ...]:
+        """Pull by the platform's manifest digest, or load what a verified stream yields."""
+        if not change.fields:
+            return ()
+        prepared = docker_client.prepared(self.profile)
+        if self.pushed:
+            source = f"oci:{self.image.pinned}|{self.image.platform}|{self.reference}"
+            return (Stream(source, f"{prepared}\ndocker load"),)
+        platform = f"--platform {quote(self.image.platform)}"
+        pull = f"docker pull --quiet {platform} {quote(self.reference)} </dev/null"
+        return (Run(f"{prepared}\n{pull}", limit=_PULL_LIMIT),)
+
+    def _parse(self, output: ProbeOutput) -> State | None:
+        first, _, answer = output.stdout.strip().partition("\n")
+        if first == "engine absent" and output.exit == 0:
+            return None
+        if (first == "engine silent" and output.exit == 0) or output.cut:
+            return {"engine": "silent"}
+        if not first.startswith("engine "):
+            raise ValueError(f"{self.name}: {output.stderr.strip() or output.stdout.strip() or 'no answer'}")
+        if "no such image" in answer.lower():
+            return None
+        return self._inspected(first.removeprefix("engine "), answer)
+
+    def _inspected(self, driver: str, answer: str) -> State:
+        parts = answer.strip().split(" ", 2)
+        if len(parts) != 3 or not parts[0].startswith("sha256:"):
+            raise ValueError(f"{self.name}: docker image inspect printed {answer.strip()!r}")
+        identity, platform, digests = parts
+        try:
+            names = json.loads(digests) or []
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{self.name}: repository digests are not JSON: {digests!r}") from error
+        proven = self._proves(containerd=_CONTAINERD in driver, identity=identity, names=names)
+        return {"manifest": self.image.manifest if proven else identity, "platform": _two_parts(platform)}
+
+    def _proves(self, *, containerd: bool, identity: str, names: Sequence[str]) -> bool:
+        """Whether the id proves the content.
+
+        The containerd store's id is the digest of index or manifest. The classic store's id is the
+        config's digest; it learns the manifest's digest by pulling and loses it on save and load.
+        """
+        if containerd:
+            return identity in {self.image.manifest, self.image.index}
+        by_digest = {name.rpartition("@")[2] for name in names}
+        return identity == self.image.config or self.image.manifest in by_digest
+
+
+def _two_parts(platform: str) -> str:
+    """Return ``os/architecture``; every arm64 Mac runs variant v8 or none."""
+    return "/".join(platform.split("/")[:2])

@@ -1,0 +1,96 @@
+"""What a task may say about a resource, and how that becomes one."""
+
+from __future__ import annotations
+
+import re
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from posixpath import normpath
+from typing import Annotated, ClassVar
+
+from pydantic import AfterValidator, BeforeValidator
+
+from macfleet.documents import Border
+from macfleet.model.image import ResolvedImage
+from macfleet.model.node import Node
+from macfleet.model.resource import Resource
+
+_MODE = re.compile(r"^0?[0-7]{3}$|^[0-7]{4}$")
+_OWNER = re.compile(r"^[A-Za-z_][A-Za-z0-9._-]*(?::[A-Za-z_][A-Za-z0-9._-]*)?$")
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a resource may know of the node and of the other resources of its stage.
+
+    Attributes:
+        needs: addresses that must be settled first, explicit and inferred.
+        images: what each locked image name means on the node's platform.
+        files: contents of the stage's file resources by path.
+        task: name of the task, for resources that have no other name.
+    """
+
+    node: Node
+    needs: tuple[str, ...] = ()
+    images: Mapping[str, ResolvedImage] = field(default_factory=dict)
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    task: str = ""
+
+
+class Params(Border):
+    """Base of the parameters of every resource kind.
+
+    `provides` and `uses` hold absolute paths or tokens such as ``brew:colima``. A resource needs whatever
+    provides something it uses; a path also needs the nearest resource that provides a folder above it.
+    """
+
+    kind: ClassVar[str]
+    shell: ClassVar[frozenset[str]] = frozenset()
+    """Fields that are shell text: values put into them by a template are quoted."""
+
+    @abstractmethod
+    def address(self, task: str) -> str:
+        """Return the unique address; `task` is the task's name."""
+
+    def provides(self) -> tuple[str, ...]:
+        """Return what other resources may rely on once this one is settled."""
+        return ()
+
+    def uses(self) -> tuple[str, ...]:
+        """Return what this resource relies on."""
+        return ()
+
+    @abstractmethod
+    def build(self, around: Surroundings) -> Resource:
+        """Return the resource (raises ValueError when the surroundings do not allow it)."""
+
+
+def _four_digits(value: object) -> object:
+    if isinstance(value, int):
+        # pydantic turns a ValueError, not a TypeError, into a finding
+        raise ValueError('write the mode in quotes, such as "0644": YAML reads a bare 0644 as a number')  # noqa: TRY004
+    if isinstance(value, str) and not _MODE.match(value):
+        raise ValueError('a mode is three or four octal digits, such as "0644"')
+    return value.rjust(4, "0") if isinstance(value, str) else value
+
+
+def _absolute(value: str) -> str:
+    if not value.startswith("/"):
+        raise ValueError(f"{value!r} is not an absolute path; ~ and relative paths are not expanded")
+    if any(character in value for character in "\0\n\r"):
+        raise ValueError("a path must not hold a line break or a NUL byte")
+    if ".." in value.split("/"):
+        raise ValueError(f"{value!r} holds .., which hides where it leads")
+    return normpath(value).replace("//", "/", 1) if value != "/" else value
+
+
+def _owner(value: str) -> str:
+    if value and not _OWNER.match(value):
+        raise ValueError(f"{value!r} is not a user or user:group")
+    return value
+
+
+Mode = Annotated[str, BeforeValidator(_four_digits)]
+AbsolutePath = Annotated[str, AfterValidator(_absolute)]
+Owner = Annotated[str, AfterValidator(_owner)]
