@@ -1,0 +1,1 @@
+"""The load client: the standard library, `macfleet.model` and one HTTP parser, so that it travels alone."""

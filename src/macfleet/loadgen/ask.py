@@ -1,0 +1,33 @@
+"""One request on a connection of its own, for questions outside a measurement."""
+
+from __future__ import annotations
+
+from macfleet.loadgen.exchange import Streamed
+from macfleet.loadgen.wire import Target, connect
+
+
+async def ask(
+    target: Target,
+    method: str,
+    path: str,
+    body: bytes | None = None,
+    *,
+    patience: float,
+    streams: bool = False,
+) -> Streamed:
+    """Send one request and return what came back, settled; `streams` says the body asks for a stream.
+
+    `patience` is seconds to connect, and seconds without a byte.
+
+    Raises:
+        OSError: no connection; TimeoutError when it took longer than `patience`.
+    """
+    streamed = Streamed(streams=streams)
+    request = target.request(method, path, body, keep_alive=False)
+    connection = await connect(target, patience)
+    try:
+        await connection.perform(request, streamed.exchange, stall_timeout=patience)
+    finally:
+        connection.abort()
+    streamed.settle()
+    return streamed

@@ -1,0 +1,79 @@
+"""Measures one segment: the blocking call in process, and the lines of the program."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import BinaryIO
+
+from macfleet.loadgen.client import Segment
+from macfleet.loadgen.document import checked
+from macfleet.loadgen.relay import Relay
+from macfleet.model.json import JsonObject
+from macfleet.model.load import LoadSpec, Sample, SegmentReport
+
+_Record = tuple[Sample, list[int]]
+
+
+def measure(
+    spec: LoadSpec,
+    sink: Callable[[Sample], None],
+    *,
+    archive: str = "",
+    events: Callable[[Sample, list[int]], None] | None = None,
+    tick: Callable[[], None] = lambda: None,
+) -> SegmentReport:
+    """Run one segment and return its report; blocks until it has ended.
+
+    Args:
+        spec: what to run.
+        sink: takes samples in the order they end, on another thread; when it raises, the load stops and
+            the exception comes out here.
+        archive: digest of the archive the client runs from, recorded in the report.
+        events: takes a sample with the moments of its generated text (monotonic nanoseconds), too.
+        tick: called at least twice a second on the sink's thread.
+
+    Raises:
+        MacfleetError: the spec cannot be run (E0901).
+    """
+
+    def hand_over(record: _Record) -> None:
+        sample, moments = record
+        sink(sample)
+        if events is not None:
+            events(sample, moments)
+
+    checked(spec)
+    with Relay[_Record](hand_over, tick) as relay:
+        segment = Segment(spec, lambda sample, moments: relay.put((sample, moments)), broken=relay.broken)
+        return asyncio.run(segment.run(archive))
+
+
+def measure_lines(spec: LoadSpec, out: BinaryIO, *, archive: str = "", events: bool = False) -> None:
+    """Run one segment and write it as NDJSON, flushed at least each second.
+
+    Lines are ``{"sample": …}``, with `events` ``{"events": {"index": …, "t": […]}}`` after each, and at
+    the end ``{"report": …}``; empty lines are signs of life and mean nothing.
+    """
+
+    def line(document: JsonObject) -> None:
+        out.write(json.dumps(document, separators=(",", ":")).encode() + b"\n")
+
+    def moments(sample: Sample, times: list[int]) -> None:
+        line({"events": {"index": sample.index, "t": times}})
+
+    def tick() -> None:
+        # The empty line finds out that nobody reads any more; load without a reader must not go on.
+        out.write(b"\n")
+        out.flush()
+
+    report = measure(
+        spec,
+        lambda sample: line({"sample": sample.document()}),
+        archive=archive,
+        events=moments if events else None,
+        tick=tick,
+    )
+    line({"report": report.document()})
+    out.flush()
