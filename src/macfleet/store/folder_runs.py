@@ -1,0 +1,172 @@
+"""Runs as folders: written aside, sealed with digests, then never changed."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from macfleet.model.diagnostic import Diagnostic, MacfleetError
+from macfleet.model.exit_codes import ExitCode
+from macfleet.model.json import Json
+from macfleet.model.run import RunManifest
+from macfleet.store.folder_writer import FolderWriter
+from macfleet.store.manifests import parse_manifest
+from macfleet.store.sealing import digest_of, files_below
+
+if TYPE_CHECKING:
+    import polars as pl
+
+PARTIAL = ".partial"
+_ADDED_LATER = ("manifest.json", "signature")
+
+
+@dataclass(frozen=True, slots=True)
+class FolderRuns:
+    """Recorded runs below one folder, usually ``.macfleet/runs`` of a fleet folder.
+
+    A run being written is ``<id>.partial``; its new name is the last thing that happens to it.
+    """
+
+    root: Path
+
+    def create(self, run_id: str) -> FolderWriter:
+        """Open a run's folder for writing; one that was interrupted is gone on with.
+
+        Raises:
+            MacfleetError: E0951 the run is finished, or its id could not be a folder's name.
+        """
+        self._check_name(run_id)
+        final = self.root / run_id
+        if final.exists():
+            raise MacfleetError(
+                Diagnostic(
+                    "E0951", f"run {run_id} is finished and cannot be written again", mend="Use a new id."
+                )
+            )
+        partial = self.root / f"{run_id}{PARTIAL}"
+        partial.mkdir(parents=True, exist_ok=True)
+        return FolderWriter(run_id, partial, final)
+
+    def ids(self) -> tuple[str, ...]:
+        """Ids of finished runs, oldest first."""
+        return tuple(sorted(path.parent.name for path in self._manifests()))
+
+    def unfinished(self) -> tuple[str, ...]:
+        """Ids of runs that were begun and never sealed, oldest first."""
+        return tuple(sorted(path.name.removesuffix(PARTIAL) for path in self.root.glob(f"*{PARTIAL}")))
+
+    def manifest(self, run_id: str) -> RunManifest:
+        """Read a run's manifest.
+
+        Raises:
+            MacfleetError: E0950 there is no such run; E0952 the manifest is damaged or of a newer schema.
+        """
+        path = self.folder(run_id) / "manifest.json"
+        return parse_manifest(path.read_bytes(), str(path), run_id)
+
+    def document(self, run_id: str, path: str) -> Json:
+        """Read one JSON document of a run.
+
+        Raises:
+            MacfleetError: E0950 no such run; E0954 no such file; E0953 it is not JSON.
+        """
+        return _read_json(self._file(run_id, path), run_id)
+
+    def samples(self, run_id: str, path: str) -> pl.LazyFrame:
+        """Open a Parquet file of a run without reading it yet (raises MacfleetError E0950, E0954)."""
+        import polars as pl  # noqa: PLC0415  (slow to import; most commands never look at raw figures)
+
+        return pl.scan_parquet(self._file(run_id, path))
+
+    def folder(self, run_id: str) -> Path:
+        """Return where a finished run lies (raises MacfleetError E0950)."""
+        self._check_name(run_id)
+        folder = self.root / run_id
+        if not (folder / "manifest.json").is_file():
+            begun = (self.root / f"{run_id}{PARTIAL}").is_dir()
+            raise MacfleetError(
+                Diagnostic(
+                    "E0950",
+                    f"run {run_id} was never finished" if begun else f"there is no run {run_id}",
+                    why=f"Finished runs lie in {self.root}.",
+                    mend="macfleet run list",
+                )
+            )
+        return folder
+
+    def verify(self, run_id: str) -> tuple[Diagnostic, ...]:
+        """Compare every file with the manifest; return what differs, sorted by path.
+
+        Codes: E0953 a file's content changed; E0954 a file is missing; E0955 a file was added.
+
+        Raises:
+            MacfleetError: E0950, E0952 as `manifest` does.
+        """
+        manifest = self.manifest(run_id)
+        folder = self.folder(run_id)
+        present = set(files_below(folder)) - set(_ADDED_LATER)
+        found = [
+            _damage(run_id, path, manifest.files.get(path), folder)
+            for path in sorted(present | set(manifest.files))
+        ]
+        return tuple(each for each in found if each is not None)
+
+    def _file(self, run_id: str, path: str) -> Path:
+        file = self.folder(run_id) / path
+        if not file.is_file():
+            raise MacfleetError(_missing(run_id, path))
+        return file
+
+    def _manifests(self) -> Iterable[Path]:
+        return (path for path in self.root.glob("*/manifest.json") if path.parent.suffix != PARTIAL)
+
+    @staticmethod
+    def _check_name(run_id: str) -> None:
+        plain = run_id.replace("-", "").replace("_", "").replace(".", "")
+        if not plain.isalnum() or run_id.startswith(".") or run_id.endswith(PARTIAL) or os.sep in run_id:
+            raise MacfleetError(
+                Diagnostic("E0950", f"{run_id!r} is not the id of a run", mend="macfleet run list")
+            )
+
+
+def _read_json(file: Path, run_id: str) -> Json:
+    try:
+        document: Json = json.loads(file.read_bytes())
+    except ValueError as error:
+        raise MacfleetError(
+            Diagnostic(
+                "E0953",
+                f"{file} is damaged: {error}",
+                mend=f"macfleet run verify {run_id}",
+                exit_code=ExitCode.INTERNAL,
+            )
+        ) from error
+    return document
+
+
+def _damage(run_id: str, path: str, recorded: str | None, folder: Path) -> Diagnostic | None:
+    if recorded is None:
+        return _finding("E0955", f"run {run_id}: {path} was added after the run was sealed")
+    if not (folder / path).is_file():
+        return _missing(run_id, path)
+    if digest_of(folder / path) != recorded:
+        return _finding("E0953", f"run {run_id}: {path} is damaged: its content is not what was recorded")
+    return None
+
+
+def _missing(run_id: str, path: str) -> Diagnostic:
+    return _finding("E0954", f"run {run_id}: {path} is missing")
+
+
+def _finding(code: str, summary: str) -> Diagnostic:
+    return Diagnostic(
+        code,
+        summary,
+        why="A run cannot be changed once it is finished; its manifest holds the digest of every file.",
+        mend="Restore the folder from a copy, or measure again.",
+        exit_code=ExitCode.HELD,
+    )

@@ -1,0 +1,124 @@
+"""One run folder while it is written."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from threading import Lock
+
+from macfleet.analysis.frames import sample_frame, series_frame
+from macfleet.model.json import Json, JsonObject
+from macfleet.model.load import Sample
+from macfleet.model.run import RunManifest
+from macfleet.store.manifests import manifest_document
+from macfleet.store.sealing import digest_of, files_below, make_read_only, sync
+
+
+@dataclass(frozen=True, slots=True)
+class FolderWriter:
+    """A run folder being written; several threads may write different files at once.
+
+    Attributes:
+        partial: the folder while the run lasts.
+        final: its name once the run is sealed.
+    """
+
+    run_id: str
+    partial: Path
+    final: Path
+
+    @property
+    def id(self) -> str:
+        """The run's id."""
+        return self.run_id
+
+    def json(self, path: str, document: Json) -> None:
+        """Write one JSON document; keys sorted, so that equal content has an equal digest."""
+        self.text(path, json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+
+    def text(self, path: str, content: str) -> None:
+        """Write one text file."""
+        _put(self._place(path), content.encode())
+
+    @contextmanager
+    def lines(self, path: str) -> Iterator[Callable[[JsonObject], None]]:
+        """Append JSON lines; each is handed to the system at once and forced to disk every second.
+
+        The file is dropped when `samples` or `series` writes the Parquet file of the same name.
+        """
+        handle = os.open(self._place(path), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        lock = Lock()
+        synced = time.monotonic()
+
+        def write(row: JsonObject) -> None:
+            nonlocal synced
+            line = json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n"
+            with lock:
+                os.write(handle, line.encode())
+                if time.monotonic() - synced >= 1:
+                    os.fsync(handle)
+                    synced = time.monotonic()
+
+        try:
+            yield write
+        finally:
+            os.fsync(handle)
+            os.close(handle)
+
+    def samples(self, path: str, samples: Iterable[Sample]) -> None:
+        """Write requests as Parquet and drop the raw lines of the same name."""
+        self._replace_lines(
+            path, lambda place: sample_frame(samples).write_parquet(place, compression="zstd")
+        )
+
+    def series(self, path: str, rows: Sequence[JsonObject]) -> None:
+        """Write a time series as Parquet and drop the raw lines of the same name."""
+        self._replace_lines(path, lambda place: series_frame(rows).write_parquet(place, compression="zstd"))
+
+    def finish(self, manifest: RunManifest) -> str:
+        """Seal the run: digests into the manifest, everything on disk, the final name, read-only.
+
+        Raw lines that were never turned into Parquet stay and are sealed too.
+        """
+        paths = [path for path in files_below(self.partial) if path != "manifest.json"]
+        for path in paths:
+            sync(self.partial / path)
+        sealed = replace(manifest, files={path: digest_of(self.partial / path) for path in paths})
+        self.json("manifest.json", manifest_document(sealed))
+        for folder in (*(path for path in self.partial.rglob("*") if path.is_dir()), self.partial):
+            sync(folder)
+        self.partial.rename(self.final)
+        sync(self.final.parent)
+        make_read_only(self.final)
+        return str(self.final)
+
+    def _replace_lines(self, path: str, write: Callable[[Path], None]) -> None:
+        place = self._place(path)
+        aside = place.with_name(place.name + ".new")
+        write(aside)
+        sync(aside)
+        aside.rename(place)
+        place.with_suffix(".ndjson").unlink(missing_ok=True)
+
+    def _place(self, path: str) -> Path:
+        parts = PurePosixPath(path)
+        if parts.is_absolute() or ".." in parts.parts:
+            raise ValueError(f"{path!r} leaves the run folder")
+        place = self.partial / parts
+        place.parent.mkdir(parents=True, exist_ok=True)
+        return place
+
+
+def _put(place: Path, content: bytes) -> None:
+    """Write through a second name, so that a file is whole or absent."""
+    aside = place.with_name(place.name + ".new")
+    with aside.open("wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+    aside.rename(place)

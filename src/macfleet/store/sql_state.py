@@ -1,0 +1,186 @@
+"""Journal and evidence in the state database."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from sqlalchemy import Engine, func, insert, select, update
+
+from macfleet.model.diagnostic import Diagnostic, MacfleetError
+from macfleet.model.json import JsonObject
+from macfleet.model.stage import EvidenceKey, Outcome, StageName, StageRecord, Verdict
+from macfleet.store.tables import EVIDENCE, JOURNAL, RUNS, open_state
+
+SETTLED = "node.settled"
+
+
+@dataclass(frozen=True, slots=True)
+class JournalEntry:
+    """One line of the journal; `at` in seconds since the epoch."""
+
+    run: str
+    node: str
+    kind: str
+    detail: JsonObject
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class SqlJournal:
+    """What was done; every call is one transaction, safe from any thread."""
+
+    engine: Engine
+    clock: Callable[[], float] = field(default=time.time)
+
+    def begin(self, run_id: str, command: str, nodes: Sequence[str], detail: JsonObject) -> None:
+        """Note that a run started over these nodes; a resumed run keeps its first entry."""
+        with self.engine.begin() as connection:
+            if connection.scalar(select(RUNS.c.id).where(RUNS.c.id == run_id)) is None:
+                row = {
+                    "id": run_id,
+                    "command": command,
+                    "nodes": _dump(list(nodes)),
+                    "detail": _dump(detail),
+                    "started": self.clock(),
+                }
+                connection.execute(insert(RUNS).values(row))
+        self.note(run_id, "", "run.begun", {"command": command, "nodes": list(nodes)})
+
+    def note(self, run_id: str, node: str, kind: str, detail: JsonObject) -> None:
+        """Note one thing that happened to a node."""
+        row = {"run": run_id, "node": node, "kind": kind, "detail": _dump(detail), "at": self.clock()}
+        with self.engine.begin() as connection:
+            connection.execute(insert(JOURNAL).values(row))
+
+    def settle(self, run_id: str, node: str, outcome: str) -> None:
+        """Note how the run ended for a node: ``ok``, ``failed``, ``unreachable``, ``held``."""
+        self.note(run_id, node, SETTLED, {"outcome": outcome})
+
+    def end(self, run_id: str, outcome: str) -> None:
+        """Note how the run ended."""
+        with self.engine.begin() as connection:
+            values = {"finished": self.clock(), "outcome": outcome}
+            connection.execute(update(RUNS).where(RUNS.c.id == run_id).values(values))
+
+    def unsettled(self, run_id: str) -> tuple[str, ...]:
+        """Nodes of the run whose last settlement is not ``ok``, in the run's order.
+
+        Raises:
+            MacfleetError: E0956 the journal does not know the run.
+        """
+        with self.engine.connect() as connection:
+            nodes = connection.scalar(select(RUNS.c.nodes).where(RUNS.c.id == run_id))
+            if nodes is None:
+                raise MacfleetError(
+                    Diagnostic("E0956", f"the journal knows no run {run_id}", mend="macfleet run list")
+                )
+            settled = select(JOURNAL.c.node, JOURNAL.c.detail).where(
+                JOURNAL.c.run == run_id, JOURNAL.c.kind == SETTLED
+            )
+            outcomes = {
+                node: json.loads(detail)["outcome"]
+                for node, detail in connection.execute(settled.order_by(JOURNAL.c.seq))
+            }
+        return tuple(node for node in json.loads(nodes) if outcomes.get(node) != "ok")
+
+    def last(self) -> str:
+        """Id of the newest run, empty when there is none."""
+        with self.engine.connect() as connection:
+            found = connection.scalar(select(RUNS.c.id).order_by(RUNS.c.seq.desc()).limit(1))
+        return "" if found is None else str(found)
+
+    def entries(self, run_id: str) -> tuple[JournalEntry, ...]:
+        """Every entry of a run in the order it was written."""
+        query = select(JOURNAL).where(JOURNAL.c.run == run_id).order_by(JOURNAL.c.seq)
+        with self.engine.connect() as connection:
+            rows = connection.execute(query).all()
+        return tuple(
+            JournalEntry(row.run, row.node, row.kind, json.loads(row.detail), row.at) for row in rows
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SqlEvidences:
+    """Stage records; all are kept, the newest of a node and stage counts."""
+
+    engine: Engine
+
+    def latest(self, node: str, stage: StageName) -> StageRecord | None:
+        """The newest record of the stage on the node."""
+        newest = select(func.max(EVIDENCE.c.seq)).where(
+            EVIDENCE.c.node == node, EVIDENCE.c.stage == stage.value
+        )
+        query = select(EVIDENCE).where(EVIDENCE.c.seq == newest.scalar_subquery())
+        with self.engine.connect() as connection:
+            row = connection.execute(query).one_or_none()
+        if row is None:
+            return None
+        return StageRecord(
+            node=row.node,
+            stage=StageName(row.stage),
+            key=EvidenceKey(json.loads(row.key)),
+            outcome=Outcome(row.outcome),
+            run=row.run,
+            finished=row.finished,
+            verdicts=tuple(_verdict(each) for each in json.loads(row.verdicts)),
+            evidence=json.loads(row.evidence),
+        )
+
+    def record(self, record: StageRecord) -> None:
+        """Keep a record."""
+        verdicts = [
+            {
+                "gate": each.gate,
+                "node": each.node,
+                "outcome": each.outcome.value,
+                "reasons": list(each.reasons),
+                "mend": each.mend,
+                "evidence": list(each.evidence),
+            }
+            for each in record.verdicts
+        ]
+        row = {
+            "node": record.node,
+            "stage": record.stage.value,
+            "key": _dump(dict(record.key.parts)),
+            "outcome": record.outcome.value,
+            "run": record.run,
+            "finished": record.finished,
+            "verdicts": json.dumps(verdicts),
+            "evidence": _dump(record.evidence),
+        }
+        with self.engine.begin() as connection:
+            connection.execute(insert(EVIDENCE).values(row))
+
+
+@dataclass(frozen=True, slots=True)
+class SqlState:
+    """The state database: journal and evidence over one engine."""
+
+    journal: SqlJournal
+    evidences: SqlEvidences
+
+    @classmethod
+    def open(cls, url: str, clock: Callable[[], float] = time.time) -> SqlState:
+        """Open the database at an SQLAlchemy URL, making file and tables when missing."""
+        engine = open_state(url)
+        return cls(SqlJournal(engine, clock), SqlEvidences(engine))
+
+    def close(self) -> None:
+        """Give up all connections."""
+        self.journal.engine.dispose()
+
+
+def _dump(value: JsonObject | list[str]) -> str:
+    return json.dumps(value, sort_keys=True, ensure_ascii=False)
+
+
+def _verdict(row: dict[str, object]) -> Verdict:
+    fields: dict[str, object] = {
+        key: tuple(item) if isinstance(item, list) else item for key, item in row.items()
+    }
+    fields["outcome"] = Outcome(str(fields["outcome"]))
+    return Verdict(**fields)  # type: ignore[arg-type]

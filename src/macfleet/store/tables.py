@@ -1,0 +1,78 @@
+"""Tables of the state database: SQLite beside the fleet folder, PostgreSQL for teams."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlalchemy import Column, Engine, Float, Integer, MetaData, String, Table, Text, create_engine, event
+from sqlalchemy.engine import make_url
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.pool import ConnectionPoolEntry
+
+METADATA = MetaData()
+
+RUNS = Table(
+    "runs",
+    METADATA,
+    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("id", String(120), unique=True, nullable=False),
+    Column("command", Text, nullable=False),
+    Column("nodes", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("started", Float, nullable=False),
+    Column("finished", Float),
+    Column("outcome", String(20)),
+)
+
+JOURNAL = Table(
+    "journal",
+    METADATA,
+    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("run", String(120), nullable=False, index=True),
+    Column("node", String(200), nullable=False),
+    Column("kind", String(80), nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("at", Float, nullable=False),
+)
+
+EVIDENCE = Table(
+    "evidence",
+    METADATA,
+    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("node", String(200), nullable=False, index=True),
+    Column("stage", String(20), nullable=False),
+    Column("key", Text, nullable=False),
+    Column("outcome", String(20), nullable=False),
+    Column("run", String(120), nullable=False),
+    Column("finished", Float, nullable=False),
+    Column("verdicts", Text, nullable=False),
+    Column("evidence", Text, nullable=False),
+)
+
+
+def open_state(url: str) -> Engine:
+    """Return an engine whose tables exist.
+
+    SQLite writes ahead, so that readers never wait for a writer, and waits up to 30 s for another process.
+
+    Args:
+        url: SQLAlchemy URL such as ``sqlite:////fleet/.macfleet/state.db``; the folder is made when missing.
+    """
+    parsed = make_url(url)
+    if parsed.get_backend_name() != "sqlite":
+        engine = create_engine(parsed)
+        METADATA.create_all(engine)
+        return engine
+    if parsed.database and parsed.database != ":memory:":
+        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(parsed, connect_args={"timeout": 30})
+    event.listen(engine, "connect", _prepare)
+    METADATA.create_all(engine)
+    return engine
+
+
+def _prepare(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=FULL")
+    cursor.close()
