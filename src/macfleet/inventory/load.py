@@ -1,0 +1,110 @@
+"""From inventory files to nodes: read, merge, render, check, and report every problem at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from macfleet.documents import nearest
+from macfleet.inventory.build import Builder, Built
+from macfleet.inventory.consistency import check_fleet, find_warnings
+from macfleet.inventory.fleet import Group, Inventory
+from macfleet.inventory.merge import Merger
+from macfleet.inventory.names import EVERYTHING, IMPLICIT_KINDS, UNGROUPED
+from macfleet.inventory.settings import FleetSettings
+from macfleet.inventory.sources import read_tree
+from macfleet.inventory.tree import Assignment, GroupEntry, NodeEntry, Tree
+from macfleet.inventory.variables import IGNORED, KNOWN, MAGIC, PASSWORDS
+from macfleet.model.diagnostic import Diagnostic, MacfleetError
+from macfleet.model.json import Json
+from macfleet.model.node import Node
+from macfleet.model.ports import Files
+
+
+def load_inventory(
+    files: Files, paths: Sequence[str], settings: FleetSettings, declared: Mapping[str, Json]
+) -> Inventory:
+    """Read inventory sources in Ansible's YAML layout; later sources win over earlier ones.
+
+    Args:
+        files: where sources and the `group_vars/` and `host_vars/` beside them are read.
+        paths: hosts files, or folders of them.
+        settings: gives the root for relative key files, and extra variables.
+        declared: defaults of the variables that roles declare; they may be set, and templates may use them.
+
+    Raises:
+        MacfleetError: every problem of every source, E0201 to E0219.
+    """
+    tree = read_tree(files, paths)
+    names = {*KNOWN, *IGNORED, *MAGIC, *settings.variables, *declared}
+    problems = [*tree.problems, *_refuse_unknown(tree, names)]
+    merger = Merger(tree)
+    builder = Builder(settings, declared)
+    built: list[Built] = []
+    for entry in tree.nodes.values():
+        groups = merger.groups_of(entry)
+        alone = (UNGROUPED,) if groups == (EVERYTHING,) else ()
+        built.append(builder.build(entry.name, (*groups, *alone), merger.merge(entry)))
+    problems += [*merger.problems, *(problem for each in built for problem in each.problems)]
+    nodes = tuple(each.node for each in built if each.node is not None)
+    problems += check_fleet(tree, nodes)
+    if problems:
+        raise MacfleetError(_in_order(problems))
+    contenders = {name: each.contenders for name, each in zip(tree.nodes, built, strict=True)}
+    groups_by_name = _groups(tree, nodes)
+    return Inventory(nodes, groups_by_name, settings, contenders, find_warnings(groups_by_name))
+
+
+def _refuse_unknown(tree: Tree, names: set[str]) -> list[Diagnostic]:
+    owners: list[GroupEntry | NodeEntry] = [*tree.groups.values(), *tree.nodes.values()]
+    unknown = {each.where: each for owner in owners for each in owner.assignments if each.name not in names}
+    magic = {each.where: each for owner in owners for each in owner.assignments if each.name in MAGIC}
+    return [
+        *(_unknown(each, names) for each in unknown.values()),
+        *(
+            each.document.diagnose(
+                "E0209", f'"{each.name}" is given by macfleet and cannot be set', *each.path
+            )
+            for each in magic.values()
+        ),
+    ]
+
+
+def _unknown(assigned: Assignment, names: set[str]) -> Diagnostic:
+    name = assigned.name
+    if name in PASSWORDS:
+        why = "The inventory is printed, hashed and recorded with every run; nodes are entered by key."
+        mend = "Remove it; use ansible_ssh_private_key_file, and sudo rules that need no password."
+        return assigned.document.diagnose("E0209", f'"{name}" is refused', *assigned.path, why=why, mend=mend)
+    guess = nearest(name, names - MAGIC)
+    declare = f"declare it under `variables: {{{name}: {{description: …}}}}` in macfleet.yml"
+    mend = f'did you mean "{guess}"? If not, {declare}.' if guess else f"{declare[0].upper()}{declare[1:]}."
+    why = "No role declares it and macfleet does not read it, so setting it would change nothing."
+    return assigned.document.diagnose(
+        "E0209", f'unknown variable "{name}"', *assigned.path, why=why, mend=mend
+    )
+
+
+def _groups(tree: Tree, nodes: Sequence[Node]) -> dict[str, Group]:
+    found: dict[str, Group] = {}
+    for entry in tree.groups.values():
+        below = tuple(node.name for node in nodes if entry.name in node.groups)
+        children = tuple(entry.children)
+        found[entry.name] = Group(entry.name, children, tuple(entry.nodes), below, where=entry.where)
+    loose = tuple(node.name for node in nodes if UNGROUPED in node.groups)
+    if loose:
+        found[UNGROUPED] = Group(UNGROUPED, (), loose, loose, kind="implicit")
+    for kind in IMPLICIT_KINDS:
+        for node in nodes:
+            value = str(getattr(node, kind))
+            if value and value not in tree.groups:
+                known = found.get(value, Group(value, kind=kind))
+                members = tuple(dict.fromkeys((*known.nodes, node.name)))
+                found[value] = replace(known, direct=members, nodes=members)
+    return dict(sorted(found.items()))
+
+
+def _in_order(problems: Iterable[Diagnostic]) -> list[Diagnostic]:
+    """Sort by place and drop repetitions: one line of a range is one problem, not ten."""
+    unique = dict.fromkeys(problems)
+    return sorted(unique, key=lambda each: (each.where is None, each.where or "", each.node, each.summary))

@@ -1,0 +1,215 @@
+"""The fleet's own settings: `macfleet.yml` at the root of the fleet folder."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, field_validator
+
+from macfleet.documents import Border, parse_yaml, validate
+from macfleet.inventory.names import VARIABLE_RULE, is_variable_name
+from macfleet.model.diagnostic import Diagnostic, Location, MacfleetError
+from macfleet.model.json import Json
+from macfleet.model.ports import Files
+from macfleet.model.quantity import parse_seconds, show_seconds
+
+FILE = "macfleet.yml"
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How long things are kept, in seconds; at least `keep` runs stay whatever their age."""
+
+    runs: float = 365 * 86400.0
+    events: float = 30 * 86400.0
+    keep: int = 20
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredVariable:
+    """An extra inventory variable; it has a default only when `has_default`."""
+
+    name: str
+    description: str
+    default: Json = None
+    has_default: bool = False
+    where: Location | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FleetSettings:
+    """What `macfleet.yml` says.
+
+    Attributes:
+        root: absolute path of the fleet folder; relative paths of the inventory start here.
+        inventory: inventory sources, relative to the root, later ones win.
+        state: state URL, or a path relative to the root for the embedded store.
+        forks: nodes worked on at once.
+        variables: declared extra variables by name.
+        origins: where each setting that the file gives stands.
+    """
+
+    root: str
+    name: str
+    inventory: tuple[str, ...] = ("inventory/hosts.yml",)
+    state: str = ".macfleet/state.db"
+    forks: int = 32
+    retention: Retention = Retention()
+    variables: Mapping[str, DeclaredVariable] = field(default_factory=dict)
+    origins: Mapping[str, Location] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SettingOrigin:
+    """One effective setting and what decided it: a flag, an environment variable, a file line, or nothing."""
+
+    name: str
+    value: str
+    origin: str
+
+
+def load_settings(files: Files, root: str) -> FleetSettings:
+    """Read `macfleet.yml` at the top of `files`; `root` is the absolute path it stands for.
+
+    Raises:
+        MacfleetError: E0200 there is no such file; every unknown key and wrong value of it.
+    """
+    try:
+        text = files.read(FILE)
+    except FileNotFoundError as error:
+        raise MacfleetError(_missing(root)) from error
+    document = parse_yaml(text, FILE)
+    parsed = validate(document, SettingsFile, code="E0204", kind="fleet settings")
+    value = document.value if isinstance(document.value, Mapping) else {}
+    variables = {
+        name: DeclaredVariable(
+            name,
+            declared.description,
+            declared.default,
+            has_default="default" in declared.model_fields_set,
+            where=document.at("variables", name),
+        )
+        for name, declared in sorted(parsed.variables.items())
+    }
+    return FleetSettings(
+        root=root,
+        name=parsed.name,
+        inventory=parsed.inventory,
+        state=parsed.state,
+        forks=parsed.forks,
+        retention=Retention(parsed.retention.runs, parsed.retention.events, parsed.retention.keep),
+        variables=variables,
+        origins={name: document.at(name) for name in value},
+    )
+
+
+def trace_settings(
+    settings: FleetSettings, environment: Mapping[str, str], flags: Mapping[str, str]
+) -> tuple[SettingOrigin, ...]:
+    """Return each effective setting with its origin: flag > environment > file > default, sorted by name.
+
+    `flags` holds only what was typed, by setting name; `environment` is read for ``MACFLEET_<NAME>``.
+    """
+    shown = {
+        "fleet": settings.root,
+        "name": settings.name,
+        "inventory": ", ".join(settings.inventory),
+        "state": settings.state,
+        "forks": str(settings.forks),
+        "retention": f"runs {show_seconds(settings.retention.runs)}, at least {settings.retention.keep}; "
+        f"events {show_seconds(settings.retention.events)}",
+    }
+    return tuple(_trace(name, shown[name], settings, environment, flags) for name in sorted(shown))
+
+
+def _trace(
+    name: str,
+    value: str,
+    settings: FleetSettings,
+    environment: Mapping[str, str],
+    flags: Mapping[str, str],
+) -> SettingOrigin:
+    variable = f"MACFLEET_{name.upper()}"
+    if name in flags:
+        return SettingOrigin(name, flags[name], f"--{name}")
+    if environment.get(variable):
+        return SettingOrigin(name, environment[variable], f"${variable}")
+    if name in settings.origins:
+        return SettingOrigin(name, value, str(settings.origins[name]))
+    return SettingOrigin(name, value, "found upwards" if name == "fleet" else "default")
+
+
+def _missing(root: str) -> Diagnostic:
+    return Diagnostic(
+        "E0200",
+        f"{root} is not a fleet folder: it has no {FILE}",
+        why="The inventory, playbooks, contract and evidence of a fleet live in one folder with this file.",
+        mend="Type `macfleet init DIR` for a new fleet folder, or name one with --fleet DIR.",
+    )
+
+
+def _seconds(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise ValueError("must be a duration such as 30d or 12h")  # noqa: TRY004 (pydantic takes ValueError)
+    return parse_seconds(value)
+
+
+def _one_or_more(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+Duration = Annotated[float, BeforeValidator(_seconds)]
+
+
+class RetentionBorder(Border):
+    """How long runs and events are kept."""
+
+    runs: Duration = Field(default=Retention().runs, description="age after which runs may be pruned")
+    events: Duration = Field(
+        default=Retention().events, description="age after which token events are dropped"
+    )
+    keep: int = Field(default=Retention().keep, ge=1, description="runs that stay whatever their age")
+
+
+class VariableBorder(Border):
+    """An extra variable that the inventory may set."""
+
+    description: str = Field(description="what the variable means, for people")
+    default: Any = Field(default=None, description="value where the inventory sets none")
+
+
+class SettingsFile(Border):
+    """`macfleet.yml`: the file that makes a folder a fleet folder."""
+
+    name: str = Field(min_length=1, max_length=63, description="name of the fleet, shown in reports")
+    inventory: Annotated[tuple[str, ...], BeforeValidator(_one_or_more)] = Field(
+        default=("inventory/hosts.yml",),
+        min_length=1,
+        description="inventory source or sources; later ones win",
+    )
+    state: str = Field(
+        default=".macfleet/state.db", min_length=1, description="state URL, or a path of this folder"
+    )
+    forks: int = Field(default=32, ge=1, le=512, description="nodes worked on at once")
+    retention: RetentionBorder = Field(default=RetentionBorder(), description="how long things are kept")
+    variables: dict[str, VariableBorder] = Field(
+        default_factory=dict, description="extra variables the inventory may set"
+    )
+
+    @field_validator("name")
+    @classmethod
+    def _plain_name(cls, value: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9 ._-]*", value):
+            raise ValueError("must be letters, digits, spaces, dots, hyphens and underscores")
+        return value
+
+    @field_validator("variables")
+    @classmethod
+    def _variable_names(cls, value: dict[str, VariableBorder]) -> dict[str, VariableBorder]:
+        wrong = [name for name in value if not is_variable_name(name)]
+        if wrong:
+            raise ValueError(f"{wrong[0]!r} cannot be a variable. {VARIABLE_RULE}")
+        return value

@@ -1,0 +1,237 @@
+"""The variables macfleet itself reads from the inventory: their types, limits and meaning."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+
+from macfleet.documents import Border
+from macfleet.model.json import Json
+from macfleet.model.node import Arm, Ownership
+from macfleet.model.quantity import parse_bytes
+
+# Ansible's own variables that change nothing here; a file that Ansible reads stays readable.
+IGNORED = frozenset(
+    {
+        "ansible_become",
+        "ansible_become_method",
+        "ansible_become_user",
+        "ansible_connection",
+        "ansible_group_priority",
+        "ansible_pipelining",
+        "ansible_python_interpreter",
+        "ansible_remote_tmp",
+        "ansible_shell_executable",
+        "ansible_shell_type",
+        "ansible_ssh_pipelining",
+    }
+)
+PASSWORDS = frozenset(
+    {
+        "ansible_become_pass",
+        "ansible_become_password",
+        "ansible_password",
+        "ansible_ssh_pass",
+        "ansible_ssh_password",
+        "ansible_sudo_pass",
+    }
+)
+MAGIC = frozenset({"inventory_hostname", "inventory_hostname_short", "group_names"})
+DEFAULTS: dict[str, Json] = {
+    "ansible_host": "{{ inventory_hostname }}",
+    "ansible_port": 22,
+    "arms": [],
+    "delivery": "pull",
+    "hardware": "{{ inventory_hostname }}",
+    "min_ready": 1,
+    "ownership": "owned",
+    "platform": "linux/arm64",
+    "trust": "trusted",
+}
+
+_LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
+_HOST = re.compile(
+    r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,252})|\[?[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(?:%[A-Za-z0-9]+)?\]?"
+)
+_USER = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}")
+_JUMP = re.compile(r"none|(?:[A-Za-z_][\w.-]*@)?[\w.:\[\]%-]+(?:,(?:[A-Za-z_][\w.-]*@)?[\w.:\[\]%-]+)*")
+_PLATFORM = re.compile(r"linux/(?:arm64(?:/v8)?|amd64)")
+_FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}=?")
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"must be text; write it in quotes, {shlex.quote(str(value))}")  # noqa: TRY004 (pydantic takes ValueError)
+    return value
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, bool) or not (
+        isinstance(value, int) or (isinstance(value, str) and value.isdigit())
+    ):
+        raise ValueError("must be a whole number")
+    return int(value)
+
+
+def _size(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise ValueError("must be a size such as 24GiB")  # noqa: TRY004 (pydantic takes ValueError)
+    return parse_bytes(value)
+
+
+def _label(value: str) -> str:
+    if not _LABEL.fullmatch(value):
+        raise ValueError(
+            "must be one word of letters, digits, dots, hyphens and underscores: it names a group"
+        )
+    return value
+
+
+def _host(value: str) -> str:
+    if not _HOST.fullmatch(value):
+        raise ValueError("must be a host name or an address, without a port")
+    return value.strip("[]")
+
+
+def _user(value: str) -> str:
+    if not _USER.fullmatch(value):
+        raise ValueError("must be a login name")
+    return value
+
+
+def _platform(value: str) -> str:
+    if not _PLATFORM.fullmatch(value):
+        raise ValueError("must be linux/arm64 or linux/amd64: it says what the node's containers are")
+    return value
+
+
+def _fingerprint(value: str) -> str:
+    if not _FINGERPRINT.fullmatch(value):
+        raise ValueError(
+            "must be a fingerprint such as SHA256: and 43 characters, as `ssh-keygen -lf` prints it"
+        )
+    return value.rstrip("=")
+
+
+def _absolute(value: str) -> str:
+    parts = value.split("/")
+    if not value.startswith("/") or value == "/" or any(part in ("", ".", "..") for part in parts[1:]):
+        raise ValueError("must be an absolute path of the node without . or .. or a final slash")
+    return value
+
+
+def _arms(value: Any) -> Any:
+    known = ", ".join(Arm)
+    if not isinstance(value, list | tuple):
+        raise ValueError(f"must be a list such as [bare, container]; known arms: {known}")  # noqa: TRY004 (pydantic takes ValueError)
+    for each in value:
+        if each not in tuple(Arm):
+            raise ValueError(f"{each!r} is no arm; known arms: {known}")
+    if len(set(value)) < len(value):
+        raise ValueError("names an arm twice")
+    return value
+
+
+def _ownership(value: Any) -> Any:
+    if value not in tuple(Ownership):
+        raise ValueError("must be owned or rented")
+    return value
+
+
+def _jump(value: str) -> str:
+    """Return the ProxyJump specification of ssh arguments; nothing else may stand in them."""
+    words = shlex.split(value)
+    jumps: list[str] = []
+    while words:
+        word = words.pop(0)
+        if word in ("-J", "-o") and words:
+            word += words.pop(0)
+        option = re.fullmatch(r"-J(.+)|-o\s*ProxyJump[=\s]\s*(.+)", word, re.IGNORECASE)
+        if option is None:
+            raise ValueError(
+                f"{word!r} is not read here; -J HOST and -o ProxyJump=HOST are, everything else belongs "
+                "into your ssh_config"
+            )
+        jumps.append(option.group(1) or option.group(2))
+    if len(jumps) > 1 or any(not _JUMP.fullmatch(jump) for jump in jumps):
+        raise ValueError("must name one ProxyJump such as -J ops@bastion.example")
+    return jumps[0] if jumps and jumps[0] != "none" else ""
+
+
+Text = Annotated[str, BeforeValidator(_text)]
+Label = Annotated[Text, AfterValidator(_label)]
+Whole = Annotated[int, BeforeValidator(_whole)]
+Size = Annotated[int, BeforeValidator(_size)]
+AbsolutePath = Annotated[Text, AfterValidator(_absolute)]
+
+
+class RootsBorder(Border):
+    """Directories of the node for weights, caches and logs; each is a bind mount of its own."""
+
+    weights: AbsolutePath = Field(description="model weights, mounted read-only")
+    cache: AbsolutePath = Field(description="caches an engine may lose")
+    logs: AbsolutePath = Field(description="logs of engines and of Colima")
+
+    @model_validator(mode="after")
+    def _apart(self) -> RootsBorder:
+        paths = (self.weights, self.cache, self.logs)
+        for one in paths:
+            if sum(f"{other}/".startswith(f"{one}/") for other in paths) > 1:
+                raise ValueError(f"must lie apart: {one} holds another of them")
+        return self
+
+
+class ColimaBorder(Border):
+    """What the node's Colima VM gets."""
+
+    cpus: Whole = Field(ge=1, le=64, description="CPUs of the VM")
+    memory: Size = Field(ge=2**29, description="memory of the VM, such as 12GiB")
+    disk: Size = Field(ge=2**30, description="disk of the VM, such as 100GiB; it can only grow")
+
+
+class NodeVariables(Border):
+    """Every variable of a node that macfleet reads itself."""
+
+    ansible_host: Annotated[Text, AfterValidator(_host)] = Field(description="name or address to connect to")
+    ansible_port: Whole = Field(ge=1, le=65535, description="port of the SSH server")
+    ansible_user: Annotated[Text, AfterValidator(_user)] | None = Field(
+        default=None, description="login name; ssh_config decides when unset"
+    )
+    ansible_ssh_private_key_file: Text | None = Field(
+        default=None, description="private key; relative paths start at the fleet folder"
+    )
+    ansible_private_key_file: Text | None = Field(default=None, description="older name of the same")
+    ansible_ssh_common_args: Annotated[Text, AfterValidator(_jump)] | None = Field(
+        default=None, description="-J HOST or -o ProxyJump=HOST"
+    )
+    host_key: Annotated[Text, AfterValidator(_fingerprint)] | None = Field(
+        default=None, description="pinned SHA256 fingerprint of the node's host key"
+    )
+    platform: Annotated[Text, AfterValidator(_platform)] = Field(
+        description="platform the node's containers must have"
+    )
+    chip: Label | None = Field(default=None, description="Apple chip, such as m4 or m4-pro")
+    hardware_model: Text | None = Field(default=None, description="marketing name, for reports")
+    memory: Size = Field(default=0, description="unified memory, such as 24GiB")
+    ownership: Annotated[Ownership, BeforeValidator(_ownership)] = Field(description="owned or rented")
+    offer: Label | None = Field(default=None, description="id of a price in contract/offers.yml")
+    provider: Label | None = Field(default=None, description="who rents the Mac out")
+    site: Label | None = Field(default=None, description="where the Mac stands")
+    environment: Label | None = Field(default=None, description="such as staging or production")
+    pool: Label | None = Field(default=None, description="pool the node serves in")
+    role: Label | None = Field(default=None, description="such as edge; empty for a serving Mac")
+    arms: Annotated[tuple[Arm, ...], BeforeValidator(_arms)] = Field(description="arms measured on the node")
+    hardware: Label = Field(description="nodes with one value share one machine")
+    min_ready: Whole = Field(ge=0, description="nodes of the pool that must stay in service")
+    trust: Label = Field(description="what may be placed on the node")
+    delivery: Annotated[Text, Field(pattern="^(pull|push)$")] = Field(
+        description="images are pulled from a registry, or pushed over SSH"
+    )
+    roots: RootsBorder | None = Field(default=None, description="directories of the node")
+    colima: ColimaBorder | None = Field(default=None, description="size of the Colima VM")
+
+
+KNOWN = frozenset(NodeVariables.model_fields)
