@@ -19,7 +19,7 @@ from macfleet.model.exit_codes import ExitCode
 class LazyCommands(click.Group):
     """A group whose commands are imported only when one is run."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (its signature)
         """Return every command's name, sorted."""
         return sorted(COMMANDS)
 

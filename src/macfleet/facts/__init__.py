@@ -1,0 +1,1 @@
+"""Facts of a node: read-only probes and the parsers of what they print."""

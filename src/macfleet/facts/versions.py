@@ -1,0 +1,78 @@
+"""What a node is and which versions run on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from macfleet.model.resource import Probe, ProbeOutput, State
+
+DOCKER_HOST = 'DOCKER_HOST="unix://$HOME/.colima/default/docker.sock"; export DOCKER_HOST'
+
+_SYSTEM = """sw_vers -productVersion && sw_vers -buildVersion && uname -m && sysctl -n hw.memsize hw.ncpu \\
+ machdep.cpu.brand_string hw.model && { [ -e /opt/lab ] && echo lab || echo mac; }"""
+
+# A directory per installed version: asking `brew` itself costs about a second of Ruby.
+_FORMULAE = 'for d in /opt/homebrew/Cellar/*/*; do [ -d "$d" ] && echo "${d#/opt/homebrew/Cellar/}"; done; :'
+
+_ENGINE = f"""{DOCKER_HOST}
+docker version --format '{{{{.Server.Version}}}} {{{{.Server.Os}}}}/{{{{.Server.Arch}}}}' 2>/dev/null || :"""
+
+
+def probes() -> Mapping[str, Probe]:
+    """Return the probes by fact name; they ride in the exec that observes resources."""
+    return {
+        "facts.system": Probe(_SYSTEM, parse_system, 20),
+        "facts.formulae": Probe(_FORMULAE, parse_formulae, 10),
+        "facts.docker": Probe(_ENGINE, parse_docker, 20),
+    }
+
+
+def parse_system(output: ProbeOutput) -> State:
+    """Return macos, build, arch, memory (bytes), cpus, chip, model and ``simulated`` (``lab`` or empty).
+
+    Raises:
+        ValueError: not the eight lines a Mac prints.
+    """
+    lines = output.stdout.splitlines()
+    if output.exit != 0 or len(lines) != 8:
+        raise ValueError(f"expected eight lines of system facts, got {len(lines)}")
+    macos, build, arch, memory, cpus, chip, model, kind = (line.strip() for line in lines)
+    return {
+        "macos": macos,
+        "build": build,
+        "arch": arch,
+        "memory": int(memory),
+        "cpus": int(cpus),
+        "chip": chip,
+        "model": model,
+        "simulated": "lab" if kind == "lab" else "",
+    }
+
+
+def parse_formulae(output: ProbeOutput) -> State:
+    """Return the installed Homebrew formulae with their newest version directory."""
+    pairs = (line.strip().partition("/") for line in output.stdout.splitlines() if "/" in line)
+    return {name: version for name, _, version in sorted(pairs)}
+
+
+def parse_docker(output: ProbeOutput) -> State | None:
+    """Return the engine's version and platform, None when it does not answer."""
+    words = output.stdout.split()
+    if len(words) != 2:
+        return None
+    return {"server": words[0], "platform": words[1]}
+
+
+def versions(facts: Mapping[str, State | None]) -> dict[str, str]:
+    """Return the versions evidence depends on, from the parsed facts; unknown ones are left out."""
+    system = facts.get("facts.system") or {}
+    formulae = facts.get("facts.formulae") or {}
+    docker = facts.get("facts.docker") or {}
+    found = {
+        "macos": system.get("macos"),
+        "colima": formulae.get("colima"),
+        "lima": formulae.get("lima"),
+        "engine": formulae.get("llama.cpp"),
+        "docker": docker.get("server"),
+    }
+    return {name: str(value) for name, value in found.items() if value}

@@ -1,0 +1,89 @@
+"""From a line of a playbook to a gate: every kind written out with its parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from pydantic import Field, ValidationError
+
+from macfleet.documents import Border, nearest
+from macfleet.gates.bind_sources import BindSources
+from macfleet.gates.contract_frozen import ContractFrozen
+from macfleet.gates.converged import Converged
+from macfleet.gates.gate import Gate
+from macfleet.gates.images_native import ImagesNative
+from macfleet.gates.images_pinned import ImagesPinned
+from macfleet.gates.loadtest_complete import LoadtestComplete
+from macfleet.gates.mounts_local import MountsLocal
+from macfleet.gates.network_proven import NetworkProven
+from macfleet.gates.routes_answer import RoutesAnswer
+from macfleet.gates.weights_verified import WeightsVerified
+from macfleet.model.diagnostic import Diagnostic, MacfleetError
+from macfleet.model.node import Arm
+from macfleet.model.stage import GateSpec
+
+
+class NoParams(Border):
+    """A gate without parameters."""
+
+
+class RoutesAnswerParams(Border):
+    """Parameters of routes_answer."""
+
+    arm: Arm = Field(description="Arm whose endpoint is probed on the node")
+
+
+class MountsLocalParams(Border):
+    """Parameters of mounts_local."""
+
+    kinds: tuple[str, ...] = Field(("apfs",), description="File systems that are allowed")
+    refuse: tuple[str, ...] = Field(("icloud", "removable"), description="Places that are refused")
+
+
+Builder = Callable[[Mapping[str, object]], Gate]
+
+KINDS: Mapping[str, Builder] = {
+    "bind_sources": lambda params: _plain(params, BindSources),
+    "contract_frozen": lambda params: _plain(params, ContractFrozen),
+    "converged": lambda params: _plain(params, Converged),
+    "images_native": lambda params: _plain(params, ImagesNative),
+    "images_pinned": lambda params: _plain(params, ImagesPinned),
+    "loadtest_complete": lambda params: _plain(params, LoadtestComplete),
+    "mounts_local": lambda params: _mounts_local(MountsLocalParams.model_validate(params)),
+    "network_proven": lambda params: _plain(params, NetworkProven),
+    "routes_answer": lambda params: RoutesAnswer(str(RoutesAnswerParams.model_validate(params).arm)),
+    "weights_verified": lambda params: _plain(params, WeightsVerified),
+}
+
+
+def build_gate(spec: GateSpec) -> Gate:
+    """Return the gate a playbook's line means.
+
+    Raises:
+        MacfleetError: E0801 unknown kind, E0802 wrong parameters.
+    """
+    builder = KINDS.get(spec.kind)
+    if builder is None:
+        guess = nearest(spec.kind, KINDS)
+        mend = f'did you mean "{guess}"?' if guess else f"Known gates: {', '.join(sorted(KINDS))}."
+        raise MacfleetError(Diagnostic("E0801", f'unknown gate "{spec.kind}"', mend=mend, where=spec.where))
+    try:
+        return builder(spec.params)
+    except ValidationError as error:
+        raise MacfleetError(
+            Diagnostic(
+                "E0802",
+                f"gate {spec.kind}: {'.'.join(map(str, problem['loc']))}: {problem['msg']}",
+                where=spec.where,
+            )
+            for problem in error.errors()
+        ) from error
+
+
+def _plain(params: Mapping[str, object], gate: Callable[[], Gate]) -> Gate:
+    NoParams.model_validate(params)
+    return gate()
+
+
+def _mounts_local(params: MountsLocalParams) -> Gate:
+    return MountsLocal(params.kinds, params.refuse)
