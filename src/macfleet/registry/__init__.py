@@ -1,0 +1,7 @@
+"""OCI distribution over HTTP: references resolved, bytes proven by digest, images streamed to nodes."""
+
+from macfleet.registry.archive import OciSources
+from macfleet.registry.auth import Credential
+from macfleet.registry.resolver import RegistryResolver
+
+__all__ = ["Credential", "OciSources", "RegistryResolver"]

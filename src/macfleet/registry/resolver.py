@@ -41,12 +41,12 @@ class RegistryResolver:
     def __init__(
         self,
         *,
+        clock: Clock,
         plain_http: Collection[str] = (),
         credentials: Mapping[str, Credential] | None = None,
         deadline: float = 60.0,
-        clock: Clock | None = None,
     ) -> None:
-        self.wire = Wire(plain_http=plain_http, credentials=credentials, deadline=deadline, clock=clock)
+        self.wire = Wire(clock=clock, plain_http=plain_http, credentials=credentials, deadline=deadline)
 
     def resolve(self, reference: str, platform: str) -> ResolvedImage:
         """Return what a reference means for `platform` (``os/architecture`` or with a variant).

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
@@ -29,22 +28,6 @@ class Answer:
     digest_header: str
 
 
-class SystemClock:
-    """The machine's clock."""
-
-    def now(self) -> float:
-        """Seconds since the epoch."""
-        return time.time()
-
-    def monotonic(self) -> float:
-        """Seconds of a clock that never goes back."""
-        return time.monotonic()
-
-    def sleep(self, seconds: float) -> None:
-        """Wait."""
-        time.sleep(seconds)
-
-
 class Wire:
     """Fetches from registries; safe to share between threads.
 
@@ -58,16 +41,16 @@ class Wire:
     def __init__(
         self,
         *,
+        clock: Clock,
         plain_http: Collection[str] = (),
         credentials: Mapping[str, Credential] | None = None,
         deadline: float = 60.0,
         tries: int = 4,
-        clock: Clock | None = None,
     ) -> None:
         self._exchange = Exchange(plain_http, credentials or {})
         self._deadline = deadline
         self._tries = tries
-        self._clock = clock or SystemClock()
+        self._clock = clock
 
     def fetch(self, host: str, repository: str, path: str, *, accept: str, limit: int) -> Answer:
         """Return a whole response of at most `limit` bytes.

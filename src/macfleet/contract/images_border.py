@@ -1,0 +1,95 @@
+"""`images.yml` and `images.lock` as they are written."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+
+from macfleet.documents import Border
+from macfleet.model.reference import DIGEST, Reference
+
+Digest = Annotated[str, Field(pattern=f"^{DIGEST.pattern}$")]
+Platform = Annotated[str, Field(pattern=r"^[a-z0-9]+/[a-z0-9]+(/[a-z0-9]+)?$")]
+ImageName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,63}$")]
+
+
+class BaseModel(Border):
+    """The image an image was built from, where its labels do not say."""
+
+    name: str
+    digest: Annotated[str, Field(pattern=f"^({DIGEST.pattern})?$")] = ""
+
+
+class ImageModel(Border):
+    """One image a fleet uses."""
+
+    reference: Annotated[str, Field(description="registry/name:tag, pinned by `macfleet image pin`")]
+    platforms: Annotated[
+        tuple[Platform, ...], Field(description="default: those of the inventory's nodes")
+    ] = ()
+    base: BaseModel | None = None
+
+    @field_validator("reference")
+    @classmethod
+    def _names_something(cls, value: str) -> str:
+        parsed = Reference.parse(value)
+        if not parsed.tag and not parsed.digest:
+            raise ValueError("it names neither a tag nor a digest")
+        return value
+
+
+class RegistryModel(Border):
+    """How one registry is spoken to."""
+
+    plain_http: Annotated[bool, Field(strict=True, description="without TLS; for registries on a LAN")] = (
+        False
+    )
+    user: str = ""
+    password: Annotated[str, Field(description="secret reference such as env:NAME")] = ""
+    realms: Annotated[tuple[str, ...], Field(description="further hosts that may see the login")] = ()
+
+
+class ImagesModel(Border):
+    """The whole of `images.yml`."""
+
+    images: dict[ImageName, ImageModel]
+    registries: Annotated[dict[str, RegistryModel], Field(default_factory=dict)]
+
+
+class BlobModel(Border):
+    """A layer."""
+
+    digest: Digest
+    size: Annotated[int, Field(strict=True, ge=0)]
+    media_type: str = ""
+
+
+class PlatformModel(Border):
+    """What an image is on one platform."""
+
+    manifest: Digest
+    config: Digest
+    created: str = ""
+    layers: tuple[BlobModel, ...]
+    diff_ids: tuple[Digest, ...]
+    labels: Annotated[dict[str, str], Field(default_factory=dict)]
+
+
+class LockedModel(Border):
+    """One pinned image."""
+
+    reference: str
+    repository: str
+    index: Digest
+    base: BaseModel | None = None
+    resolved_at: str
+    offered: tuple[str, ...] = ()
+    platforms: dict[Platform, PlatformModel]
+
+
+class LockModel(Border):
+    """The whole of `images.lock`."""
+
+    schema_: Annotated[Literal[1], Field(alias="schema")]
+    images: dict[ImageName, LockedModel]
