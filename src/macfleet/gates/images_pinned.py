@@ -24,8 +24,8 @@ class ImagesPinned:
         """Hold on a foreign platform, a missing manifest or a lock that no longer holds."""
         names = tuple(f"image.{name}" for name in sorted(context.images))
         if not names:
-            reasons = (f"images.lock has no image for {context.node.platform}",)
-            return held(self.kind, context, reasons, "Type: macfleet image pin")
+            nothing = f"images.lock has no image for {context.node.platform}"
+            return held(self.kind, context, (nothing,), "Type: macfleet image pin")
         reasons = tuple(
             reason for name in sorted(context.images) for reason in self._faults(context, name, evidence)
         )
