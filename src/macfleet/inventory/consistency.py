@@ -36,7 +36,7 @@ def _names(tree: Tree) -> Iterable[Diagnostic]:
         other = seen.setdefault(node.name.casefold(), node.name)
         if other != node.name:
             yield Diagnostic(
-                "E0214",
+                "E0209",
                 f'nodes "{other}" and "{node.name}" differ in upper and lower case alone',
                 why="Their evidence would share one folder on a disk that ignores case, as a Mac's does.",
                 mend="Rename one of them.",
@@ -44,7 +44,7 @@ def _names(tree: Tree) -> Iterable[Diagnostic]:
             )
         if node.name in tree.groups or node.name in ALWAYS_KNOWN:
             yield Diagnostic(
-                "E0214",
+                "E0209",
                 f'"{node.name}" is a node and a group',
                 why="A pattern such as --limit could mean either.",
                 mend="Rename one of them.",

@@ -15,7 +15,7 @@ from macfleet.inventory.settings import FleetSettings
 from macfleet.inventory.sources import read_tree
 from macfleet.inventory.tree import Assignment, GroupEntry, NodeEntry, Tree
 from macfleet.inventory.variables import IGNORED, KNOWN, MAGIC, PASSWORDS
-from macfleet.model.diagnostic import Diagnostic, MacfleetError
+from macfleet.model.diagnostic import Diagnostic, Location, MacfleetError
 from macfleet.model.json import Json
 from macfleet.model.node import Node
 from macfleet.model.ports import Files
@@ -56,32 +56,35 @@ def load_inventory(
 
 
 def _refuse_unknown(tree: Tree, names: set[str]) -> list[Diagnostic]:
-    owners: list[GroupEntry | NodeEntry] = [*tree.groups.values(), *tree.nodes.values()]
-    unknown = {each.where: each for owner in owners for each in owner.assignments if each.name not in names}
-    magic = {each.where: each for owner in owners for each in owner.assignments if each.name in MAGIC}
-    return [
-        *(_unknown(each, names) for each in unknown.values()),
-        *(
-            each.document.diagnose(
-                "E0209", f'"{each.name}" is given by macfleet and cannot be set', *each.path
-            )
-            for each in magic.values()
-        ),
+    """Report each name once a place: one line of a range is one mistake."""
+    found: dict[Location, Diagnostic] = {}
+    owners: list[tuple[str, GroupEntry | NodeEntry]] = [
+        *(("group", group) for group in tree.groups.values()),
+        *(("node", node) for node in tree.nodes.values()),
     ]
+    for kind, owner in owners:
+        for each in owner.assignments:
+            if each.where not in found and (each.name not in names or each.name in MAGIC):
+                found[each.where] = _unknown(each, f"{kind} {owner.name}", names)
+    return list(found.values())
 
 
-def _unknown(assigned: Assignment, names: set[str]) -> Diagnostic:
+def _unknown(assigned: Assignment, owner: str, names: set[str]) -> Diagnostic:
     name = assigned.name
+    if name in MAGIC:
+        summary, why = f'"{name}" for {owner} cannot be set', "Macfleet gives it to every node."
+        return assigned.document.diagnose("E0214", summary, *assigned.path, why=why, mend="Remove it.")
     if name in PASSWORDS:
         why = "The inventory is printed, hashed and recorded with every run; nodes are entered by key."
         mend = "Remove it; use ansible_ssh_private_key_file, and sudo rules that need no password."
-        return assigned.document.diagnose("E0209", f'"{name}" is refused', *assigned.path, why=why, mend=mend)
+        summary = f'"{name}" for {owner} is refused'
+        return assigned.document.diagnose("E0214", summary, *assigned.path, why=why, mend=mend)
     guess = nearest(name, names - MAGIC)
-    declare = f"declare it under `variables: {{{name}: {{description: …}}}}` in macfleet.yml"
-    mend = f'did you mean "{guess}"? If not, {declare}.' if guess else f"{declare[0].upper()}{declare[1:]}."
-    why = "No role declares it and macfleet does not read it, so setting it would change nothing."
+    declare = "declare it under `variables:` in macfleet.yml or in a role's defaults."
+    mend = f'did you mean "{guess}"? Else {declare}' if guess else f"Remove it, or {declare}"
+    why = "Nothing reads it, so setting it would change nothing."
     return assigned.document.diagnose(
-        "E0209", f'unknown variable "{name}"', *assigned.path, why=why, mend=mend
+        "E0214", f'unknown key "{name}" for {owner}', *assigned.path, why=why, mend=mend
     )
 
 

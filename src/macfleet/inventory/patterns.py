@@ -57,8 +57,8 @@ def parse_pattern(pattern: str) -> tuple[Term, ...]:
 
 
 def parse_subscript(term: str) -> Subscript | None:
-    """Return the subscript a term ends with, or None."""
-    matched = _SUBSCRIPT.fullmatch(term)
+    """Return the subscript a term ends with; None without one and for regular expressions."""
+    matched = None if term.startswith("~") else _SUBSCRIPT.fullmatch(term)
     if matched is None:
         return None
     if matched["only"] is not None:

@@ -77,9 +77,9 @@ class _Reader:
             return self.failed & {node.name for node in self.inventory.nodes}
         if term.startswith("@"):
             return self._file(term[1:])
-        known = self._named(term)
+        known = self._subscript(term)
         if known is None:
-            known = self._subscript(term)
+            known = self._named(term)
         if known is None:
             known = self._range(term)
         if known is None:
