@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from sqlalchemy import Engine, func, insert, select, update
 
@@ -28,12 +28,12 @@ class JournalEntry:
     at: float
 
 
-@dataclass(frozen=True, slots=True)
 class SqlJournal:
     """What was done; every call is one transaction, safe from any thread."""
 
-    engine: Engine
-    clock: Callable[[], float] = field(default=time.time)
+    def __init__(self, engine: Engine, clock: Callable[[], float] = time.time) -> None:
+        self.engine = engine
+        self.clock = clock
 
     def begin(self, run_id: str, command: str, nodes: Sequence[str], detail: JsonObject) -> None:
         """Note that a run started over these nodes; a resumed run keeps its first entry."""
@@ -102,11 +102,11 @@ class SqlJournal:
         )
 
 
-@dataclass(frozen=True, slots=True)
 class SqlEvidences:
     """Stage records; all are kept, the newest of a node and stage counts."""
 
-    engine: Engine
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
 
     def latest(self, node: str, stage: StageName) -> StageRecord | None:
         """The newest record of the stage on the node."""
@@ -156,22 +156,19 @@ class SqlEvidences:
             connection.execute(insert(EVIDENCE).values(row))
 
 
-@dataclass(frozen=True, slots=True)
-class SqlState:
-    """The state database: journal and evidence over one engine."""
+class SqlState(SqlJournal, SqlEvidences):
+    """The state database: journal and evidence over one engine.
 
-    journal: SqlJournal
-    evidences: SqlEvidences
+    Opening it makes file and tables when they are missing. `url` is an SQLAlchemy URL such as
+    ``sqlite:////fleet/.macfleet/state.db``.
+    """
 
-    @classmethod
-    def open(cls, url: str, clock: Callable[[], float] = time.time) -> SqlState:
-        """Open the database at an SQLAlchemy URL, making file and tables when missing."""
-        engine = open_state(url)
-        return cls(SqlJournal(engine, clock), SqlEvidences(engine))
+    def __init__(self, url: str, clock: Callable[[], float] = time.time) -> None:
+        super().__init__(open_state(url), clock)
 
     def close(self) -> None:
         """Give up all connections."""
-        self.journal.engine.dispose()
+        self.engine.dispose()
 
 
 def _dump(value: JsonObject | list[str]) -> str:
