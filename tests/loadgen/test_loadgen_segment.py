@@ -1,0 +1,276 @@
+import asyncio
+import dataclasses
+import json
+import socket
+import threading
+
+import pytest
+from golden_engine import DONE, END, HEAD, GoldenEngine, chunk, delta, event, raw, scheduled
+
+from macfleet.loadgen.measure import measure
+from macfleet.loadgen.pacer import ClosedLoop, nearest_rank
+from macfleet.model.diagnostic import MacfleetError
+from macfleet.model.load import FixtureBody, LoadSpec
+from macfleet.model.nonce import nonce, with_nonce
+
+FIXTURES = tuple(
+    FixtureBody(name, {"stream": True, "messages": [{"role": "user", "content": name}]})
+    for name in ("a", "b", "c")
+)
+QUICK = raw(HEAD + chunk(event(delta(content="x")) + event(delta(finish="stop")) + DONE) + END)
+
+
+def spec(url, **changes) -> LoadSpec:
+    basis = LoadSpec(
+        base_url=url,
+        route="/v1/chat/completions",
+        fixtures=FIXTURES,
+        cell="short×2",
+        segment=3,
+        arm="bare",
+        concurrency=2,
+        duration=30,
+        nonce_key="hash",
+    )
+    return dataclasses.replace(basis, **changes)
+
+
+def run(answer, **changes):
+    samples, moments = [], {}
+    with GoldenEngine(answer) as engine:
+        job = spec(engine.url, **changes)
+        report = measure(
+            job, samples.append, events=lambda sample, times: moments.update({sample.index: times})
+        )
+    return report, sorted(samples, key=lambda sample: sample.index), moments, engine
+
+
+def test_every_stamp_lies_between_what_the_engine_did_and_what_came_after():
+    report, samples, moments, engine = run(
+        scheduled(tokens=6, usage_late_ms=30), max_requests=5, concurrency=1
+    )
+    assert (report.requests, report.token_events) == (5, 30)
+    for sample, request in zip(samples, engine.requests, strict=True):
+        assert (sample.outcome, sample.tokens, sample.token_source, sample.cached_tokens) == (
+            "ok",
+            6,
+            "usage",
+            0,
+        )
+        assert sample.t_sched <= sample.t_send <= request.received <= sample.t_headers <= sample.t_first_event
+        assert sample.t_first_gen >= request.sent[0]
+        assert sample.t_last_gen >= request.sent[-1]
+        assert all(seen >= sent for seen, sent in zip(moments[sample.index], request.sent, strict=True))
+        # First text 20 ms after the request, five gaps of 5 ms, 30 ms until the usage: schedules are floors.
+        assert sample.t_first_gen - sample.t_send >= 19_000_000
+        assert sample.t_last_gen - sample.t_send >= 44_000_000
+        assert sample.t_close >= request.received + 75_000_000
+
+
+def test_fixtures_go_round_and_each_request_carries_its_own_nonce():
+    _, samples, _, engine = run(QUICK, max_requests=7)
+    sent = sorted(request.body for request in engine.requests)
+    assert sent == sorted(
+        with_nonce(FIXTURES[index % 3].body, nonce("hash", "short×2", 3, index)) for index in range(7)
+    )
+    assert [sample.fixture for sample in samples] == ["a", "b", "c", "a", "b", "c", "a"]
+
+
+def test_two_arms_are_sent_the_same_bytes():
+    sent = []
+    for arm in ("bare", "container"):
+        *_, engine = run(QUICK, arm=arm, max_requests=9, concurrency=3)
+        sent.append(sorted(request.body for request in engine.requests))
+    assert sent[0] == sent[1]
+
+
+def test_a_resumed_segment_goes_on_at_its_index():
+    _, samples, _, _ = run(QUICK, first_index=5, max_requests=3)
+    assert [(sample.index, sample.fixture) for sample in samples] == [(5, "c"), (6, "a"), (7, "b")]
+
+
+@pytest.mark.parametrize("concurrency", [1, 4])
+def test_as_many_requests_as_declared_are_in_flight(concurrency):
+    *_, engine = run(scheduled(tokens=3), concurrency=concurrency, max_requests=4 * concurrency)
+    assert engine.most_in_flight == concurrency
+    assert len({request.connection for request in engine.requests}) == concurrency
+
+
+def test_kept_connections_say_so():
+    _, samples, _, _ = run(QUICK, concurrency=1, max_requests=4)
+    assert [sample.reused for sample in samples] == [False, True, True, True]
+
+
+def test_without_keep_alive_every_request_has_its_own_connection_and_tells_the_engine():
+    _, samples, _, engine = run(QUICK, keep_alive=False, max_requests=5)
+    assert len({request.connection for request in engine.requests}) == 5
+    assert {request.headers["connection"] for request in engine.requests} == {"close"}
+    assert not any(sample.reused for sample in samples)
+
+
+def test_a_connection_the_engine_closes_is_not_used_again():
+    closing = raw(
+        HEAD.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+        + chunk(event(delta(content="x", finish="stop")))
+        + END,
+        "close",
+    )
+    _, samples, _, _ = run(closing, max_requests=4)
+    assert {(sample.outcome, sample.reused) for sample in samples} == {("ok", False)}
+
+
+def test_headers_of_the_spec_reach_the_engine():
+    *_, engine = run(QUICK, headers={"Authorization": "Bearer k"}, max_requests=1)
+    assert engine.requests[0].headers["authorization"] == "Bearer k"
+    assert engine.requests[0].line == "POST /v1/chat/completions HTTP/1.1"
+
+
+def test_only_text_inside_the_window_counts_and_the_warm_up_is_not_drained():
+    report, samples, moments, _ = run(scheduled(tokens=40, first_ms=5, gap_ms=5), warmup=0.3, duration=0.5)
+    inside = [t for times in moments.values() for t in times if report.window_start <= t < report.window_end]
+    assert report.window_end - report.window_start == 500_000_000
+    assert report.token_events == len(inside) < sum(sample.tokens for sample in samples)
+    warm = [sample for sample in samples if sample.warmup]
+    assert all(sample.t_sched < report.window_start for sample in warm)
+    assert not any(sample.warmup for sample in samples if sample.t_sched >= report.window_start)
+    # Two streams, 200 ms each, 300 ms of warm-up: somebody was being answered when the window opened.
+    assert any(sample.t_send < report.window_start < sample.t_close for sample in warm)
+    assert any(sample.t_sched < report.window_end < sample.t_close for sample in samples)
+    assert {sample.outcome for sample in samples} == {"ok"}
+
+
+def test_an_event_of_several_tokens_counts_as_several():
+    usage = event({"choices": [], "usage": {"completion_tokens": 12}})
+    bundled = raw(
+        HEAD + chunk(event(delta(content="x")) * 4 + event(delta(finish="stop")) + usage + DONE) + END
+    )
+    report, _, moments, _ = run(bundled, max_requests=2)
+    assert [len(times) for times in moments.values()] == [4, 4]
+    assert report.token_events == 24
+
+
+def test_what_is_unfinished_after_the_grace_is_kept_as_censored():
+    endless = scheduled(tokens=10_000, first_ms=1, gap_ms=10)
+    report, samples, moments, _ = run(endless, duration=0.3, grace=0.1)
+    assert [sample.outcome for sample in samples] == ["censored", "censored"]
+    assert report.requests == 2
+    inside = [t for times in moments.values() for t in times if t < report.window_end]
+    assert report.token_events == len(inside) > 0
+
+
+def test_a_request_that_never_got_an_answer_is_censored_too():
+    _, samples, _, _ = run(raw("hang"), duration=0.1, grace=0.05)
+    assert [(sample.outcome, sample.status, sample.tokens) for sample in samples] == [("censored", 0, 0)] * 2
+
+
+def unused_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+def test_nobody_listening_is_recorded_each_time_and_never_sent_again():
+    samples = []
+    report = measure(spec(f"http://127.0.0.1:{unused_port()}", duration=0.4, concurrency=1), samples.append)
+    assert {sample.outcome for sample in samples} == {"connect_refused"}
+    assert [sample.index for sample in samples] == list(range(report.requests))
+    assert {(sample.t_send, sample.status) for sample in samples} == {(None, 0)}
+    # A dead endpoint yields at most one record in 50 ms and stream.
+    assert 2 <= len(samples) <= 9
+
+
+def test_a_listener_that_never_accepts_is_a_connect_timeout():
+    with socket.socket() as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        port = full.getsockname()[1]
+        fillers = [socket.socket() for _ in range(4)]
+        for filler in fillers:
+            filler.setblocking(False)
+            filler.connect_ex(("127.0.0.1", port))
+        samples = []
+        job = spec(f"http://127.0.0.1:{port}", duration=0.2, grace=2, concurrency=1, connect_timeout=0.3)
+        measure(job, samples.append)
+        for filler in fillers:
+            filler.close()
+    assert samples[0].outcome == "connect_timeout"
+
+
+def test_an_engine_killed_in_mid_stream_leaves_resets_and_refusals():
+    samples = []
+    with GoldenEngine(scheduled(tokens=10_000, first_ms=1)) as engine:
+        killer = threading.Timer(0.2, engine.kill)
+        killer.start()
+        report = measure(spec(engine.url, duration=0.6, grace=1), samples.append)
+        killer.join()
+    outcomes = [sample.outcome for sample in sorted(samples, key=lambda sample: sample.index)]
+    assert outcomes[:2] == ["reset", "reset"]
+    assert set(outcomes[2:]) == {"connect_refused"}
+    assert all(sample.tokens > 0 for sample in samples if sample.outcome == "reset")
+    assert report.requests == len(samples)
+
+
+def test_when_the_records_have_nobody_to_take_them_the_load_stops():
+    def sink(_sample):
+        raise BrokenPipeError
+
+    with GoldenEngine(QUICK) as engine, pytest.raises(BrokenPipeError):
+        measure(spec(engine.url, duration=600), sink)
+
+
+def test_a_spec_that_cannot_be_run_names_every_problem():
+    with pytest.raises(MacfleetError) as caught:
+        measure(spec("ftp://x", fixtures=(), concurrency=0, duration=0), lambda _sample: None)
+    assert [found.code for found in caught.value.diagnostics] == ["E0901"] * 4
+
+
+def test_a_body_without_a_prompt_ends_the_segment_with_its_reason():
+    with pytest.raises(ValueError, match="neither messages nor prompt"):
+        run(QUICK, fixtures=(FixtureBody("bad", {"stream": True}),))
+
+
+def test_a_busy_loop_shows_as_lag():
+    from macfleet.loadgen.client import Segment
+
+    with GoldenEngine(scheduled(tokens=200, first_ms=1)) as engine:
+        job = spec(engine.url, duration=0.4, grace=0.1)
+
+        def put(_sample, _moments):
+            """Not called before the end."""
+
+        segment = Segment(job, put)
+
+        async def both():
+            running = asyncio.create_task(segment.run())
+            await asyncio.sleep(0.1)
+            block = threading.Event()
+            for _ in range(3):
+                block.wait(0.05)  # holds the loop on purpose
+                await asyncio.sleep(0.01)
+            return await running
+
+        assert asyncio.run(both()).loop_lag_p99 > 0.03
+
+
+def test_the_pacer_knows_its_window_before_the_first_request():
+    pacer = ClosedLoop(spec("http://x", warmup=2, duration=3, concurrency=4), start=10**9)
+    assert (pacer.window_start, pacer.window_end) == (3 * 10**9, 6 * 10**9)
+    assert [pacer.entry(stream) for stream in range(4)] == [10**9, 125 * 10**7, 15 * 10**8, 175 * 10**7]
+    assert pacer.due(10**9).warmup
+    assert not pacer.due(3 * 10**9).warmup
+    assert pacer.due(6 * 10**9 - 1).index == 2
+    assert pacer.due(6 * 10**9) is None
+
+
+@pytest.mark.parametrize(
+    ("count", "share", "value"),
+    [(0, 0.99, 0.0), (1, 0.99, 1.0), (100, 0.95, 95.0), (100, 0.99, 99.0), (10, 0.95, 10.0)],
+)
+def test_percentiles_are_order_statistics(count, share, value):
+    assert nearest_rank([float(number) for number in range(count, 0, -1)], share) == value
+
+
+def test_samples_and_report_are_json():
+    report, samples, _, _ = run(QUICK, max_requests=1)
+    assert json.loads(json.dumps(samples[0].document()))["fixture"] == "a"
+    assert json.loads(json.dumps(report.document()))["python"]
