@@ -178,6 +178,24 @@ class LoadGenerator(Protocol):
     def probe(self, node: Node, arm: str, base_url: str, contract: Contract) -> EndpointReport:
         """Ask the promised routes of one arm from the node's loopback."""
 
+    def ping(
+        self,
+        node: Node,
+        vantage: Vantage,
+        url: str,
+        *,
+        requests: int,
+        keep_alive: bool,
+        concurrency: int = 1,
+        container: str = "",
+    ) -> JsonObject:
+        """Time small GET requests; `container` is the one whose network an in-container client joins.
+
+        Returns:
+            ``ms``: latencies in milliseconds, ``errors``: failed requests, ``time_wait``: sockets in
+            TIME_WAIT afterwards, null where they cannot be counted.
+        """
+
 
 class Executor(Protocol):
     """Runs one function over many items; threads by default."""
