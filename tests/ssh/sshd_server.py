@@ -97,6 +97,19 @@ def wait_until(holds: Callable[[], bool], seconds: float = 15) -> None:
         time.sleep(0.02)
 
 
+def living_members(group: int) -> list[str]:
+    """Return the ids of a process group's members that are no zombies."""
+    members = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, pgrp = stat.read_text().rsplit(")", 1)[1].split()[:3]
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if int(pgrp) == group and state != "Z":
+            members.append(stat.parent.name)
+    return members
+
+
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as server:
         return int(server.getsockname()[1])

@@ -15,7 +15,6 @@ from macfleet.model.diagnostic import DeadlineExceeded, MacfleetError, NodeUnrea
 from macfleet.model.ports import Completed
 from macfleet.ssh import trouble
 from macfleet.ssh.conversation import (
-    OUTPUT_LIMIT,
     Conversation,
     ConversationBroken,
     ConversationLate,
@@ -28,18 +27,35 @@ from macfleet.ssh.wrapping import GRACE, SHELL_ON_STDIN, as_command, ending, on_
 _SESSIONS = 8
 """Scripts at once on one connection: sshd allows ten sessions, ending a script takes one more."""
 _OPEN_TIMEOUT = 15.0
+_PATIENCE = 1.0
+"""Seconds to wait for a script that is to be ended to say which process group it is."""
+OUTPUT_LIMIT = 64 * 2**20
 _BROKEN = (EOFError, OSError, paramiko.SSHException)
 
 
 class Connection:
     """The `Transport` port over one paramiko connection; threads may share it.
 
+    Args:
+        node: inventory name.
+        client: logged in.
+        transport: the client's.
+        output_limit: bytes kept of each stream of a script; more is an error, never a cut answer.
+
     Attributes:
         execs: sessions opened so far, each one exec.
     """
 
-    def __init__(self, node: str, client: paramiko.SSHClient, transport: paramiko.Transport) -> None:
+    def __init__(
+        self,
+        node: str,
+        client: paramiko.SSHClient,
+        transport: paramiko.Transport,
+        *,
+        output_limit: int = OUTPUT_LIMIT,
+    ) -> None:
         self._node = node
+        self._output_limit = output_limit
         self._client = client
         self._transport = transport
         self._slots = threading.BoundedSemaphore(_SESSIONS)
@@ -82,6 +98,8 @@ class Connection:
             first, self._closed = not self._closed, True
             running = tuple(self._running)
         if first:
+            for talk in running:
+                talk.announced.wait(_PATIENCE)
             self._end(running)
         self._client.close()
 
@@ -95,7 +113,7 @@ class Connection:
     ) -> Completed:
         until = time.monotonic() + deadline
         with self._slot(until, deadline), self._session(until, deadline) as channel:
-            talk = Conversation(channel, nonce, sink)
+            talk = Conversation(channel, nonce, self._output_limit, sink)
             with self._watched(talk, deadline):
                 talk.start(command, pieces)
                 exit_status, stdout, stderr = talk.finish(until)
@@ -113,12 +131,12 @@ class Connection:
         except ConversationRefused as error:
             raise NodeUnreachable(trouble.session_refused(self._node, "the exec request failed")) from error
         except ConversationLate as error:
-            raise DeadlineExceeded(trouble.too_late(self._node, deadline, self._end((talk,)))) from error
+            raise DeadlineExceeded(trouble.too_late(self._node, deadline, self._give_up(talk))) from error
         except OutputTooLarge as error:
-            self._end((talk,))
-            raise MacfleetError(trouble.too_much(self._node, OUTPUT_LIMIT)) from error
+            self._give_up(talk)
+            raise MacfleetError(trouble.too_much(self._node, self._output_limit)) from error
         except BaseException:
-            self._end((talk,))
+            self._give_up(talk)
             raise
         finally:
             with self._lock:
@@ -156,9 +174,15 @@ class Connection:
             self.execs += 1
         return channel
 
+    def _give_up(self, talk: Conversation) -> str:
+        """End the script of a conversation that this thread stops reading; say what came of it."""
+        with contextlib.suppress(OutputTooLarge):
+            talk.hear_group(_PATIENCE)
+        return self._end((talk,))
+
     def _end(self, talks: Iterable[Conversation]) -> str:
         """End the process groups of conversations; return in words what came of it."""
-        groups = {group for group in (talk.learn_group() for talk in talks) if group is not None}
+        groups = {talk.group for talk in talks if talk.group is not None}
         if not groups:
             return "It had not started."
         names = ", ".join(map(str, sorted(groups)))

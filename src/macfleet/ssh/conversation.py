@@ -9,11 +9,10 @@ from collections.abc import Callable, Iterable, Iterator
 import paramiko
 from paramiko.common import cMSG_CHANNEL_REQUEST
 
-from macfleet.ssh.wrapping import announced
+from macfleet.ssh.wrapping import announcement
 
 SLICE = 256 * 1024
 """Bytes handed to paramiko at once: its own slicing of larger pieces is quadratic in their size."""
-OUTPUT_LIMIT = 64 * 2**20
 KILLED = 255
 """What `ssh` too reports for a script that a signal ended."""
 
@@ -33,7 +32,7 @@ class ConversationRefused(Exception):
 
 
 class OutputTooLarge(Exception):
-    """More than `OUTPUT_LIMIT` bytes were written to one stream."""
+    """One stream exceeded its limit."""
 
 
 class Conversation:
@@ -42,18 +41,25 @@ class Conversation:
     Args:
         channel: an open session that has run nothing yet.
         nonce: marks the line on stderr that announces the process group.
+        limit: bytes kept of each stream.
         sink: takes stdout piece by piece; without it stdout is collected.
+
+    Attributes:
+        group: the remote process group, once announced.
+        announced: set when the group is known; until then nothing of the script has run.
     """
 
-    def __init__(self, channel: paramiko.Channel, nonce: str, sink: Sink | None = None) -> None:
+    def __init__(self, channel: paramiko.Channel, nonce: str, limit: int, sink: Sink | None = None) -> None:
         self._channel = channel
         self._nonce = nonce
+        self._limit = limit
         self._stdout = bytearray()
         self._stderr = bytearray()
         self._sink: Sink = sink if sink is not None else self._collect
         self._wake = _Wake()
         self._feeder: _Feeder | None = None
         self.group: int | None = None
+        self.announced = threading.Event()
 
     def start(self, command: str, pieces: Iterable[bytes]) -> None:
         """Ask for the command and begin to send its stdin, without waiting for either.
@@ -102,13 +108,17 @@ class Conversation:
         """Close the channel; wakes whoever sends."""
         self._channel.close()
 
-    def learn_group(self) -> int | None:
-        """Return the remote process group if the script announced it yet."""
-        if self.group is None:
-            said = announced(self._nonce, bytes(self._stderr[:65536]))
-            if said is not None:
-                self.group = said[0]
-        return self.group
+    def hear_group(self, seconds: float) -> None:
+        """Listen on for the announcement of the process group, after reading was given up early.
+
+        The server may send what the script wrote first on stderr after what it wrote next on stdout.
+        """
+        until = time.monotonic() + seconds
+        while not self.announced.is_set() and not self._channel.closed and time.monotonic() < until:
+            self._drain_stderr()
+            if not self.announced.is_set():
+                self._wake.wait(0.1)
+                self._wake.rearm()
 
     def _feed(self, pieces: Iterable[bytes]) -> None:
         """Send stdin: at once when it fits the window, so that nothing can block; else on a thread."""
@@ -128,17 +138,27 @@ class Conversation:
 
     def _drain(self) -> None:
         channel = self._channel
+        self._drain_stderr()
         while channel.recv_ready():
             self._sink(channel.recv(SLICE))
-        while channel.recv_stderr_ready():
-            self._stderr += channel.recv_stderr(SLICE)
-            self.learn_group()
-            if len(self._stderr) > OUTPUT_LIMIT:
+
+    def _drain_stderr(self) -> None:
+        while self._channel.recv_stderr_ready():
+            self._stderr += self._channel.recv_stderr(SLICE)
+            self._learn_group()
+            if len(self._stderr) > self._limit:
                 raise OutputTooLarge
+
+    def _learn_group(self) -> None:
+        if not self.announced.is_set():
+            said = announcement(self._nonce, bytes(self._stderr[:65536]))
+            if said is not None:
+                self.group = said[0]
+                self.announced.set()
 
     def _collect(self, data: bytes) -> None:
         self._stdout += data
-        if len(self._stdout) > OUTPUT_LIMIT:
+        if len(self._stdout) > self._limit:
             raise OutputTooLarge
 
     def _check_feeder(self) -> None:
@@ -155,7 +175,7 @@ class Conversation:
         return KILLED
 
     def _errors(self) -> bytes:
-        said = announced(self._nonce, bytes(self._stderr))
+        said = announcement(self._nonce, bytes(self._stderr))
         return bytes(self._stderr) if said is None else said[1]
 
 

@@ -92,7 +92,7 @@ class Dialer:
         )
         try:
             outcome: Outcome = attempts(self._once, route, jump, greet)
-            return outcome  # noqa: RET504, TRY300  (tenacity's call is untyped)
+            return outcome  # noqa: TRY300  (tenacity's call is untyped)
         except ResetBeforeLogin as error:
             raise NodeUnreachable(trouble.turned_away(hop.node, hop.name, _ATTEMPTS, error.heard)) from error
 

@@ -75,8 +75,7 @@ def enrol(
     known_routes = [plan for plan in plans if isinstance(plan, tuple)]
     # Level by level: a host behind a jump host can be asked once the jump host is trusted.
     for depth in range(1, 1 + max(map(len, known_routes), default=0)):
-        wave = tuple(dict.fromkeys(route[:depth] for route in known_routes if len(route) >= depth))
-        rows += _wave(_first_of_each(wave), known_hosts, connect_limit, clock, replace=replace)
+        rows += _wave(_due(known_routes, depth), known_hosts, connect_limit, clock, replace=replace)
     order = {node.name: place for place, node in enumerate(chosen)}
     return tuple(sorted(rows, key=lambda row: order[row.node]))
 
@@ -89,11 +88,16 @@ def _planned(routes: Routes, node: Node) -> Route | Enrolment:
         return Enrolment(node.name, host, "", "", EnrolmentOutcome.UNREACHABLE, error.diagnostics)
 
 
-def _first_of_each(wave: Iterable[Route]) -> tuple[Route, ...]:
-    """Drop a jump host that was already asked for another node; nodes themselves all keep their row."""
-    return tuple(
-        {(*(hop.name for hop in route), route[-1].pin): route for route in reversed(list(wave))}.values()
-    )
+def _due(routes: Sequence[Route], depth: int) -> tuple[Route, ...]:
+    """Return what is asked at one depth: every node that ends there, and each jump host once."""
+    nodes = [route for route in routes if len(route) == depth]
+    taken = {tuple(hop.name for hop in route) for route in nodes}
+    jumps: dict[tuple[str, ...], Route] = {}
+    for route in routes:
+        names = tuple(hop.name for hop in route[:depth])
+        if len(route) > depth and names not in taken:
+            jumps.setdefault(names, route[:depth])
+    return (*jumps.values(), *nodes)
 
 
 def _wave(

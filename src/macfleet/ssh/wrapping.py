@@ -41,7 +41,7 @@ def ending(groups: Iterable[int]) -> str:
     return f"exec /bin/sh -c {quote(script)}"
 
 
-def announced(nonce: str, stderr: bytes) -> tuple[int, bytes] | None:
+def announcement(nonce: str, stderr: bytes) -> tuple[int, bytes] | None:
     """Return the announced process group and stderr without the announcement; None before it is there."""
     found = re.search(re.escape(nonce).encode() + rb" ([0-9]+)\n", stderr)
     if found is None:
