@@ -1,0 +1,17 @@
+"""Playbooks and roles: parsed with positions, rendered in a sandbox, compiled to resources."""
+
+from macfleet.playbooks.compile import CompileContext, Compiler, compile_stage
+from macfleet.playbooks.load import load_stage
+from macfleet.playbooks.play import CompiledStage, Measure, ParsedPlaybook
+from macfleet.playbooks.roles import declared_variables
+
+__all__ = [
+    "CompileContext",
+    "CompiledStage",
+    "Compiler",
+    "Measure",
+    "ParsedPlaybook",
+    "compile_stage",
+    "declared_variables",
+    "load_stage",
+]

@@ -3,7 +3,7 @@
 from macfleet.resources.brew_formula import BrewFormulaParams
 from macfleet.resources.colima_params import ColimaInstanceParams
 from macfleet.resources.command import CommandParams
-from macfleet.resources.compose_file import parse_compose
+from macfleet.resources.compose_file import ComposeService, parse_compose
 from macfleet.resources.compose_project import ComposeProjectParams
 from macfleet.resources.directory import DirectoryParams
 from macfleet.resources.docker_image import DockerImageParams, local_name
@@ -23,4 +23,14 @@ KINDS: tuple[type[Params], ...] = (
 )
 """The parameters of every kind; each knows how to build its resource."""
 
-__all__ = ["KINDS", "FileParams", "Params", "Surroundings", "local_name", "parse_compose"]
+__all__ = [
+    "KINDS",
+    "ComposeProjectParams",
+    "ComposeService",
+    "DockerImageParams",
+    "FileParams",
+    "Params",
+    "Surroundings",
+    "local_name",
+    "parse_compose",
+]

@@ -1,0 +1,178 @@
+"""A parsed playbook and one node become resources: pure, the same every time."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from macfleet.documents import validate
+from macfleet.model.diagnostic import Diagnostic, MacfleetError
+from macfleet.model.image import ResolvedImage
+from macfleet.model.json import Json
+from macfleet.model.node import Node
+from macfleet.model.resource import Resource
+from macfleet.playbooks import contents, order
+from macfleet.playbooks.expanded import Expanded
+from macfleet.playbooks.node_view import node_view
+from macfleet.playbooks.play import CompiledStage, ParsedPlaybook, Task, Variable
+from macfleet.playbooks.render import Renderer
+from macfleet.playbooks.scope import Scope
+from macfleet.resources import Surroundings
+
+
+@dataclass(frozen=True, slots=True)
+class CompileContext:
+    """What the fleet folder knows besides the inventory.
+
+    Attributes:
+        images: images.lock for the node's platform, by name.
+        values: further names for expressions: ``contract``, ``network``, ``weights``, ``fleet``.
+    """
+
+    images: Mapping[str, ResolvedImage] = field(default_factory=dict)
+    values: Mapping[str, Json] = field(default_factory=dict)
+
+
+class Compiler:
+    """Compiles one playbook for many nodes; keeps compiled expressions between them."""
+
+    def __init__(self, playbook: ParsedPlaybook) -> None:
+        self._playbook = playbook
+        self._renderer = Renderer(playbook.templates)
+
+    def compile(
+        self, node: Node, context: CompileContext, tags: frozenset[str] = frozenset()
+    ) -> CompiledStage:
+        """Return the stage's resources for a node, in task order; with `tags` only tasks that have one.
+
+        Raises:
+            MacfleetError: every finding: undefined variables, wrong values, duplicate addresses, unknown
+                or circular needs, images that are not pinned.
+        """
+        problems: list[Diagnostic] = []
+        expanded = tuple(self._expand(node, context, tags, problems))
+        _stop(problems, node)
+        order.refuse_duplicates(expanded, problems)
+        files = contents.file_contents(expanded, self._playbook, self._renderer, problems)
+        _stop(problems, node)
+        contents.refuse_mutable_images(expanded, files, context.images, problems)
+        needs = order.infer_needs(expanded, files, known_elsewhere=bool(tags), problems=problems)
+        around = Surroundings(node, images=context.images, files=files)
+        resources = tuple(_build(expanded, needs, around, problems))
+        order.refuse_cycles(expanded, needs, problems)
+        _stop(problems, node)
+        return CompiledStage(resources, _digest(self._playbook, expanded, resources))
+
+    def _expand(
+        self, node: Node, context: CompileContext, tags: frozenset[str], problems: list[Diagnostic]
+    ) -> Iterator[Expanded]:
+        """Yield each task's parameters, rendered and checked, once per loop item."""
+        final = _final(node, context)
+        for task, scope in self._tasks(node, final):
+            if tags and not tags & set(task.tags):
+                continue
+            try:
+                yield from self._instances(task, scope)
+            except MacfleetError as error:
+                problems += error.diagnostics
+
+    def _tasks(self, node: Node, final: Mapping[str, Variable]) -> Iterator[tuple[Task, Scope]]:
+        """Yield every task with what it sees: defaults < inventory < playbook < role < lock files."""
+        playbook = self._playbook
+        inventory = {name: Variable(value) for name, value in node.variables.items()}
+        defaults: dict[str, Variable] = {}
+        for role in playbook.roles:
+            defaults = {**role.defaults, **defaults}
+        for role in playbook.roles:
+            own = (defaults, role.defaults, inventory, playbook.variables, role.variables, final)
+            yield from ((task, Scope(self._renderer, own)) for task in role.tasks)
+        plain = Scope(self._renderer, (defaults, inventory, playbook.variables, final))
+        yield from ((task, plain) for task in playbook.tasks)
+
+    def _instances(self, task: Task, scope: Scope) -> Iterator[Expanded]:
+        for item in self._items(task, scope):
+            seen = scope if item is None else scope.extended({"item": item[0]})
+            if self._wanted(task, seen):
+                yield self._instance(task, seen)
+
+    def _items(self, task: Task, scope: Scope) -> list[tuple[Json] | None]:
+        if task.loop is None:
+            return [None]
+        items = self._renderer.value(task.loop, scope, task.document, "loop")
+        if isinstance(items, list):
+            return [(item,) for item in items]
+        raise MacfleetError(task.document.diagnose("E0313", "loop: must be a list", "loop", on_value=True))
+
+    def _wanted(self, task: Task, scope: Scope) -> bool:
+        conditions = enumerate(task.when)
+        return all(
+            self._renderer.condition(text, scope, task.document, "when", at) for at, text in conditions
+        )
+
+    def _instance(self, task: Task, scope: Scope) -> Expanded:
+        name = self._renderer.value(task.name, scope, task.document, "name")
+        params = _params(self._renderer, task, scope)
+        checked = validate(replace(task.params, value=params), task.kind, code="E0303", kind=task.kind.kind)
+        needs = self._renderer.value(list(task.needs), scope, task.document, "needs")
+        wanted = tuple(str(need) for need in needs) if isinstance(needs, list) else ()
+        return Expanded(task, str(name), checked, scope, wanted)
+
+
+def compile_stage(playbook: ParsedPlaybook, node: Node, context: CompileContext) -> CompiledStage:
+    """Return the stage's resources for one node; `Compiler` is quicker for many (same errors)."""
+    return Compiler(playbook).compile(node, context)
+
+
+def _params(renderer: Renderer, task: Task, scope: Scope) -> Json:
+    raw = task.params.value
+    rendered: dict[str, Json] = {}
+    for key, value in raw.items() if isinstance(raw, Mapping) else ():
+        if key in task.kind.shell and isinstance(value, str):
+            rendered[key] = renderer.shell(value, scope, task.params, key)
+        else:
+            rendered[key] = renderer.value(value, scope, task.params, key)
+    return rendered
+
+
+def _build(
+    expanded: tuple[Expanded, ...],
+    needs: Mapping[str, tuple[str, ...]],
+    around: Surroundings,
+    problems: list[Diagnostic],
+) -> Iterator[Resource]:
+    for each in expanded:
+        try:
+            yield each.params.build(replace(around, needs=needs[each.address], task=each.name))
+        except MacfleetError as error:
+            problems += error.diagnostics
+        except ValueError as error:
+            problems.append(each.task.params.diagnose("E0323", f"{each.address}: {error}"))
+
+
+def _final(node: Node, context: CompileContext) -> dict[str, Variable]:
+    """Return the names no variable may shadow."""
+    values: dict[str, Json] = {
+        "network": {"mode": "bridge"},
+        **context.values,
+        **node_view(node, context.images),
+    }
+    return {name: Variable(value) for name, value in values.items()}
+
+
+def _digest(playbook: ParsedPlaybook, expanded: tuple[Expanded, ...], resources: tuple[Resource, ...]) -> str:
+    """Return the SHA-256 of everything the stage says about the node."""
+    rows = [
+        [resource.address, resource.needs, each.params.model_dump(mode="json"), dict(resource.desired())]
+        for each, resource in zip(expanded, resources, strict=True)
+    ]
+    document = json.dumps([playbook.stage, rows], sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(document.encode()).hexdigest()
+
+
+def _stop(problems: list[Diagnostic], node: Node) -> None:
+    if problems:
+        raise MacfleetError(
+            replace(problem, node=problem.node or node.name) for problem in dict.fromkeys(problems)
+        )

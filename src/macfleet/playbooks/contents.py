@@ -1,0 +1,116 @@
+"""What the stage's file resources hold, and whether the Compose files among them name images by digest."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterable, Mapping
+
+from macfleet.documents import nearest
+from macfleet.model.diagnostic import Diagnostic, MacfleetError
+from macfleet.model.image import ResolvedImage
+from macfleet.model.reference import Reference
+from macfleet.playbooks.expanded import Expanded
+from macfleet.playbooks.play import ParsedPlaybook
+from macfleet.playbooks.render import Renderer
+from macfleet.resources import ComposeProjectParams, DockerImageParams, FileParams, local_name, parse_compose
+
+
+def file_contents(
+    expanded: Iterable[Expanded], playbook: ParsedPlaybook, renderer: Renderer, problems: list[Diagnostic]
+) -> dict[str, bytes]:
+    """Return the bytes of every file resource by path."""
+    files: dict[str, bytes] = {}
+    for each in expanded:
+        if isinstance(each.params, FileParams):
+            try:
+                files[each.params.path] = _content(each, each.params, playbook, renderer)
+            except MacfleetError as error:
+                problems += error.diagnostics
+    return files
+
+
+def refuse_mutable_images(
+    expanded: Iterable[Expanded],
+    files: Mapping[str, bytes],
+    images: Mapping[str, ResolvedImage],
+    problems: list[Diagnostic],
+) -> None:
+    """Refuse images without a digest in Compose files, and names that images.lock does not hold."""
+    pushed = {local_name(image) for image in images.values()}
+    for each in expanded:
+        if isinstance(each.params, DockerImageParams):
+            _check_locked(each, each.params.image, images, problems)
+        if isinstance(each.params, ComposeProjectParams) and each.params.file in files:
+            _check_compose(each, each.params.file, files[each.params.file], pushed, problems)
+
+
+def _content(each: Expanded, params: FileParams, playbook: ParsedPlaybook, renderer: Renderer) -> bytes:
+    document = each.task.params
+    if params.content is not None:
+        return params.content.encode()
+    if params.template is not None:
+        name = posixpath.join(_folder(each, playbook), "templates", params.template)
+        _must_exist(each, "template", name, playbook.templates)
+        return renderer.template(name, each.scope, document, "template").encode()
+    role = next((role for role in playbook.roles if role.name == each.task.role), None)
+    held = role.files if role is not None else {}
+    _must_exist(each, "source", str(params.source), held)
+    return held[str(params.source)]
+
+
+def _must_exist(each: Expanded, key: str, name: str, known: Iterable[str]) -> None:
+    if name not in known:
+        guess = nearest(name, known)
+        mend = f'did you mean "{posixpath.basename(guess)}"?' if guess else "Put it there."
+        raise MacfleetError(
+            each.task.params.diagnose("E0315", f"{key} {name} is missing", key, mend=mend, on_value=True)
+        )
+
+
+def _folder(each: Expanded, playbook: ParsedPlaybook) -> str:
+    return f"roles/{each.task.role}" if each.task.role else posixpath.dirname(playbook.file)
+
+
+def _check_locked(
+    each: Expanded, name: str, images: Mapping[str, ResolvedImage], problems: list[Diagnostic]
+) -> None:
+    if name in images:
+        return
+    try:
+        mutable = ("/" in name or ":" in name) and not Reference.parse(name).is_pinned
+    except ValueError:
+        mutable = False
+    summary = f"image {name} is a mutable reference" if mutable else f"image {name} is not in images.lock"
+    guess = nearest(name, images)
+    mend = f'did you mean "{guess}"?' if guess else f"macfleet image pin {name}"
+    problems.append(
+        each.task.params.diagnose("E0651" if mutable else "E0650", summary, "image", mend=mend, on_value=True)
+    )
+
+
+def _check_compose(
+    each: Expanded, path: str, content: bytes, pushed: set[str], problems: list[Diagnostic]
+) -> None:
+    try:
+        services = parse_compose(content)
+    except ValueError as error:
+        problems.append(each.task.params.diagnose("E0324", f"{path}: {error}", "file", on_value=True))
+        return
+    for service in services:
+        wrong = _wrong_image(service.image, pushed)
+        if service.builds:
+            wrong = "is built on the node, so nobody can say which bytes it is"
+        if wrong:
+            summary = f"service {service.name} of {path}: image {service.image or '(none)'} {wrong}"
+            mend = f"macfleet image pin {service.image}".rstrip()
+            problems.append(each.task.params.diagnose("E0651", summary, "file", mend=mend, on_value=True))
+
+
+def _wrong_image(text: str, pushed: set[str]) -> str:
+    """Return what is wrong with a service's image, empty when a digest says which bytes are meant."""
+    if text in pushed:
+        return ""
+    try:
+        return "" if Reference.parse(text).is_pinned else "is not pinned by digest"
+    except ValueError as error:
+        return f"is not a reference: {error}"

@@ -1,0 +1,144 @@
+"""A stage's file and its roles, parsed: everything that can be known before a node is looked at."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Mapping
+
+from macfleet.documents import Document, nearest, parse_yaml, validate
+from macfleet.model.diagnostic import Diagnostic, Location, MacfleetError
+from macfleet.model.json import Json
+from macfleet.model.ports import Files
+from macfleet.model.stage import GateSpec, StageName, Strategy
+from macfleet.playbooks.grammar import PlayBorder, RoleUseBorder
+from macfleet.playbooks.play import Measure, ParsedPlaybook, Role, Task, Variable
+from macfleet.playbooks.roles import RoleReader, read_templates, variables_of
+from macfleet.playbooks.section import section
+from macfleet.playbooks.tasks import parse_tasks
+
+_MEASURES = ("network", "loadtest")
+
+
+def load_stage(files: Files, path: str) -> ParsedPlaybook:
+    """Return a stage's playbook with its roles.
+
+    Raises:
+        MacfleetError: every finding in the playbook, its roles and its tasks.
+    """
+    play = _only_play(files, path)
+    problems: list[Diagnostic] = []
+    header = validate(play, PlayBorder, code="E0301", kind="playbook")
+    roles, templates = _roles(files, play, problems)
+    tasks = _tasks(section(play, "tasks"), problems)
+    stage = _stage(play, header.stage, problems)
+    gates = _gates(play, problems)
+    measure = _measure(play, problems)
+    if problems or stage is None:
+        raise MacfleetError(problems)
+    own = read_templates(files, posixpath.join(posixpath.dirname(path), "templates"))
+    chosen = header.strategy
+    return ParsedPlaybook(
+        file=path,
+        name=header.name,
+        stage=stage,
+        hosts=header.hosts,
+        strategy=Strategy(chosen.canary, chosen.batch, chosen.drain),
+        max_failures=header.max_failures,
+        variables=variables_of(play, "vars"),
+        roles=roles,
+        tasks=tasks,
+        gates=gates,
+        measure=measure,
+        templates={**templates, **own},
+    )
+
+
+def _only_play(files: Files, path: str) -> Document:
+    try:
+        document = parse_yaml(files.read(path), path)
+    except FileNotFoundError as error:
+        found = Diagnostic("E0301", "the playbook is missing", where=Location(path))
+        raise MacfleetError(found) from error
+    if not isinstance(document.value, list) or len(document.value) != 1:
+        why = "One playbook is one stage, so that its gates are about one thing."
+        raise MacfleetError(document.diagnose("E0301", "a playbook is a list of exactly one stage", why=why))
+    return section(document, 0)
+
+
+def _roles(
+    files: Files, play: Document, problems: list[Diagnostic]
+) -> tuple[tuple[Role, ...], Mapping[str, str]]:
+    reader = RoleReader(files)
+    listed = section(play, "roles").value
+    for index, use in enumerate(listed if isinstance(listed, list) else ()):
+        try:
+            name, variables = _role_use(play, use, index)
+            reader.read(name, variables, play, "roles", index)
+        except MacfleetError as error:
+            problems += error.diagnostics
+    return tuple(reader.roles.values()), reader.templates
+
+
+def _role_use(play: Document, use: Json, index: int) -> tuple[str, Mapping[str, Variable]]:
+    if isinstance(use, str):
+        return use, {}
+    said = validate(section(play, "roles", index), RoleUseBorder, code="E0301", kind="role")
+    return said.role, variables_of(section(play, "roles", index), "vars")
+
+
+def _tasks(listed: Document, problems: list[Diagnostic]) -> tuple[Task, ...]:
+    try:
+        return parse_tasks(listed, "")
+    except MacfleetError as error:
+        problems += error.diagnostics
+        return ()
+
+
+def _stage(play: Document, text: str, problems: list[Diagnostic]) -> StageName | None:
+    known = [stage.value for stage in StageName]
+    if text in known:
+        return StageName(text)
+    guess = nearest(text, known)
+    mend = f'did you mean "{guess}"?' if guess else f"Stages: {', '.join(known)}."
+    problems.append(play.diagnose("E0302", f'unknown stage "{text}"', "stage", mend=mend, on_value=True))
+    return None
+
+
+def _gates(play: Document, problems: list[Diagnostic]) -> tuple[GateSpec, ...]:
+    gates = []
+    listed = section(play, "gates").value
+    for index, gate in enumerate(listed if isinstance(listed, list) else ()):
+        if isinstance(gate, str):
+            gates.append(GateSpec(gate, {}, play.value_at("gates", index)))
+            continue
+        kind, params = _named_params(gate)
+        if kind:
+            gates.append(GateSpec(kind, params, play.at("gates", index, kind)))
+            continue
+        mend = "Write - converged: {} or - routes_answer: {arm: container}."
+        problems.append(
+            play.diagnose("E0307", "a gate is one kind with parameters", "gates", index, mend=mend)
+        )
+    return tuple(gates)
+
+
+def _measure(play: Document, problems: list[Diagnostic]) -> Measure | None:
+    said = section(play, "measure").value
+    if said is None:
+        return None
+    kind, params = (said, {}) if isinstance(said, str) else _named_params(said)
+    if kind in _MEASURES:
+        return Measure(kind, params)
+    mend = "Write measure: network, or measure: {loadtest: {…}}."
+    problems.append(play.diagnose("E0308", "a stage measures network or loadtest", "measure", mend=mend))
+    return None
+
+
+def _named_params(value: Json) -> tuple[str, Mapping[str, Json]]:
+    """Return the one key of a mapping and its parameters; an empty kind when it is anything else."""
+    if not isinstance(value, Mapping) or len(value) != 1:
+        return "", {}
+    kind, params = next(iter(value.items()))
+    if params is None:
+        return kind, {}
+    return (kind, params) if isinstance(params, Mapping) else ("", {})

@@ -1,0 +1,97 @@
+"""A parsed playbook: what is known before any node is looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from macfleet.documents import Document
+from macfleet.model.json import Json
+from macfleet.model.resource import Resource
+from macfleet.model.stage import GateSpec, StageName, Strategy
+from macfleet.resources import Params
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """A variable's raw value and where it stands; without a document it is final and never rendered."""
+
+    value: Json
+    document: Document | None = None
+    path: tuple[str | int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One task.
+
+    Attributes:
+        kind: parameters' type of the one resource kind the task names.
+        params: the parameters as a document of their own, so that findings keep their lines.
+        document: the whole task.
+        when: expressions that all must be true; loop: None when the task does not loop.
+        needs: addresses, perhaps with expressions.
+        role: empty for a task of the playbook itself.
+    """
+
+    name: str
+    kind: type[Params]
+    params: Document
+    document: Document
+    when: tuple[str, ...] = ()
+    loop: Json = None
+    tags: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+    role: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """A role as one playbook uses it; `files` holds bytes by path below the role's files/ folder."""
+
+    name: str
+    defaults: Mapping[str, Variable] = field(default_factory=dict)
+    variables: Mapping[str, Variable] = field(default_factory=dict)
+    tasks: tuple[Task, ...] = ()
+    files: Mapping[str, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """What a stage measures: ``network`` or ``loadtest``, with parameters."""
+
+    what: str
+    params: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedPlaybook:
+    """A stage's playbook with its roles.
+
+    Attributes:
+        hosts: selection pattern.
+        max_failures: a number such as ``2`` or a share such as ``10%``, met means stop; empty means none.
+        roles: in the order they act, dependencies first.
+        templates: template text by full path, for rendering and for naming lines.
+    """
+
+    file: str
+    name: str
+    stage: StageName
+    hosts: str
+    strategy: Strategy = field(default_factory=Strategy)
+    max_failures: str = ""
+    variables: Mapping[str, Variable] = field(default_factory=dict)
+    roles: tuple[Role, ...] = ()
+    tasks: tuple[Task, ...] = ()
+    gates: tuple[GateSpec, ...] = ()
+    measure: Measure | None = None
+    templates: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledStage:
+    """A stage for one node: resources in task order, and the digest of all they say."""
+
+    resources: tuple[Resource, ...]
+    digest: str

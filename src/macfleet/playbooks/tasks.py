@@ -1,0 +1,106 @@
+"""Task lists: one resource kind a task, everything unknown refused with a suggestion."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from macfleet.documents import Document, nearest, validate
+from macfleet.model.diagnostic import Diagnostic, MacfleetError
+from macfleet.playbooks.grammar import TaskBorder
+from macfleet.playbooks.play import Task
+from macfleet.playbooks.section import section
+from macfleet.resources import KINDS, Params
+
+_KINDS: Mapping[str, type[Params]] = {kind.kind: kind for kind in KINDS}
+
+
+def parse_tasks(listed: Document, role: str) -> tuple[Task, ...]:
+    """Return the tasks of a document that is a list, or empty; `role` is empty for a playbook's own.
+
+    Raises:
+        MacfleetError: every finding of every task.
+    """
+    if listed.value is None:
+        return ()
+    if not isinstance(listed.value, list):
+        raise MacfleetError(listed.diagnose("E0304", "tasks must be a list", on_value=True))
+    tasks: list[Task] = []
+    problems: list[Diagnostic] = []
+    for index in range(len(listed.value)):
+        try:
+            tasks.append(_parse_task(section(listed, index), role))
+        except MacfleetError as error:
+            problems += error.diagnostics
+    if problems:
+        raise MacfleetError(problems)
+    return tuple(tasks)
+
+
+def _parse_task(document: Document, role: str) -> Task:
+    if not isinstance(document.value, Mapping):
+        raise MacfleetError(document.diagnose("E0304", "a task must be a mapping", on_value=True))
+    kind = _kind(document, document.value)
+    said = {key: value for key, value in document.value.items() if key != kind.kind}
+    header = validate(replace(document, value=said), TaskBorder, code="E0304", kind="task")
+    params = section(document, kind.kind)
+    _refuse_unknown(params, kind)
+    return Task(
+        name=header.name or kind.kind,
+        kind=kind,
+        params=params,
+        document=document,
+        when=_texts(header.when),
+        loop=header.loop,
+        tags=_texts(header.tags),
+        needs=_texts(header.needs),
+        role=role,
+    )
+
+
+def _kind(document: Document, task: Mapping[str, object]) -> type[Params]:
+    """Return the one resource kind of a task; say what is wrong when it is not exactly one."""
+    kinds = [key for key in task if key in _KINDS]
+    if len(kinds) == 1:
+        return _KINDS[kinds[0]]
+    if kinds:
+        summary = f"a task has one resource kind, this one has {' and '.join(kinds)}"
+        raise MacfleetError(document.diagnose("E0304", summary, kinds[1], mend="Make two tasks of it."))
+    known = {*_KINDS, *TaskBorder.model_fields}
+    strange = [key for key in task if key not in known]
+    if not strange:
+        mend = f"Kinds: {', '.join(sorted(_KINDS))}."
+        raise MacfleetError(document.diagnose("E0304", "the task has no resource kind", mend=mend))
+    guesses = {key: nearest(key, known) for key in strange}
+    raise MacfleetError(
+        document.diagnose(
+            "E0304",
+            f'unknown resource kind "{key}"',
+            key,
+            mend=f'did you mean "{guess}"?' if guess else f"Kinds: {', '.join(sorted(_KINDS))}.",
+        )
+        for key, guess in guesses.items()
+    )
+
+
+def _refuse_unknown(params: Document, kind: type[Params]) -> None:
+    """Refuse unknown parameters before any node is known; their values are checked once rendered."""
+    if not isinstance(params.value, Mapping):
+        summary = f"{kind.kind} must be a mapping of parameters"
+        mend = f"Parameters: {', '.join(kind.model_fields)}."
+        raise MacfleetError(params.diagnose("E0303", summary, mend=mend, on_value=True))
+    known = set(kind.model_fields)
+    problems = []
+    for key in params.value:
+        if key not in known:
+            guess = nearest(key, known)
+            mend = f'did you mean "{guess}"?' if guess else f"Known keys: {', '.join(sorted(known))}."
+            problems.append(params.diagnose("E0303", f'unknown key "{key}" for {kind.kind}', key, mend=mend))
+    if problems:
+        raise MacfleetError(problems)
+
+
+def _texts(value: bool | str | tuple[str, ...]) -> tuple[str, ...]:  # noqa: FBT001  (a border value)
+    if isinstance(value, tuple):
+        return value
+    return (str(value).lower() if isinstance(value, bool) else value,)
