@@ -132,14 +132,14 @@ def check(fleet: FleetContext) -> None:
 
 
 def _settings(fleet: FleetContext) -> dict[str, Json]:
-    from macfleet.inventory import trace_settings
+    from macfleet.inventory import trace_settings, with_environment
 
     flags: dict[str, str] = {}
     if fleet.sources:
         flags["inventory"] = ", ".join(fleet.sources)
     if fleet.forks:
         flags["forks"] = str(fleet.forks)
-    traced = trace_settings(fleet.settings, os.environ, flags)
+    traced = trace_settings(with_environment(fleet.settings, os.environ), os.environ, flags)
     return {each.name: {"value": each.value, "origin": each.origin} for each in traced}
 
 

@@ -11,6 +11,7 @@ from macfleet.inventory.settings import (
     SettingOrigin,
     load_settings,
     trace_settings,
+    with_environment,
 )
 
 __all__ = [
@@ -28,4 +29,5 @@ __all__ = [
     "load_settings",
     "select",
     "trace_settings",
+    "with_environment",
 ]

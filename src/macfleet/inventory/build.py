@@ -47,15 +47,17 @@ class Builder:
         contenders = self._contenders(merged)
         rendering = _Rendering(name, groups, contenders, merged, self)
         values = rendering.all()
-        if rendering.problems:
-            return Built(None, contenders, tuple(rendering.problems))
         known = {key: value for key, value in values.items() if key in KNOWN}
+        problems = list(rendering.problems)
         try:
             typed = NodeVariables.model_validate(known)
         except ValidationError as error:
-            problems = [_wrong(name, problem, values, merged) for problem in error.errors()]
+            # What could not be rendered is missing here, and has been reported already.
+            wrong = [each for each in error.errors() if each["loc"][0] in known]
+            problems += [_wrong(name, each, values, merged) for each in wrong]
             return Built(None, contenders, tuple(problems))
-        return Built(_node(name, groups, typed, values, self.settings.root), contenders)
+        node = _node(name, groups, typed, values, self.settings.root)
+        return Built(None if problems else node, contenders, tuple(problems))
 
     def _contenders(self, merged: Mapping[str, Merged]) -> dict[str, tuple[Contender, ...]]:
         found: dict[str, list[Contender]] = {}

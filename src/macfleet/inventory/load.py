@@ -109,5 +109,8 @@ def _groups(tree: Tree, nodes: Sequence[Node]) -> dict[str, Group]:
 
 def _in_order(problems: Iterable[Diagnostic]) -> list[Diagnostic]:
     """Sort by place and drop repetitions: one line of a range is one problem, not ten."""
-    unique = dict.fromkeys(problems)
-    return sorted(unique, key=lambda each: (each.where is None, each.where or "", each.node, each.summary))
+    unique: dict[tuple[object, ...], Diagnostic] = {}
+    for each in problems:
+        unique.setdefault((each.code, each.where or each.node, each.summary), each)
+    nowhere = Location("")
+    return sorted(unique.values(), key=lambda each: (each.where or nowhere, each.node, each.summary))

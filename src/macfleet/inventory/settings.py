@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, field_validator
@@ -17,6 +17,8 @@ from macfleet.model.ports import Files
 from macfleet.model.quantity import parse_seconds, show_seconds
 
 FILE = "macfleet.yml"
+MOST_FORKS = 512
+FROM_ENVIRONMENT = ("fleet", "inventory", "state", "forks")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,11 +108,38 @@ def load_settings(files: Files, root: str) -> FleetSettings:
     )
 
 
+def with_environment(settings: FleetSettings, environment: Mapping[str, str]) -> FleetSettings:
+    """Return the settings with ``MACFLEET_INVENTORY``, ``MACFLEET_STATE`` and ``MACFLEET_FORKS`` applied.
+
+    Several inventory sources are separated by commas.
+
+    Raises:
+        MacfleetError: E0204 MACFLEET_FORKS is not a number from 1 to 512.
+    """
+    inventory = [part.strip() for part in environment.get("MACFLEET_INVENTORY", "").split(",")]
+    forks = environment.get("MACFLEET_FORKS", "") or str(settings.forks)
+    if not (forks.isdigit() and 1 <= int(forks) <= MOST_FORKS):
+        raise MacfleetError(
+            Diagnostic(
+                "E0204",
+                f"MACFLEET_FORKS must be a number from 1 to {MOST_FORKS}, not {forks!r}",
+                mend="Unset it, or set it to a number such as 32.",
+            )
+        )
+    return replace(
+        settings,
+        inventory=tuple(part for part in inventory if part) or settings.inventory,
+        state=environment.get("MACFLEET_STATE") or settings.state,
+        forks=int(forks),
+    )
+
+
 def trace_settings(
     settings: FleetSettings, environment: Mapping[str, str], flags: Mapping[str, str]
 ) -> tuple[SettingOrigin, ...]:
     """Return each effective setting with its origin: flag > environment > file > default, sorted by name.
 
+    `settings` are those of `with_environment`.
     `flags` holds only what was typed, by setting name; `environment` is read for ``MACFLEET_<NAME>``.
     """
     shown = {
@@ -135,11 +164,11 @@ def _trace(
     variable = f"MACFLEET_{name.upper()}"
     if name in flags:
         return SettingOrigin(name, flags[name], f"--{name}")
-    if environment.get(variable):
+    if name in FROM_ENVIRONMENT and environment.get(variable):
         return SettingOrigin(name, environment[variable], f"${variable}")
     if name in settings.origins:
         return SettingOrigin(name, value, str(settings.origins[name]))
-    return SettingOrigin(name, value, "found upwards" if name == "fleet" else "default")
+    return SettingOrigin(name, value, FILE if name == "fleet" else "default")
 
 
 def _missing(root: str) -> Diagnostic:
@@ -193,7 +222,7 @@ class SettingsFile(Border):
     state: str = Field(
         default=".macfleet/state.db", min_length=1, description="state URL, or a path of this folder"
     )
-    forks: int = Field(default=32, ge=1, le=512, description="nodes worked on at once")
+    forks: int = Field(default=32, ge=1, le=MOST_FORKS, description="nodes worked on at once")
     retention: RetentionBorder = Field(default=RetentionBorder(), description="how long things are kept")
     variables: dict[str, VariableBorder] = Field(
         default_factory=dict, description="extra variables the inventory may set"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from ipaddress import IPv6Address
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
@@ -53,11 +54,10 @@ DEFAULTS: dict[str, Json] = {
 }
 
 _LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
-_HOST = re.compile(
-    r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,252})|\[?[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(?:%[A-Za-z0-9]+)?\]?"
-)
+_HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,252})")
 _USER = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}")
-_JUMP = re.compile(r"none|(?:[A-Za-z_][\w.-]*@)?[\w.:\[\]%-]+(?:,(?:[A-Za-z_][\w.-]*@)?[\w.:\[\]%-]+)*")
+_HOP = r"(?:[A-Za-z_][\w.-]*@)?(?:[A-Za-z0-9][\w.-]*|\[[0-9A-Fa-f:.]+\])(?::\d+)?"
+_JUMP = re.compile(rf"{_HOP}(?:,{_HOP})*", re.ASCII)
 _PLATFORM = re.compile(r"linux/(?:arm64(?:/v8)?|amd64)")
 _FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}=?")
 
@@ -91,9 +91,12 @@ def _label(value: str) -> str:
 
 
 def _host(value: str) -> str:
-    if not _HOST.fullmatch(value):
-        raise ValueError("must be a host name or an address, without a port")
-    return value.strip("[]")
+    if _HOST.fullmatch(value):
+        return value
+    try:
+        return str(IPv6Address(value.removeprefix("[").removesuffix("]")))
+    except ValueError as error:
+        raise ValueError("must be a host name or an address; a port belongs into ansible_port") from error
 
 
 def _user(value: str) -> str:
