@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from macfleet.cli.main import main
+
+EXAMPLE = Path(__file__).parents[2] / "inventory"
+
+
+@pytest.fixture
+def fleet(tmp_path, monkeypatch):
+    """A fleet folder with the example inventory, entered from below."""
+    (tmp_path / "macfleet.yml").write_text("name: example\n")
+    shutil.copytree(EXAMPLE, tmp_path / "inventory")
+    (tmp_path / "below").mkdir()
+    monkeypatch.chdir(tmp_path / "below")
+    for name in ("FLEET", "INVENTORY", "STATE", "FORKS"):
+        monkeypatch.delenv(f"MACFLEET_{name}", raising=False)
+    return tmp_path
+
+
+@pytest.fixture
+def run(capsys):
+    """Run macfleet; return its exit code, stdout and stderr."""
+
+    def runner(*arguments):
+        with pytest.raises(SystemExit) as ended:
+            main(["inventory", *arguments])
+        captured = capsys.readouterr()
+        return ended.value.code, captured.out, captured.err
+
+    return runner
+
+
+def test_the_example_inventory_is_valid(fleet, run):
+    code, out, err = run("check")
+    assert (code, err) == (0, "")
+    assert out == "✓ inventory/hosts.yml: 4 nodes, 1 pool, nothing wrong\n"
+
+
+def test_list_is_a_table_in_inventory_order(fleet, run):
+    code, out, _ = run("list")
+    assert code == 0
+    assert out == (
+        "NODE      POOL   OWNERSHIP   CHIP     MEMORY   PLATFORM      ARMS             ADDRESS\n"
+        "mac-01    chat   owned       m4       24 GiB   linux/arm64   bare container   ops@203.0.113.11:22\n"
+        "mac-02    chat   owned       m4       24 GiB   linux/arm64   bare container   ops@203.0.113.12:22\n"
+        "rent-01   chat   rented      m4-pro   64 GiB   linux/arm64   bare container   ops@203.0.113.71:22\n"
+        "edge-01   –      owned       –             –   linux/amd64   –                ops@203.0.113.5:22\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("limit", "code", "nodes"),
+    [
+        ("rented", 0, ["rent-01"]),
+        ("mac-[01:02]", 0, ["mac-01", "mac-02"]),
+        ("rentd", 2, None),
+        ("m4:&rented", 8, None),
+    ],
+)
+def test_a_limit_narrows_the_list(fleet, run, limit, code, nodes):
+    ended, out, _ = run("list", "-l", limit, "--output", "json")
+    assert ended == code
+    document = json.loads(out)
+    assert document["schema"] == 1
+    assert [node["name"] for node in document.get("nodes", ())] == (nodes or [])
+
+
+def test_explain_points_at_file_and_line(fleet, run):
+    code, out, _ = run("explain", "rent-01.platform")
+    assert code == 0
+    first, winner, default = out.splitlines()
+    assert first == "rent-01.platform = linux/arm64"
+    assert winner.split() == ["✓", "group", "serving", "inventory/group_vars/serving.yml:6:1", "linux/arm64"]
+    assert default.split() == ["·", "built", "in", "linux/arm64"]
+
+
+def test_show_names_the_origin_of_every_variable(fleet, run):
+    code, out, _ = run("show", "mac-01", "--output", "json")
+    variables = json.loads(out)["variables"]
+    assert code == 0
+    assert variables["ansible_host"] == {
+        "value": "203.0.113.11",
+        "origin": "inventory/host_vars/mac-01.yml:2:1",
+    }
+    assert variables["inventory_hostname"]["origin"] == "given by macfleet"
+
+
+def test_show_settings_says_what_decided_each(fleet, run, monkeypatch):
+    monkeypatch.setenv("MACFLEET_FORKS", "5")
+    _, out, _ = run("show", "--settings")
+    assert "forks" in out
+    assert "$MACFLEET_FORKS" in out
+
+
+def test_graph_nests_groups(fleet, run):
+    _, out, _ = run("graph")
+    assert out.startswith("all:\n  edge:\n    edge-01\n  serving:\n    hired:\n      rent-01\n    minis:\n")
+    assert "rented:   (from ownership)\n  rent-01\n" in out
+
+
+@pytest.mark.parametrize(
+    "arguments", [("show",), ("explain", "mac-01"), ("show", "mca-01"), ("explain", "mac-01.pol")]
+)
+def test_wrong_words_end_with_the_usage_code_and_no_result(fleet, run, arguments):
+    code, out, err = run(*arguments)
+    assert (code, out) == (2, "")
+    assert err
+
+
+def test_problems_are_shown_with_the_line_and_a_caret(fleet, run):
+    hosts = fleet / "inventory" / "hosts.yml"
+    hosts.write_text(hosts.read_text().replace("chip: m4-pro", "chipp: m4-pro"))
+    code, out, err = run("check")
+    assert (code, out) == (2, "")
+    assert 'error[E0214]: unknown key "chipp" for node rent-01\n  inventory/hosts.yml:40:15\n' in err
+    assert "^^^^^" in err
+    assert 'did you mean "chip"?' in err
