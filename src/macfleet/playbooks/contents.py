@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from macfleet.documents import nearest
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
+from macfleet.model.exit_codes import ExitCode
 from macfleet.model.image import ResolvedImage
 from macfleet.model.reference import Reference
 from macfleet.playbooks.expanded import Expanded
@@ -29,17 +31,18 @@ def file_contents(
     return files
 
 
-def refuse_mutable_images(
+def refuse_images(
     expanded: Iterable[Expanded],
     files: Mapping[str, bytes],
     images: Mapping[str, ResolvedImage],
+    platform: str,
     problems: list[Diagnostic],
 ) -> None:
-    """Refuse images without a digest in Compose files, and names that images.lock does not hold."""
+    """Refuse images without a digest, names that images.lock does not hold, and foreign platforms."""
     pushed = {local_name(image) for image in images.values()}
     for each in expanded:
         if isinstance(each.params, DockerImageParams):
-            _check_locked(each, each.params.image, images, problems)
+            _check_locked(each, each.params.image, images, platform, problems)
         if isinstance(each.params, ComposeProjectParams) and each.params.file in files:
             _check_compose(each, each.params.file, files[each.params.file], pushed, problems)
 
@@ -72,9 +75,21 @@ def _folder(each: Expanded, playbook: ParsedPlaybook) -> str:
 
 
 def _check_locked(
-    each: Expanded, name: str, images: Mapping[str, ResolvedImage], problems: list[Diagnostic]
+    each: Expanded,
+    name: str,
+    images: Mapping[str, ResolvedImage],
+    platform: str,
+    problems: list[Diagnostic],
 ) -> None:
+    document = each.task.params
     if name in images:
+        image = images[name]
+        if image.platform.split("/")[:2] != platform.split("/")[:2]:
+            summary = f"image {name} ({image.reference}) is for {image.platform}, the node runs {platform}"
+            why = "A foreign image would run under silent emulation."
+            mend = f"Publish it for {platform}, then: macfleet image pin"
+            found = document.diagnose("E0652", summary, "image", why=why, mend=mend, on_value=True)
+            problems.append(replace(found, exit_code=ExitCode.HELD))
         return
     try:
         mutable = ("/" in name or ":" in name) and not Reference.parse(name).is_pinned
@@ -82,10 +97,9 @@ def _check_locked(
         mutable = False
     summary = f"image {name} is a mutable reference" if mutable else f"image {name} is not in images.lock"
     guess = nearest(name, images)
-    mend = f'did you mean "{guess}"?' if guess else f"macfleet image pin {name}"
-    problems.append(
-        each.task.params.diagnose("E0651" if mutable else "E0650", summary, "image", mend=mend, on_value=True)
-    )
+    mend = f'did you mean "{guess}"?' if guess else "macfleet image pin"
+    code = "E0651" if mutable else "E0650"
+    problems.append(document.diagnose(code, summary, "image", mend=mend, on_value=True))
 
 
 def _check_compose(
@@ -102,7 +116,7 @@ def _check_compose(
             wrong = "is built on the node, so nobody can say which bytes it is"
         if wrong:
             summary = f"service {service.name} of {path}: image {service.image or '(none)'} {wrong}"
-            mend = f"macfleet image pin {service.image}".rstrip()
+            mend = "Pin it with macfleet image pin, and write {{ images.NAME.run }} in the Compose file."
             problems.append(each.task.params.diagnose("E0651", summary, "file", mend=mend, on_value=True))
 
 

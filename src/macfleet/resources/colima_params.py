@@ -6,10 +6,9 @@ import re
 from itertools import pairwise
 from typing import ClassVar
 
-from pydantic import Field, field_validator
+from pydantic import Field, JsonValue, field_validator
 
 from macfleet.documents import Border
-from macfleet.model.json import Json
 from macfleet.model.quantity import parse_bytes
 from macfleet.resources.colima_instance import ColimaInstance
 from macfleet.resources.colima_settings import ColimaSettings, canonical, mount
@@ -46,7 +45,7 @@ class ColimaInstanceParams(Params):
     mounts: tuple[MountParams, ...] = Field(
         description="Folders the VM sees, and no others; an empty list means the home folder, writable."
     )
-    docker: dict[str, Json] = Field(default_factory=dict, description="Settings of the Docker daemon.")
+    docker: dict[str, JsonValue] = Field(default_factory=dict, description="Settings of the Docker daemon.")
     runtime: str = Field("docker", description="Container runtime; fixed once the VM exists.")
     vm_type: str = Field("vz", description="Virtualisation; fixed once the VM exists.")
     mount_type: str = Field("virtiofs", description="How mounts are shared; fixed once the VM exists.")
