@@ -1,0 +1,208 @@
+"""`macfleet enrol`, `ping` and `exec`: host keys, reachability, and a command on many nodes."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+from macfleet.cli.fleet import FleetContext, fleet_command, limit_option
+from macfleet.model.diagnostic import Diagnostic, MacfleetError
+from macfleet.model.exit_codes import ExitCode, strongest
+from macfleet.model.shell import words
+
+if TYPE_CHECKING:
+    from macfleet.model.json import Json
+    from macfleet.model.node import Node
+    from macfleet.model.ports import Completed
+    from macfleet.ssh import Enrolment
+
+Answer = TypeVar("Answer")
+
+_HEADS = ("NODE", "HOST", "KEY", "FINGERPRINT", "STATE")
+_PING_DEADLINE = 20.0
+_PATH = "PATH=/opt/homebrew/bin:/opt/homebrew/sbin:/usr/bin:/bin:/usr/sbin:/sbin; export PATH;"
+
+
+@click.command(
+    epilog="Examples: macfleet enrol mac-01 · macfleet enrol mac-01 --replace · macfleet enrol -l all"
+)
+@click.argument("patterns", metavar="[NODE]...", nargs=-1)
+@click.option("--replace", is_flag=True, help="Take a changed key: the Mac was re-imaged.")
+@limit_option
+@fleet_command
+def enrol(fleet: FleetContext, patterns: tuple[str, ...], replace: bool, limit: str) -> int:
+    """Learn the host keys of nodes and print their fingerprints to compare.
+
+    Keys go to .macfleet/known_hosts of the fleet folder. A key that changed, or that is not the one
+    the inventory pins, is refused.
+    """
+    from macfleet.ssh import enrol as enrol_nodes
+
+    if not patterns and not limit:
+        raise click.UsageError("Name a NODE, or select with --limit.")
+    nodes = fleet.nodes(":".join((*patterns, *([limit] if limit else []))))
+    rows = enrol_nodes(nodes, fleet.root / ".macfleet" / "known_hosts", replace)
+    if fleet.output == "json":
+        _print_json("enrol", {"hosts": [_enrolment_json(row) for row in rows]})
+    else:
+        _print_table(_HEADS, [_enrolment_row(row) for row in rows])
+    return _report([found for row in rows for found in row.diagnostics])
+
+
+@click.command(epilog="Example: macfleet ping -l rented")
+@limit_option
+@fleet_command
+def ping(fleet: FleetContext, limit: str) -> int:
+    """Log in to nodes, run nothing, and say how long it took."""
+    nodes = fleet.nodes(limit)
+    results = _each(fleet, nodes, lambda node: _timed(fleet, node))
+    rows: list[dict[str, Json]] = []
+    for name, result in results.items():
+        if isinstance(result, MacfleetError):
+            rows.append({"node": name, "reachable": False, "code": result.diagnostics[0].code})
+        else:
+            connect, answer = result
+            rows.append({"node": name, "reachable": True, "login_seconds": connect, "answer_seconds": answer})
+    if fleet.output == "json":
+        _print_json("ping", {"nodes": rows})
+    else:
+        _print_table(("NODE", "STATE", "LOGIN", "ANSWER"), [_ping_row(row) for row in rows])
+    return _report(_diagnostics(results.values()))
+
+
+@click.command(
+    "exec", epilog="Examples: macfleet exec -l m4 -- sw_vers · macfleet exec -- 'ls /Users | wc -l'"
+)
+@click.argument("command", nargs=-1, required=True)
+@click.option("--deadline", type=float, default=60.0, show_default=True, metavar="SECONDS", help="Per node.")
+@limit_option
+@fleet_command
+def exec_(fleet: FleetContext, command: tuple[str, ...], deadline: float, limit: str) -> int:
+    """Run a command on many nodes and print each node's output under its name.
+
+    One word is taken as shell text, several as a program with its arguments. Homebrew's programs are on
+    the PATH.
+    """
+    if deadline <= 0:
+        raise click.UsageError("--deadline must be more than 0 seconds.")
+    script = f"{_PATH} {command[0] if len(command) == 1 else words(command)}"
+    nodes = fleet.nodes(limit)
+    results = _each(fleet, nodes, lambda node: fleet.transports.to(node).run(script, deadline=deadline))
+    if fleet.output == "json":
+        _print_json("exec", {"nodes": [_run_json(name, result) for name, result in results.items()]})
+    else:
+        for name, result in results.items():
+            if not isinstance(result, MacfleetError):
+                _print_run(name, result)
+    code = _report(_diagnostics(results.values()))
+    failed = any(not isinstance(result, MacfleetError) and result.exit for result in results.values())
+    return int(strongest([ExitCode(code), *([ExitCode.NODE_FAILED] if failed else [])]))
+
+
+def _each(
+    fleet: FleetContext, nodes: Sequence[Node], work: Callable[[Node], Answer]
+) -> Mapping[str, Answer | MacfleetError]:
+    """Do one thing on every node at once; return results by node name, in inventory order."""
+    from macfleet.executors.threads import ThreadExecutor
+
+    by_name = {node.name: node for node in nodes}
+    # Made before the threads start: opening connections on first use is theirs, making the pool is not.
+    _ = fleet.transports
+    executor = ThreadExecutor(fleet.forks or fleet.settings.forks)
+    results: dict[str, Answer | MacfleetError] = {}
+    for name, result in executor.each(tuple(by_name), lambda name: work(by_name[name])).items():
+        if isinstance(result, Exception) and not isinstance(result, MacfleetError):
+            raise result
+        results[name] = result
+    return results
+
+
+def _timed(fleet: FleetContext, node: Node) -> tuple[float, float]:
+    """Return seconds to log in and seconds of an empty script."""
+    start = time.monotonic()
+    transport = fleet.transports.to(node)
+    connected = time.monotonic()
+    transport.run("true", deadline=_PING_DEADLINE)
+    return round(connected - start, 4), round(time.monotonic() - connected, 4)
+
+
+def _diagnostics(results: Iterable[object]) -> list[Diagnostic]:
+    return [found for result in results if isinstance(result, MacfleetError) for found in result.diagnostics]
+
+
+def _report(diagnostics: Sequence[Diagnostic]) -> int:
+    """Print diagnostics to stderr; return the exit code they ask for."""
+    from macfleet.views.diagnostics import text
+
+    for found in diagnostics:
+        click.echo(text(found), err=True)
+    return int(strongest(found.exit_code for found in diagnostics))
+
+
+def _enrolment_row(row: Enrolment) -> tuple[str, ...]:
+    return row.node, row.host, row.key_type or "–", row.fingerprint or "–", str(row.outcome)
+
+
+def _enrolment_json(row: Enrolment) -> dict[str, Json]:
+    return {
+        "node": row.node,
+        "host": row.host,
+        "key_type": row.key_type or None,
+        "fingerprint": row.fingerprint or None,
+        "state": str(row.outcome),
+        "errors": _errors_json(row.diagnostics),
+    }
+
+
+def _ping_row(row: Mapping[str, Json]) -> tuple[str, ...]:
+    if not row["reachable"]:
+        return str(row["node"]), "unreachable", "–", "–"
+    return str(row["node"]), "ok", _milliseconds(row["login_seconds"]), _milliseconds(row["answer_seconds"])
+
+
+def _milliseconds(seconds: Json) -> str:
+    return f"{float(str(seconds)) * 1000:.0f} ms"
+
+
+def _run_json(name: str, result: Completed | MacfleetError) -> dict[str, Json]:
+    if isinstance(result, MacfleetError):
+        return {"node": name, "exit": None, "errors": _errors_json(result.diagnostics)}
+    return {
+        "node": name,
+        "exit": result.exit,
+        "stdout": result.stdout.decode(errors="replace"),
+        "stderr": result.stderr.decode(errors="replace"),
+        "errors": [],
+    }
+
+
+def _errors_json(diagnostics: Iterable[Diagnostic]) -> list[Json]:
+    return [{"code": found.code, "summary": found.summary, "mend": found.mend} for found in diagnostics]
+
+
+def _print_run(name: str, done: Completed) -> None:
+    from macfleet.views.diagnostics import clean
+
+    click.echo(f"{name}   exit {done.exit}", err=True)
+    for stream, err in ((done.stdout, False), (done.stderr, True)):
+        for line in stream.decode(errors="replace").splitlines():
+            click.echo(f"{name} │ {clean(line)}", err=err)
+
+
+def _print_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    from macfleet.views.diagnostics import clean
+
+    lines = [[clean(cell) for cell in row] for row in (heads, *rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(heads))]
+    for line in lines:
+        click.echo("   ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def _print_json(kind: str, document: Mapping[str, Json]) -> None:
+    json.dump({"schema": 1, "kind": kind, **document}, sys.stdout, ensure_ascii=False, indent=2)
+    click.echo()
