@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 from macfleet.model.json import Json, JsonObject
@@ -49,7 +50,7 @@ def _p95(paths: Mapping[str, Json], mode: str, connection: str) -> float | None:
 
 
 def _rank(ordered: Sequence[float], share: float) -> float:
-    return ordered[max(0, -(-int(share * 100 * len(ordered)) // 100) - 1)]
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
 
 
 def _is_list(value: object) -> bool:

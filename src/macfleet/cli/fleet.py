@@ -58,8 +58,9 @@ class FleetContext:
     def settings(self) -> FleetSettings:
         """What macfleet.yml says."""
         from macfleet.inventory import load_settings
+        from macfleet.inventory.settings import with_environment
 
-        return load_settings(self.files, str(self.root))
+        return with_environment(load_settings(self.files, str(self.root)), os.environ)
 
     @cached_property
     def inventory(self) -> Inventory:
@@ -68,14 +69,17 @@ class FleetContext:
         from macfleet.playbooks import declared_variables
 
         declared: dict[str, Json] = dict(declared_variables(self.files, None))
-        paths = self.sources or self.settings.inventory
+        # A path typed at the terminal starts where the person stands, not at the fleet folder.
+        paths = tuple(str(Path(source).resolve()) for source in self.sources) or self.settings.inventory
         return load_inventory(self.files, paths, self.settings, declared)
 
     def nodes(self, pattern: str) -> tuple[Node, ...]:
         """Return the nodes a pattern selects, in inventory order."""
         from macfleet.inventory import select
+        from macfleet.sources.disk import DiskFiles
 
-        return select(self.inventory, pattern or "all", failed=self.failed())
+        here = DiskFiles(Path.cwd())
+        return select(self.inventory, pattern or "all", failed=self.failed(), at_files=here)
 
     def failed(self) -> tuple[str, ...]:
         """Nodes that did not end well in the newest run: what ``@failed`` means."""
@@ -146,7 +150,7 @@ def fleet_command(command: Callable[Concatenate[FleetContext, P], R]) -> Callabl
             forks=options.pop("forks"),
         )
         try:
-            return command(fleet, *args, **options)  # type: ignore[arg-type]
+            return command(fleet, *args, **options)
         finally:
             fleet.close()
 

@@ -1,0 +1,50 @@
+"""The files of a new fleet folder that no checkout needs: macfleet.yml, .gitignore, images.yml, locks."""
+
+from __future__ import annotations
+
+SETTINGS = """\
+# Settings of this fleet. Every key is optional but the name: macfleet inventory show --settings
+name: {name}
+
+# Inventory sources, later ones win.
+inventory: [inventory/hosts.yml]
+
+# Variables that roles, templates and stages share, besides the node's own keys. Set one differently for a
+# group or a node in the inventory; an inventory variable that is declared nowhere is refused.
+variables:
+  macfleet_home:
+    description: Folder on the node that holds the Compose file and the load client
+    default: "/Users/{{{{ ansible_user }}}}/macfleet"
+  compose_project: {{description: Compose project of the container arm, default: chat}}
+  compose_service: {{description: Service of that project which serves the engine, default: engine}}
+  compose_file:
+    description: Compose file on the node
+    default: "/Users/{{{{ ansible_user }}}}/macfleet/compose.yaml"
+  engine_port: {{description: Port of the container arm on the node's loopback, default: 8080}}
+  bare_port: {{description: Port of the bare arm on the node's loopback, default: 8081}}
+  bare_label: {{description: launchd label of the bare engine, default: com.macfleet.engine}}
+  engine_threads: {{description: "CPU threads of the engine, equal in all arms", default: 4}}
+  engine_context: {{description: "Context of all slots together, in tokens", default: 16384}}
+  weights_file: {{description: Weights file below roots.weights, default: small-chat.gguf}}
+  accelerator: {{description: "What the bare engine computes on: metal, vulkan or cpu", default: metal}}
+  forwarder: {{description: "How a port leaves the VM: ssh or grpc", default: ssh}}
+"""
+
+GITIGNORE = """\
+# What runs leave stays out of git; the locks (*.lock) belong in.
+/.macfleet/
+"""
+
+IMAGES = """\
+# Images this fleet runs, by name. `macfleet image pin` resolves them and writes images.lock; nodes only ever
+# see digests.
+images:
+  engine: {reference: "registry.example/llama-server:b10434"}
+  loadgen: {reference: "registry.example/python:3.13"}
+"""
+
+WEIGHTS = """\
+# Weights on the nodes: absolute path, size in bytes, sha256. Stage 3 refuses a node where they differ.
+#   shasum -a 256 /Users/ops/models/small-chat.gguf
+files: []
+"""

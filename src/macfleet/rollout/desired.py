@@ -1,0 +1,99 @@
+"""What the fleet folder wants, read once for a command."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from macfleet.gates import GateContext, WeightsFile
+from macfleet.model.contract import Contract
+from macfleet.model.image import LockedImage, ResolvedImage
+from macfleet.model.json import Json
+from macfleet.model.node import Node
+from macfleet.model.stage import StageName
+from macfleet.playbooks import CompileContext, CompiledStage, ParsedPlaybook, compile_stage
+
+ORDER = (
+    StageName.CONTRACT,
+    StageName.IMAGES,
+    StageName.LAYOUT,
+    StageName.NETWORK,
+    StageName.LOADTEST,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkChoice:
+    """One node's line of ``network.lock``."""
+
+    mode: str
+    forwarder: str
+    run: str
+
+
+@dataclass(frozen=True, slots=True)
+class Desired:
+    """The fleet folder's promises and locks.
+
+    Attributes:
+        playbooks: parsed playbook by stage name, ``provision`` included.
+        locked: images of ``images.lock`` by name.
+        network: choice by node name; a node without one uses bridge.
+        commit: git commit of the fleet folder; dirty: whether its tree differs from it.
+    """
+
+    contract: Contract
+    playbooks: Mapping[StageName, ParsedPlaybook]
+    locked: Mapping[str, LockedImage] = field(default_factory=dict)
+    network: Mapping[str, NetworkChoice] = field(default_factory=dict)
+    weights: tuple[WeightsFile, ...] = ()
+    commit: str = ""
+    dirty: bool = True
+
+    def images(self, node: Node) -> dict[str, ResolvedImage]:
+        """Return the locked images that exist for the node's platform, by name."""
+        return {
+            name: image.platforms[node.platform]
+            for name, image in sorted(self.locked.items())
+            if node.platform in image.platforms
+        }
+
+    def mode(self, node: Node) -> str:
+        """Return the container network mode of the node."""
+        choice = self.network.get(node.name)
+        return choice.mode if choice else "bridge"
+
+    def gate_context(self, node: Node) -> GateContext:
+        """Return what gates may know."""
+        return GateContext(node, self.contract, self.images(node), self.weights, self.mode(node))
+
+    def compile(self, stage: StageName, node: Node) -> CompiledStage:
+        """Return the stage's resources for one node (raises MacfleetError)."""
+        context = CompileContext(self.images(node), self._values(node))
+        return compile_stage(self.playbooks[stage], node, context)
+
+    def _values(self, node: Node) -> dict[str, Json]:
+        """Return the names expressions may use besides the node's variables and images."""
+        return {
+            "contract": {
+                "name": self.contract.name,
+                "version": self.contract.version,
+                "hash": self.contract.hash,
+                "model": self.contract.model,
+                "engine_slots": self.contract.engine_slots,
+            },
+            "network": {"mode": self.mode(node)},
+            "weights": [{"path": f.path, "size": f.size, "sha256": f.sha256} for f in self.weights],
+        }
+
+    def images_digest(self, node: Node) -> str:
+        """Return one digest over the node's pinned images."""
+        pinned = {name: image.manifest for name, image in self.images(node).items()}
+        return hashlib.sha256(json.dumps(pinned, sort_keys=True).encode()).hexdigest()
+
+
+def number(stage: StageName) -> int:
+    """Return the stage's number, 1 to 5; 0 for provision."""
+    return ORDER.index(stage) + 1 if stage in ORDER else 0

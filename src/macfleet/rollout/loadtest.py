@@ -1,0 +1,249 @@
+"""Stage 5's measurement on one node: identical cells on every arm, interleaved, the idle engine stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from macfleet.analysis.cells import summarise
+from macfleet.analysis.sampler import parse_series
+from macfleet.analysis.summaries import summary_document
+from macfleet.facts.sampler import sampler_script
+from macfleet.model.event import Event
+from macfleet.model.json import Json
+from macfleet.model.load import LoadSpec, Sample, SegmentReport, Vantage
+from macfleet.model.node import Arm, Node
+from macfleet.model.ports import RunWriter, Transport
+from macfleet.model.run import CellSummary
+from macfleet.rollout import arms
+from macfleet.rollout.desired import Desired
+from macfleet.rollout.ports import Ports
+
+# Under this a judged cell is short: it passes the gate and can never be signed.
+SIGNABLE_SECONDS = 1800.0
+_JUDGED = (1, 4)
+
+
+@dataclass(frozen=True, slots=True)
+class LoadProfile:
+    """How long is measured.
+
+    Attributes:
+        duration: seconds per arm and cell, over all its segments.
+        segments: segments per arm, an even number, so that arms are paired within blocks.
+        warmup: seconds of load before each window, not drained.
+    """
+
+    duration: float
+    segments: int = 4
+    warmup: float = 5.0
+
+    @property
+    def window(self) -> float:
+        """Seconds of one segment's window."""
+        return self.duration / self.segments
+
+    @property
+    def short(self) -> bool:
+        """Whether the run is too short to be signed."""
+        return self.duration < SIGNABLE_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One arm's turn: a segment of every cell with the arm's engine alone."""
+
+    arm: str
+    segment: int
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What one node's load test found: cells, and the evidence document for the gate."""
+
+    cells: tuple[CellSummary, ...]
+    evidence: dict[str, Json]
+
+
+def blocks(names: Sequence[str], segments: int) -> tuple[Block, ...]:
+    """Interleave arms: ABBA BAAB for two, ABC CBA repeated for more; one arm simply repeats.
+
+    Every arm gets `segments` blocks, and the k-th segments of all arms are neighbours: they form a pair.
+    """
+    order: list[Block] = []
+    for segment in range(segments):
+        turned = segment % 4 in (1, 2) if len(names) == 2 else segment % 2 == 1
+        row = list(reversed(names)) if turned else list(names)
+        order += [Block(arm, segment) for arm in row]
+    return tuple(order)
+
+
+def judged_concurrency(desired: Desired) -> tuple[int, ...]:
+    """Return the concurrencies of the judged cells that the contract promises."""
+    promised = desired.contract.concurrency
+    return tuple(c for c in _JUDGED if c in promised) or promised[:1]
+
+
+def seconds_needed(desired: Desired, node: Node, profile: LoadProfile) -> float:
+    """Return about how long the node is busy: windows, warm-ups and changes of engine."""
+    cells = len(judged_concurrency(desired))
+    turns = len(node.arms) * profile.segments
+    return turns * (cells * (profile.window + profile.warmup) + 5.0)
+
+
+def measure_loadtest(
+    node: Node, desired: Desired, ports: Ports, profile: LoadProfile, writer: RunWriter
+) -> Measured:
+    """Measure every declared arm, write the artifacts, and leave every engine running again."""
+    names = tuple(str(arm) for arm in node.arms)
+    transport = ports.transports.to(node)
+    samples: list[Sample] = []
+    reports: list[SegmentReport] = []
+    series: list[dict[str, Json]] = []
+    try:
+        for arm in names:
+            arms.stop(node, arm, transport)
+        running = ""
+        for block in blocks(names, profile.segments):
+            if running and running != block.arm:
+                arms.stop(node, running, transport)
+            if running != block.arm:
+                arms.start(node, block.arm, transport)
+            running = block.arm
+            found = _measure_block(block, node, desired, ports, profile, writer)
+            samples += found.samples
+            reports += found.reports
+            series += found.series
+    finally:
+        for arm in names:
+            arms.start(node, arm, transport)
+    return _reduce(node, samples, reports, series, profile, writer)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    samples: tuple[Sample, ...]
+    reports: tuple[SegmentReport, ...]
+    series: tuple[dict[str, Json], ...]
+
+
+def _measure_block(
+    block: Block, node: Node, desired: Desired, ports: Ports, profile: LoadProfile, writer: RunWriter
+) -> _Found:
+    """Load and sample side by side, each on a thread of its own over the one connection."""
+    specs = [_spec(block, c, node, desired, profile) for c in judged_concurrency(desired)]
+    seconds = round(sum(spec.warmup + spec.duration + 1 for spec in specs)) + 1
+    samples: list[Sample] = []
+    reports: list[SegmentReport] = []
+
+    def load() -> str:
+        with writer.lines(f"nodes/{node.name}/{block.arm}/raw-{block.segment}.ndjson") as line:
+            for spec in specs:
+                ports.events.emit(
+                    Event(
+                        "loadtest.segment",
+                        node.name,
+                        {"arm": spec.arm, "cell": spec.cell, "segment": spec.segment},
+                    )
+                )
+
+                def keep(sample: Sample) -> None:
+                    samples.append(sample)
+                    line(sample.document())
+
+                reports.append(ports.load.measure(node, Vantage.NODE_LOOPBACK, spec, keep))
+        return ""
+
+    def sample() -> str:
+        return _sampled(ports.transports.to(node), seconds)
+
+    answers = ports.executor.each((load, sample), lambda work: work())
+    for answer in answers.values():
+        if isinstance(answer, Exception):
+            raise answer
+    text = str(answers[sample])
+    rows = [_labelled(dict(row), block, reports) for row in parse_series(text)]
+    return _Found(tuple(samples), tuple(reports), tuple(rows))
+
+
+def _spec(block: Block, concurrency: int, node: Node, desired: Desired, profile: LoadProfile) -> LoadSpec:
+    contract = desired.contract
+    route = next((r.path for r in contract.routes if r.stream), contract.routes[0].path)
+    return LoadSpec(
+        base_url=arms.base_url(node, block.arm),
+        route=route,
+        fixtures=contract.bucket(contract.primary).fixtures,
+        cell=f"{contract.primary}×{concurrency}",
+        segment=block.segment,
+        arm=block.arm,
+        concurrency=concurrency,
+        duration=profile.window,
+        warmup=profile.warmup,
+        grace=contract.client.stall_timeout,
+        nonce_key=contract.hash,
+        keep_alive=contract.client.keep_alive,
+        connect_timeout=contract.client.connect_timeout,
+        stall_timeout=contract.client.stall_timeout,
+    )
+
+
+def _sampled(transport: Transport, seconds: int) -> str:
+    return transport.run(sampler_script(seconds), deadline=seconds + 60).stdout.decode("utf-8", "replace")
+
+
+def _labelled(row: dict[str, Json], block: Block, reports: Sequence[SegmentReport]) -> dict[str, Json]:
+    """Say which cell's window a row of the series fell into; between windows it belongs to none."""
+    moment = row.get("t_wall_ns")
+    inside = [
+        report
+        for report in reports
+        if isinstance(moment, int)
+        and report.wall_start <= moment <= report.wall_start + report.window_end - report.window_start
+    ]
+    cell = inside[0].cell if inside else None
+    return {**row, "arm": block.arm, "segment": block.segment, "cell": cell}
+
+
+def _reduce(
+    node: Node,
+    samples: Sequence[Sample],
+    reports: Sequence[SegmentReport],
+    series: Sequence[dict[str, Json]],
+    profile: LoadProfile,
+    writer: RunWriter,
+) -> Measured:
+    folder = f"nodes/{node.name}"
+    for arm in sorted({report.arm for report in reports}):
+        writer.samples(f"{folder}/{arm}/samples.parquet", [s for s in samples if s.arm == arm])
+    writer.series(f"{folder}/series.parquet", series)
+    writer.json(f"{folder}/segments.json", [report.document() for report in reports])
+    accelerators = {str(arm): accelerator_of(node, arm) for arm in node.arms}
+    cells = summarise(samples, reports, series, node=node.name, accelerators=accelerators)
+    document = summary_document(cells)
+    writer.json(f"{folder}/summary.json", document)
+    rows: list[Json] = [
+        {"arm": c.arm, "cell": c.cell, "n": c.n, "ok": c.ok, "invalid": list(c.invalid), "minutes": c.minutes}
+        for c in cells
+    ]
+    archives = sorted({report.archive for report in reports if report.archive})
+    evidence: dict[str, Json] = {
+        "short": profile.short,
+        "cells": rows,
+        "segments": profile.segments,
+        "archives": archives,
+    }
+    return Measured(cells, evidence)
+
+
+def accelerator_of(node: Node, arm: Arm) -> str:
+    """Return ``metal``, ``vulkan`` or ``cpu`` as the inventory says; a Linux container has no Metal."""
+    if arm in (Arm.CONTAINER, Arm.BARE_CPU):
+        return "cpu"
+    return str(node.variables.get("accelerator") or "metal")
+
+
+def short_profile(profile: LoadProfile, duration: float) -> LoadProfile:
+    """Return the profile with another duration; few seconds are split into fewer segments."""
+    segments = profile.segments if duration >= 240 else 2
+    warmup = min(profile.warmup, max(1.0, duration / segments / 5))
+    return replace(profile, duration=duration, segments=segments, warmup=warmup)

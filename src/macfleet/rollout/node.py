@@ -1,0 +1,163 @@
+"""One node's way through a stage: drain, apply, verify, measure, judge, record, undrain."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from macfleet.engine import apply_plan
+from macfleet.engine.lock import Holder
+from macfleet.model.event import Event
+from macfleet.model.json import Json
+from macfleet.model.ports import RunWriter
+from macfleet.model.resource import Change
+from macfleet.model.stage import MeasureRequest, Outcome, StageName, StageRecord, Verdict
+from macfleet.rollout.desired import Desired
+from macfleet.rollout.evidence import gather
+from macfleet.rollout.loadtest import measure_loadtest
+from macfleet.rollout.network import NetworkProfile, measure_network
+from macfleet.rollout.planning import NodePlan
+from macfleet.rollout.ports import Ports
+from macfleet.rollout.record import iso
+from macfleet.rollout.result import NodeOutcome, NodeResult
+
+if TYPE_CHECKING:
+    from macfleet.rollout.run import Options
+
+_DRAIN_SECONDS = 1800.0
+_WORST = (Outcome.FAIL, Outcome.HOLD, Outcome.INCONCLUSIVE)
+
+
+def carry_out(
+    stage: StageName,
+    planned: NodePlan,
+    desired: Desired,
+    ports: Ports,
+    options: Options,
+    writer: RunWriter,
+) -> NodeResult:
+    """Take one planned node through the stage; raises MacfleetError where it fails on the way."""
+    node = planned.node
+    if planned.held:
+        _record(stage, planned, planned.verdicts, {}, ports, options)
+        return _result(planned, NodeOutcome.HELD, planned.verdicts)
+    playbook = desired.playbooks[stage]
+    leaves = playbook.measure is not None or (playbook.strategy.drain and bool(planned.plan.pending))
+    notes: list[str] = []
+    if leaves:
+        notes.append(ports.gateway.drain(node, deadline=_DRAIN_SECONDS, reason=f"rollout {stage}"))
+    changed = _apply(planned, ports, options)
+    measured = _measure(stage, planned, desired, ports, options, writer)
+    context = desired.gate_context(node)
+    evidence = {**gather(planned.gates, context, desired, ports, left=0, changed=len(changed)), **measured}
+    verdicts = list(planned.verdicts)
+    for gate in (gate for gate in planned.gates if not gate.before):
+        verdict = gate.judge(context, evidence)
+        verdicts.append(verdict)
+        ports.events.emit(
+            Event("gate.judged", node.name, {"gate": verdict.gate, "outcome": str(verdict.outcome)})
+        )
+    _record(stage, planned, tuple(verdicts), evidence, ports, options)
+    if worst(verdicts) in (Outcome.HOLD, Outcome.FAIL):
+        return _result(planned, NodeOutcome.HELD, tuple(verdicts), changed, tuple(notes))
+    if leaves:
+        notes.append(ports.gateway.undrain(node))
+    outcome = NodeOutcome.CHANGED if changed else NodeOutcome.UNCHANGED
+    return _result(planned, outcome, tuple(verdicts), changed, tuple(notes))
+
+
+def worst(verdicts: list[Verdict] | tuple[Verdict, ...]) -> Outcome:
+    """Return the outcome that decides for a node."""
+    present = {verdict.outcome for verdict in verdicts}
+    return next((outcome for outcome in _WORST if outcome in present), Outcome.PASS)
+
+
+def _apply(planned: NodePlan, ports: Ports, options: Options) -> tuple[str, ...]:
+    if not planned.plan.pending:
+        return ()
+    holder = Holder(options.run_id, options.who, iso(ports.clock.now()))
+
+    def report(name: str, change: Change) -> None:
+        detail: dict[str, Json] = {"address": change.address, "action": str(change.action)}
+        ports.journal.note(options.run_id, name, "change", detail)
+        ports.events.emit(Event("change.started", name, detail))
+
+    applied = apply_plan(
+        planned.plan,
+        planned.compiled.resources,
+        ports.transports.to(planned.node),
+        sources=ports.sources,
+        holder=holder,
+        nonce=ports.nonce,
+        report=report,
+    )
+    return applied.changed
+
+
+def _measure(
+    stage: StageName,
+    planned: NodePlan,
+    desired: Desired,
+    ports: Ports,
+    options: Options,
+    writer: RunWriter,
+) -> dict[str, Json]:
+    """Run what the gates want measured; the evidence goes under the request's name."""
+    _ = stage
+    node = planned.node
+    context = desired.gate_context(node)
+    wanted = {
+        request.name: request.what
+        for gate in planned.gates
+        for request in gate.needs(context)
+        if isinstance(request, MeasureRequest)
+    }
+    found: dict[str, Json] = {}
+    for name, what in wanted.items():
+        if what == "network":
+            found[name] = measure_network(node, desired, ports, NetworkProfile(), options.run_id)
+            writer.json(f"nodes/{node.name}/network.json", found[name])
+        else:
+            found[name] = measure_loadtest(node, desired, ports, options.load, writer).evidence
+    return found
+
+
+def _record(
+    stage: StageName,
+    planned: NodePlan,
+    verdicts: tuple[Verdict, ...],
+    evidence: Mapping[str, Json],
+    ports: Ports,
+    options: Options,
+) -> None:
+    ports.evidences.record(
+        StageRecord(
+            node=planned.node.name,
+            stage=stage,
+            key=planned.key,
+            outcome=worst(verdicts),
+            run=options.run_id,
+            finished=ports.clock.now(),
+            verdicts=verdicts,
+            evidence=evidence,
+        )
+    )
+
+
+def _result(
+    planned: NodePlan,
+    outcome: NodeOutcome,
+    verdicts: tuple[Verdict, ...],
+    changed: tuple[str, ...] = (),
+    notes: tuple[str, ...] = (),
+) -> NodeResult:
+    return NodeResult(
+        planned.node.name,
+        outcome,
+        planned.plan,
+        changed,
+        verdicts,
+        notes=notes,
+        key=planned.key,
+        facts=planned.facts,
+    )

@@ -1,0 +1,142 @@
+"""Plan one node: one exec reads resources, facts, the site's drift and what gates judge beforehand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from macfleet.engine import Observation, make_plan, observe
+from macfleet.facts import versions as facts
+from macfleet.gates import Gate, build_gate
+from macfleet.model.diagnostic import MacfleetError
+from macfleet.model.node import Node
+from macfleet.model.resource import Plan, Probe, State
+from macfleet.model.stage import EvidenceKey, ImageRequest, Outcome, ProbeRequest, StageName, Verdict
+from macfleet.playbooks import CompiledStage
+from macfleet.rollout.desired import ORDER, Desired, number
+from macfleet.rollout.evidence import as_json, image_evidence
+from macfleet.rollout.ports import Ports
+
+_SITE = "site "
+
+
+@dataclass(frozen=True, slots=True)
+class NodePlan:
+    """What one node needs.
+
+    Attributes:
+        verdicts: gates judged beforehand and predecessors that are missing; a hold stops the node.
+        current: the plan is empty and evidence with the same key is young enough.
+    """
+
+    node: Node
+    compiled: CompiledStage
+    plan: Plan
+    key: EvidenceKey
+    gates: tuple[Gate, ...]
+    verdicts: tuple[Verdict, ...]
+    current: bool
+    facts: Mapping[str, State | None] = field(default_factory=dict)
+
+    @property
+    def held(self) -> bool:
+        """Whether something refuses the node before it is changed."""
+        return any(v.outcome in (Outcome.HOLD, Outcome.FAIL) for v in self.verdicts)
+
+
+def plan_node(
+    stage: StageName, node: Node, desired: Desired, ports: Ports, *, again: bool, max_age: float
+) -> NodePlan:
+    """Compile, observe in one exec, plan, and judge what can be judged before a change.
+
+    Raises:
+        MacfleetError: what does not compile, or probes that are not understood.
+        NodeUnreachable: the node does not answer.
+    """
+    compiled = desired.compile(stage, node)
+    gates = tuple(build_gate(spec) for spec in desired.playbooks[stage].gates)
+    context = desired.gate_context(node)
+    requests = [request for gate in gates if gate.before for request in gate.needs(context)]
+    site = desired.compile(StageName.PROVISION, node) if number(stage) else None
+    extra: dict[str, Probe] = dict(facts.probes())
+    extra |= {r.name: r.probe for r in requests if isinstance(r, ProbeRequest)}
+    extra |= {_SITE + r.address: r.probe() for r in (site.resources if site else ())}
+    seen = observe(node.name, compiled.resources, ports.transports.to(node), nonce=ports.nonce, extra=extra)
+    plan = make_plan(node.name, compiled.resources, seen, compiled=compiled.digest)
+    found = {name: seen.extra.get(name) for name in facts.probes()}
+    key = evidence_key(stage, node, desired, facts.versions(found), compiled.digest)
+    evidence = image_evidence([r for r in requests if isinstance(r, ImageRequest)], ports)
+    evidence |= {r.name: as_json(seen.extra[r.name]) for r in requests if isinstance(r, ProbeRequest)}
+    verdicts = [gate.judge(context, evidence) for gate in gates if gate.before]
+    if site:
+        verdicts += _site_verdicts(node, site, seen)
+        verdicts += _predecessors(stage, node, desired, key, ports, max_age)
+    current = not plan.pending and not again and _is_current(stage, node, key, ports, max_age)
+    return NodePlan(node, compiled, plan, key, gates, tuple(verdicts), current, found)
+
+
+def evidence_key(
+    stage: StageName, node: Node, desired: Desired, versions: Mapping[str, str], compiled: str
+) -> EvidenceKey:
+    """Return what evidence of this stage on this node is about."""
+    parts = {"node": node.name, "stage": str(stage), "compiled": compiled, **versions}
+    parts["contract"] = desired.contract.hash
+    if number(stage) >= number(StageName.IMAGES):
+        parts["images"] = desired.images_digest(node)
+    if stage in (StageName.LAYOUT, StageName.LOADTEST):
+        parts["network"] = desired.mode(node)
+    return EvidenceKey(parts)
+
+
+def _is_current(stage: StageName, node: Node, key: EvidenceKey, ports: Ports, max_age: float) -> bool:
+    record = ports.evidences.latest(node.name, stage)
+    if record is None or record.outcome is not Outcome.PASS or record.key.digest != key.digest:
+        return False
+    return ports.clock.now() - record.finished <= max_age
+
+
+def _site_verdicts(node: Node, site: CompiledStage, seen: Observation) -> list[Verdict]:
+    states = {name.removeprefix(_SITE): state for name, state in seen.extra.items() if name.startswith(_SITE)}
+    pending = make_plan(node.name, site.resources, Observation(states)).pending
+    if not pending:
+        return []
+    first = ", ".join(change.address for change in pending[:3])
+    more = f" and {len(pending) - 3} more" if len(pending) > 3 else ""
+    reason = f"{len(pending)} resources of site.yml differ: {first}{more}"
+    mend = f"macfleet apply playbooks/site.yml -l {node.name}"
+    return [Verdict("provisioned", node.name, Outcome.HOLD, (reason,), mend)]
+
+
+def _predecessors(
+    stage: StageName, node: Node, desired: Desired, key: EvidenceKey, ports: Ports, max_age: float
+) -> list[Verdict]:
+    """Every earlier stage's evidence must be there, passed, young, and about what is wanted now."""
+    verdicts = []
+    for earlier in ORDER[: number(stage) - 1]:
+        reason = _fault_of(earlier, node, desired, key, ports, max_age)
+        if reason:
+            mend = f"macfleet rollout stage{number(earlier)} -l {node.name}"
+            verdicts.append(Verdict("predecessor", node.name, Outcome.HOLD, (reason,), mend))
+    return verdicts
+
+
+def _fault_of(
+    earlier: StageName, node: Node, desired: Desired, key: EvidenceKey, ports: Ports, max_age: float
+) -> str:
+    named = f"stage {number(earlier)} ({earlier})"
+    record = ports.evidences.latest(node.name, earlier)
+    if record is None:
+        return f"{named} has no evidence on this node"
+    if record.outcome is not Outcome.PASS:
+        return f"{named} ended with {record.outcome}"
+    if ports.clock.now() - record.finished > max_age:
+        return f"{named} is older than {max_age / 86400:g} days"
+    try:
+        compiled = desired.compile(earlier, node).digest
+    except MacfleetError as error:
+        return f"{named} does not compile: {error.diagnostics[0].summary}"
+    wanted = {**key.parts, "compiled": compiled, "stage": str(earlier)}
+    if earlier is StageName.LAYOUT:
+        wanted["network"] = desired.mode(node)
+    changed = record.key.differs_from(EvidenceKey(wanted))
+    return f"{named} is stale: {', '.join(changed)} changed" if changed else ""

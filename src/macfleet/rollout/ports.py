@@ -1,0 +1,44 @@
+"""Everything the straight line asks of the world, composed once by the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from macfleet.model.ports import (
+    Clock,
+    Events,
+    Evidences,
+    Executor,
+    Gateway,
+    ImageResolver,
+    Journal,
+    LoadGenerator,
+    RunStore,
+    Sources,
+    Transports,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Adapters of one command.
+
+    Attributes:
+        nonce: a fresh text no node can guess, for markers in scripts.
+        write_lock: replaces one lock file of the fleet folder, such as ``network.lock``.
+    """
+
+    transports: Transports
+    resolver: ImageResolver
+    sources: Sources
+    gateway: Gateway
+    runs: RunStore
+    evidences: Evidences
+    journal: Journal
+    load: LoadGenerator
+    executor: Executor
+    clock: Clock
+    events: Events
+    nonce: Callable[[], str]
+    write_lock: Callable[[str, str], None]

@@ -1,0 +1,194 @@
+"""What a rollout leaves in its run folder."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from macfleet import __version__
+from macfleet.model.json import Json
+from macfleet.model.node import Node
+from macfleet.model.ports import RunWriter
+from macfleet.model.resource import Plan
+from macfleet.model.run import RunManifest
+from macfleet.model.stage import StageName, Verdict
+from macfleet.rollout.desired import Desired, number
+from macfleet.rollout.planning import NodePlan
+from macfleet.rollout.ports import Ports
+from macfleet.rollout.result import NodeResult
+
+if TYPE_CHECKING:
+    from macfleet.rollout.run import Options
+
+_KINDS = {StageName.NETWORK: "network", StageName.LOADTEST: "loadtest"}
+
+
+def iso(seconds: float) -> str:
+    """Return epoch seconds as RFC 3339 in UTC."""
+    return dt.datetime.fromtimestamp(seconds, tz=dt.UTC).isoformat(timespec="milliseconds")
+
+
+def plan_document(plan: Plan) -> dict[str, Json]:
+    """Return a plan as JSON: pending changes with fields before and after."""
+    changes: list[Json] = [
+        {
+            "address": change.address,
+            "action": str(change.action),
+            "reason": change.reason,
+            "fields": [
+                {"field": f.field, "before": _plain(f.before), "after": _plain(f.after)}
+                for f in change.fields
+            ],
+        }
+        for change in plan.pending
+    ]
+    return {
+        "node": plan.node,
+        "digest": plan.digest,
+        "compiled": plan.compiled,
+        "resources": len(plan.changes),
+        "pending": changes,
+    }
+
+
+def verdict_document(verdict: Verdict) -> dict[str, Json]:
+    """Return a verdict as JSON."""
+    return {
+        "gate": verdict.gate,
+        "node": verdict.node,
+        "outcome": str(verdict.outcome),
+        "reasons": list(verdict.reasons),
+        "mend": verdict.mend,
+        "evidence": list(verdict.evidence),
+    }
+
+
+def write_plans(writer: RunWriter, planned: Mapping[str, NodePlan | Exception]) -> None:
+    """Write plan.json before anything is changed."""
+    plans: list[Json] = [
+        plan_document(found.plan) for _, found in sorted(planned.items()) if isinstance(found, NodePlan)
+    ]
+    writer.json("plan.json", {"schema": 1, "plans": plans})
+
+
+def finish_run(
+    writer: RunWriter,
+    stage: StageName,
+    nodes: Sequence[Node],
+    results: Sequence[NodeResult],
+    desired: Desired,
+    ports: Ports,
+    options: Options,
+) -> str:
+    """Write facts and verdicts, seal the run, return its folder."""
+    for node, result in zip(nodes, results, strict=True):
+        if result.key is not None:
+            writer.json(f"nodes/{node.name}/facts.json", facts_document(node, result, desired))
+    verdicts: list[Json] = [verdict_document(v) for result in results for v in result.verdicts]
+    writer.json("verdicts.json", {"schema": 1, "stage": str(stage), "verdicts": verdicts})
+    journal: list[Json] = [
+        {
+            "node": r.node,
+            "outcome": str(r.outcome),
+            "changed": list(r.changed),
+            "notes": list(r.notes),
+            "problems": [d.summary for d in r.diagnostics],
+        }
+        for r in results
+    ]
+    writer.json("results.json", {"schema": 1, "results": journal})
+    return writer.finish(_manifest(stage, nodes, results, desired, ports, options))
+
+
+def facts_document(node: Node, result: NodeResult, desired: Desired) -> dict[str, Json]:
+    """Return what was true of the node: versions, images, mounts, network mode, ownership, memory."""
+    facts = {name.removeprefix("facts."): state for name, state in result.facts.items()}
+    return {
+        "schema": 1,
+        "node": node.name,
+        "chip": node.chip,
+        "ownership": str(node.ownership),
+        "offer": node.offer,
+        "pool": node.pool,
+        "hardware": node.hardware,
+        "platform": node.platform,
+        "memory": node.memory,
+        "network": desired.mode(node),
+        "accelerators": {str(arm): _accelerator(node, str(arm)) for arm in node.arms},
+        "images": {name: image.manifest for name, image in desired.images(node).items()},
+        "mounts": _mounts(node),
+        "versions": dict(result.key.parts) if result.key else {},
+        "simulated": _simulated(result),
+        "facts": {name: None if state is None else _plain_state(state) for name, state in facts.items()},
+    }
+
+
+def _accelerator(node: Node, arm: str) -> str:
+    if arm in ("container", "bare-cpu"):
+        return "cpu"
+    return str(node.variables.get("accelerator") or "metal")
+
+
+def _mounts(node: Node) -> dict[str, Json]:
+    roots = node.roots
+    return {} if roots is None else {"weights": roots.weights, "cache": roots.cache, "logs": roots.logs}
+
+
+def _simulated(result: NodeResult) -> bool:
+    system = result.facts.get("facts.system") or {}
+    return system.get("simulated") == "lab"
+
+
+def _manifest(
+    stage: StageName,
+    nodes: Sequence[Node],
+    results: Sequence[NodeResult],
+    desired: Desired,
+    ports: Ports,
+    options: Options,
+) -> RunManifest:
+    began = options.run_id.split("-")[0]
+    lab = any(_simulated(result) for result in results)
+    measured = stage is StageName.LOADTEST
+    return RunManifest(
+        id=options.run_id,
+        kind=_KINDS.get(stage, "rollout"),
+        stage=str(stage),
+        contract=desired.contract.hash,
+        sent=desired.contract.sent_hash,
+        git_commit=desired.commit,
+        git_dirty=desired.dirty,
+        nodes=tuple(node.name for node in nodes),
+        arms=tuple(sorted({str(arm) for node in nodes for arm in node.arms})) if number(stage) else (),
+        vantage="node-loopback",
+        started=_started(began),
+        finished=iso(ports.clock.now()),
+        who=options.who,
+        why=options.why,
+        client_version=__version__,
+        short=options.load.short if measured else True,
+        profile={
+            "duration": options.load.duration,
+            "segments": options.load.segments,
+            "warmup": options.load.warmup,
+        }
+        if measured
+        else {},
+        simulated=("lab of simulated Mac nodes on one Linux machine",) if lab else (),
+    )
+
+
+def _started(stamp: str) -> str:
+    moment = dt.datetime.strptime(stamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=dt.UTC)
+    return moment.isoformat(timespec="milliseconds")
+
+
+def _plain(value: object) -> Json:
+    if isinstance(value, tuple):
+        return [str(each) for each in value]
+    return value if value is None or isinstance(value, bool | int | str) else str(value)
+
+
+def _plain_state(state: Mapping[str, object]) -> dict[str, Json]:
+    return {name: _plain(value) for name, value in state.items()}

@@ -1,0 +1,88 @@
+"""How a stage ended, node by node, and the one table from outcome to exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from macfleet.model.diagnostic import Diagnostic
+from macfleet.model.exit_codes import ExitCode, strongest
+from macfleet.model.resource import Plan, State
+from macfleet.model.stage import EvidenceKey, StageName, Verdict
+
+
+class NodeOutcome(StrEnum):
+    """How a stage ended for one node."""
+
+    CURRENT = "current"
+    UNCHANGED = "unchanged"
+    CHANGED = "changed"
+    PENDING = "pending"
+    HELD = "held"
+    FAILED = "failed"
+    UNREACHABLE = "unreachable"
+    LOCKED = "locked"
+    NOT_REACHED = "not reached"
+
+
+EXIT_CODES: Mapping[NodeOutcome, ExitCode] = {
+    NodeOutcome.CURRENT: ExitCode.DONE,
+    NodeOutcome.UNCHANGED: ExitCode.DONE,
+    NodeOutcome.CHANGED: ExitCode.DONE,
+    NodeOutcome.PENDING: ExitCode.PENDING,
+    NodeOutcome.HELD: ExitCode.HELD,
+    NodeOutcome.FAILED: ExitCode.NODE_FAILED,
+    NodeOutcome.UNREACHABLE: ExitCode.UNREACHABLE,
+    NodeOutcome.LOCKED: ExitCode.LOCKED,
+    NodeOutcome.NOT_REACHED: ExitCode.NODE_FAILED,
+}
+
+# What counts towards `max_failures`; an unreachable node counts.
+FAILURES = frozenset({NodeOutcome.FAILED, NodeOutcome.UNREACHABLE, NodeOutcome.LOCKED, NodeOutcome.HELD})
+
+
+@dataclass(frozen=True, slots=True)
+class NodeResult:
+    """One node's end of a stage.
+
+    Attributes:
+        plan: what was planned; None when the node could not be observed.
+        changed: addresses changed, in order.
+        verdicts: every gate that was judged.
+        notes: what was done besides, in words, such as draining.
+        key: what the evidence is about.
+        facts: parsed facts by probe name.
+    """
+
+    node: str
+    outcome: NodeOutcome
+    plan: Plan | None = None
+    changed: tuple[str, ...] = ()
+    verdicts: tuple[Verdict, ...] = ()
+    diagnostics: tuple[Diagnostic, ...] = ()
+    notes: tuple[str, ...] = ()
+    key: EvidenceKey | None = None
+    facts: Mapping[str, State | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class StageResult:
+    """A whole stage.
+
+    Attributes:
+        run: id of the recorded run, empty when nothing was recorded.
+        seconds: wall time; execs: scripts run on nodes.
+    """
+
+    stage: StageName
+    results: tuple[NodeResult, ...]
+    run: str = ""
+    folder: str = ""
+    seconds: float = 0.0
+    check: bool = False
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """The strongest code of all nodes."""
+        return strongest(EXIT_CODES[result.outcome] for result in self.results)

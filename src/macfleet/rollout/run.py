@@ -1,0 +1,204 @@
+"""`macfleet rollout stageN`: plan the fleet, then wave by wave drain, apply, verify, measure, judge."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from macfleet.model.diagnostic import MacfleetError, NodeUnreachable
+from macfleet.model.event import Event
+from macfleet.model.exit_codes import ExitCode
+from macfleet.model.json import Json
+from macfleet.model.node import Node
+from macfleet.model.ports import RunWriter
+from macfleet.model.stage import StageName
+from macfleet.rollout.desired import Desired
+from macfleet.rollout.loadtest import LoadProfile
+from macfleet.rollout.node import carry_out
+from macfleet.rollout.planning import NodePlan, plan_node
+from macfleet.rollout.ports import Ports
+from macfleet.rollout.record import finish_run, write_plans
+from macfleet.rollout.result import FAILURES, NodeOutcome, NodeResult, StageResult
+from macfleet.rollout.waves import failures_allowed, waves
+
+MAX_AGE = 7 * 86400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the person at the terminal chose.
+
+    Attributes:
+        check: plan and judge only, change nothing.
+        again: measure even where evidence is current.
+        run_id: id of the run; with `resume` the journal of that run goes on.
+        load: how long stage 5 measures.
+    """
+
+    run_id: str
+    who: str
+    check: bool = False
+    again: bool = False
+    resume: bool = False
+    why: str = ""
+    max_age: float = MAX_AGE
+    max_failures: str = ""
+    load: LoadProfile = field(default_factory=lambda: LoadProfile(1800.0))
+
+
+def rollout(
+    stage: StageName, nodes: Sequence[Node], desired: Desired, ports: Ports, options: Options
+) -> StageResult:
+    """Carry one stage out and return how it ended for each node; never raises for a single node."""
+    began = ports.clock.monotonic()
+    planned = _plan_fleet(stage, nodes, desired, ports, options)
+    if options.check:
+        results = tuple(_checked(node, planned[node.name]) for node in nodes)
+        return StageResult(stage, results, seconds=ports.clock.monotonic() - began, check=True)
+    results, run, folder = _carry_fleet(stage, nodes, planned, desired, ports, options)
+    return StageResult(stage, results, run, folder, ports.clock.monotonic() - began)
+
+
+Planned = Mapping[str, NodePlan | Exception]
+
+
+def _plan_fleet(
+    stage: StageName, nodes: Sequence[Node], desired: Desired, ports: Ports, options: Options
+) -> Planned:
+    """Plan every node concurrently; a compile error is the fleet folder's and stops everything."""
+    for node in nodes:
+        desired.compile(stage, node)
+
+    def plan(node: Node) -> NodePlan:
+        found = plan_node(stage, node, desired, ports, again=options.again, max_age=options.max_age)
+        ports.events.emit(Event("node.planned", node.name, {"pending": len(found.plan.pending)}))
+        return found
+
+    by_name = {node.name: node for node in nodes}
+    answers = ports.executor.each(tuple(by_name), lambda name: plan(by_name[name]))
+    for answer in answers.values():
+        if isinstance(answer, Exception) and not isinstance(answer, MacfleetError):
+            raise answer
+    return answers
+
+
+def _checked(node: Node, planned: NodePlan | Exception) -> NodeResult:
+    if isinstance(planned, Exception):
+        return failed_result(node, planned)
+    if planned.held:
+        outcome = NodeOutcome.HELD
+    elif planned.plan.pending:
+        outcome = NodeOutcome.PENDING
+    else:
+        outcome = NodeOutcome.CURRENT if planned.current else NodeOutcome.UNCHANGED
+    return NodeResult(
+        node.name, outcome, planned.plan, verdicts=planned.verdicts, key=planned.key, facts=planned.facts
+    )
+
+
+def _carry_fleet(
+    stage: StageName,
+    nodes: Sequence[Node],
+    planned: Planned,
+    desired: Desired,
+    ports: Ports,
+    options: Options,
+) -> tuple[tuple[NodeResult, ...], str, str]:
+    idle = {n.name for n in nodes if _is_idle(planned[n.name])}
+    done = {n.name: _checked(n, planned[n.name]) for n in nodes if n.name in idle}
+    busy = [node for node in nodes if node.name not in idle]
+    if not busy:
+        return tuple(done[node.name] for node in nodes), "", ""
+    names = [node.name for node in nodes]
+    ports.journal.begin(options.run_id, f"rollout {stage}", names, {"who": options.who, "why": options.why})
+    for name in idle:
+        ports.journal.settle(options.run_id, name, "ok")
+    writer = ports.runs.create(options.run_id)
+    write_plans(writer, planned)
+    done |= _in_waves(stage, busy, planned, desired, ports, options, writer)
+    results = tuple(done[node.name] for node in nodes)
+    folder = finish_run(writer, stage, nodes, results, desired, ports, options)
+    worst = StageResult(stage, results).exit_code
+    ports.journal.end(options.run_id, "ok" if worst is ExitCode.DONE else str(int(worst)))
+    return results, options.run_id, folder
+
+
+def _is_idle(planned: NodePlan | Exception) -> bool:
+    """A current node is neither changed nor measured; its re-probe is already done."""
+    return isinstance(planned, NodePlan) and planned.current and not planned.held
+
+
+def _in_waves(
+    stage: StageName,
+    busy: Sequence[Node],
+    planned: Planned,
+    desired: Desired,
+    ports: Ports,
+    options: Options,
+    writer: RunWriter,
+) -> dict[str, NodeResult]:
+    playbook = desired.playbooks[stage]
+    by_name = {node.name: node for node in busy}
+    limit = failures_allowed(options.max_failures or playbook.max_failures, len(by_name))
+    done: dict[str, NodeResult] = {}
+    for wave in waves(tuple(by_name), playbook.strategy):
+        if sum(result.outcome in FAILURES for result in done.values()) >= limit:
+            done |= {name: NodeResult(name, NodeOutcome.NOT_REACHED) for name in wave}
+            continue
+        groups = _by_hardware([by_name[name] for name in wave], measured=playbook.measure is not None)
+
+        def work(group: tuple[str, ...]) -> dict[str, NodeResult]:
+            return {
+                name: _one(stage, by_name[name], planned[name], desired, ports, options, writer)
+                for name in group
+            }
+
+        for group, answer in ports.executor.each(groups, work).items():
+            if isinstance(answer, Exception):
+                raise answer
+            done |= {name: answer[name] for name in group}
+    return done
+
+
+def _by_hardware(wave: Sequence[Node], *, measured: bool) -> tuple[tuple[str, ...], ...]:
+    """Group nodes that must not be worked on at the same time: a measuring stage's share of hardware."""
+    groups: dict[str, list[str]] = {}
+    for node in wave:
+        groups.setdefault((node.hardware or node.name) if measured else node.name, []).append(node.name)
+    return tuple(tuple(names) for names in groups.values())
+
+
+def _one(
+    stage: StageName,
+    node: Node,
+    planned: NodePlan | Exception,
+    desired: Desired,
+    ports: Ports,
+    options: Options,
+    writer: RunWriter,
+) -> NodeResult:
+    if isinstance(planned, Exception):
+        result = failed_result(node, planned)
+    else:
+        try:
+            result = carry_out(stage, planned, desired, ports, options, writer)
+        except MacfleetError as error:
+            result = replace(failed_result(node, error), plan=planned.plan, facts=planned.facts)
+    settled = "ok" if result.outcome not in FAILURES else str(result.outcome)
+    ports.journal.settle(options.run_id, node.name, settled)
+    detail: dict[str, Json] = {"outcome": str(result.outcome)}
+    ports.events.emit(Event("node.settled", node.name, detail))
+    return result
+
+
+def failed_result(node: Node, error: Exception) -> NodeResult:
+    """Return the result for a node that raised; anything that is no MacfleetError is raised again."""
+    if not isinstance(error, MacfleetError):
+        raise error
+    if isinstance(error, NodeUnreachable) or error.exit_code is ExitCode.UNREACHABLE:
+        outcome = NodeOutcome.UNREACHABLE
+    elif error.exit_code is ExitCode.LOCKED:
+        outcome = NodeOutcome.LOCKED
+    else:
+        outcome = NodeOutcome.HELD if error.exit_code is ExitCode.HELD else NodeOutcome.FAILED
+    return NodeResult(node.name, outcome, diagnostics=error.diagnostics)
