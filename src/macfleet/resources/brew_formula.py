@@ -13,6 +13,7 @@ from macfleet.model.shell import quote
 from macfleet.resources.params import Params, Surroundings
 
 _NAME = re.compile(r"^(?:[a-z0-9][a-z0-9._-]*/[a-z0-9][a-z0-9._-]*/)?[a-z0-9][a-z0-9+._@-]*$")
+_REVISION = re.compile(r"_[0-9]+$")  # a bottle rebuilt by Homebrew keeps its version
 _QUIET = (
     "NONINTERACTIVE=1 HOMEBREW_NO_AUTO_UPDATE=1 HOMEBREW_NO_ANALYTICS=1 HOMEBREW_NO_ENV_HINTS=1"
     " HOMEBREW_NO_INSTALL_CLEANUP=1"
@@ -105,5 +106,6 @@ class BrewFormula:
         if output.exit == 0 and word == "no-homebrew":
             return {"installed": False}
         if output.exit == 0 and word == "linked" and "/Cellar/" in target:
-            return {"installed": True, "version": target.rstrip("/").rpartition("/")[2]}
+            keg = target.rstrip("/").rpartition("/")[2]
+            return {"installed": True, "version": _REVISION.sub("", keg)}
         raise ValueError(f"{self.name}: {output.stderr.strip() or output.stdout.strip() or 'no answer'}")

@@ -41,12 +41,12 @@ class ColimaInstance:
         applied = f'"$HOME/.colima/_lima/"{quote(self._lima_name)}/colima.yaml'
         socket = f'"$HOME/.colima/"{quote(self.profile)}/docker.sock'
         script = (
-            f"{docker_client.environment(self.profile)}\n"
+            f"{docker_client.environment(self.profile)}\n{docker_client.BOUNDED}\n"
             "if ! command -v colima >/dev/null 2>&1; then echo '@absent'; exit 0; fi\n"
             "echo '@list'; colima list --json || exit 1\n"
             f"echo '@applied'; if [ -f {applied} ]; then cat {applied}; echo; fi\n"
-            f"echo '@socket'; if [ -S {socket} ] && docker version --format '{{{{.Server.Version}}}}'"
-            " 2>/dev/null; then echo '@answers'; fi\necho '@end'"
+            f"if [ -S {socket} ]; then bounded docker version --format '{{{{.Server.Version}}}}' >/dev/null\n"
+            "case $? in 0) echo '@answers' ;; 137) echo '@hangs' ;; esac; fi\necho '@end'"
         )
         return Probe(script, self._parse, limit=30.0)
 
@@ -113,17 +113,14 @@ class ColimaInstance:
         sections = _sections(output.stdout)
         if "absent" in sections:
             return None
-        if "list" not in sections or (output.exit != 0 and not output.cut):
+        if "list" not in sections or "end" not in sections:
             raise ValueError(f"colima list failed: {output.stderr.strip() or output.stdout.strip()}")
         listed = _listed(sections["list"], self.profile)
-        if listed is None and not output.cut:
+        if listed is None:
             return None
-        if output.cut:
-            status = "unresponsive"
-        elif listed == "running" and "answers" not in sections:
-            status = "forward_dead"
-        else:
-            status = listed or "broken"
+        status = listed
+        if listed == "running" and "answers" not in sections:
+            status = "unresponsive" if "hangs" in sections else "forward_dead"
         applied: dict[str, Value] = (
             read_applied(sections["applied"]) if sections.get("applied", "").strip() else {}
         )

@@ -12,6 +12,15 @@ SILENT = "the container engine does not answer; what it holds is unknown"
 _PLUGIN = "/opt/homebrew/lib/docker/cli-plugins/docker-compose"
 
 
+BOUNDED = """bounded() {
+  "$@" 2>/dev/null & p=$!
+  ( trap 'kill "$s"; exit 0' TERM; sleep 8 & s=$!; wait "$s"; kill -9 "$p" ) >/dev/null 2>&1 & w=$!
+  wait "$p"; r=$?
+  kill "$w" 2>/dev/null; return "$r"
+}"""
+"""A shell function that runs a command for at most 8 s: a frozen guest must not take the probe with it."""
+
+
 def environment(profile: str) -> str:
     """Return the lines that set DOCKER_HOST and DOCKER_CONFIG for a Colima profile."""
     return (
@@ -39,10 +48,10 @@ def guarded(profile: str, script: str) -> str:
     not answer says nothing about what the engine holds.
     """
     return (
-        f"{environment(profile)}\n"
+        f"{environment(profile)}\n{BOUNDED}\n"
         f'if [ ! -S "$HOME/.colima/"{quote(profile)}"/docker.sock" ] || ! command -v docker >/dev/null 2>&1\n'
         "then echo 'engine absent'; exit 0; fi\n"
-        "driver=$(docker info --format '{{json .DriverStatus}}' 2>/dev/null) || driver=null\n"
+        "driver=$(bounded docker info --format '{{json .DriverStatus}}') || driver=null\n"
         "case $driver in null|'') echo 'engine silent'; exit 0 ;; esac\n"
         f"printf 'engine %s\\n' \"$driver\"\n{script}"
     )
