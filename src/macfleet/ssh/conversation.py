@@ -13,6 +13,8 @@ from macfleet.ssh.wrapping import announcement
 
 SLICE = 256 * 1024
 """Bytes handed to paramiko at once: its own slicing of larger pieces is quadratic in their size."""
+READ = 16 * 2**20
+"""Bytes read at once: all there is, since paramiko moves what is left over at every read."""
 KILLED = 255
 """What `ssh` too reports for a script that a signal ended."""
 
@@ -140,11 +142,11 @@ class Conversation:
         channel = self._channel
         self._drain_stderr()
         while channel.recv_ready():
-            self._sink(channel.recv(SLICE))
+            self._sink(channel.recv(READ))
 
     def _drain_stderr(self) -> None:
         while self._channel.recv_stderr_ready():
-            self._stderr += self._channel.recv_stderr(SLICE)
+            self._stderr += self._channel.recv_stderr(READ)
             self._learn_group()
             if len(self._stderr) > self._limit:
                 raise OutputTooLarge
