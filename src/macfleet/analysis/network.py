@@ -5,19 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from macfleet.model.json import Json, JsonObject
+from macfleet.model.json import Json
 
 
-def path_summary(raw: JsonObject) -> dict[str, Json]:
-    """Reduce raw latencies to n, p50 and p95 in milliseconds (nearest rank), errors and TIME_WAIT."""
-    values = raw.get("ms")
-    ms = sorted(float(v) for v in values if isinstance(v, int | float)) if _is_list(values) else []
+def path_summary(latencies: Sequence[float], errors: int, time_wait: int | None) -> dict[str, Json]:
+    """Reduce latencies in milliseconds to n, p50 and p95 (nearest rank) beside errors and TIME_WAIT."""
+    ms = sorted(latencies)
     return {
         "n": len(ms),
         "p50_ms": round(_rank(ms, 0.50), 3) if ms else None,
         "p95_ms": round(_rank(ms, 0.95), 3) if ms else None,
-        "errors": raw.get("errors", 0),
-        "time_wait": raw.get("time_wait"),
+        "errors": errors,
+        "time_wait": time_wait,
     }
 
 
@@ -51,7 +50,3 @@ def _p95(paths: Mapping[str, Json], mode: str, connection: str) -> float | None:
 
 def _rank(ordered: Sequence[float], share: float) -> float:
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
-
-
-def _is_list(value: object) -> bool:
-    return isinstance(value, Sequence) and not isinstance(value, str)

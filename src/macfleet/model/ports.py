@@ -167,6 +167,22 @@ class Journal(Protocol):
         """Id of the newest run, empty when there is none."""
 
 
+class Pings(Protocol):
+    """What timing small requests found."""
+
+    @property
+    def ms(self) -> Sequence[float]:
+        """Latencies in milliseconds, one a request that succeeded."""
+
+    @property
+    def errors(self) -> int:
+        """Requests that failed."""
+
+    @property
+    def time_wait(self) -> int | None:
+        """Sockets in TIME_WAIT afterwards; None where they cannot be counted."""
+
+
 class LoadGenerator(Protocol):
     """Runs the load client at a vantage of a node."""
 
@@ -187,14 +203,8 @@ class LoadGenerator(Protocol):
         requests: int,
         keep_alive: bool,
         concurrency: int = 1,
-        container: str = "",
-    ) -> JsonObject:
-        """Time small GET requests; `container` is the one whose network an in-container client joins.
-
-        Returns:
-            ``ms``: latencies in milliseconds, ``errors``: failed requests, ``time_wait``: sockets in
-            TIME_WAIT afterwards, null where they cannot be counted.
-        """
+    ) -> Pings:
+        """Time small GET requests; an in-container client joins the node's ``loadgen_container``."""
 
 
 class Executor(Protocol):

@@ -98,12 +98,12 @@ def _ping(
     keep: bool,
 ) -> JsonObject:
     try:
-        raw = ports.load.ping(
-            node, vantage, url, requests=count, keep_alive=keep, concurrency=1, container=container
-        )
+        # The client joins the network of the container that a variable names.
+        joined = dataclasses.replace(node, variables={**node.variables, "loadgen_container": container})
+        found = ports.load.ping(joined, vantage, url, requests=count, keep_alive=keep)
     except MacfleetError as error:
         return {"n": 0, "problem": str(error.diagnostics[0].summary)}
-    return path_summary(raw)
+    return path_summary(found.ms, found.errors, found.time_wait)
 
 
 def _serve(mode: str, node: Node, desired: Desired, ports: Ports) -> str:
