@@ -1,0 +1,85 @@
+"""Recorded runs as values a comparison can be made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from macfleet.analysis.summaries import parse_summary
+from macfleet.model.diagnostic import Diagnostic, MacfleetError
+from macfleet.model.exit_codes import ExitCode
+from macfleet.model.json import JsonObject
+from macfleet.model.ports import RunStore
+from macfleet.model.run import CellSummary, RunManifest
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedRun:
+    """A run's head, its summaries and the facts of its nodes.
+
+    Attributes:
+        facts: by node, as ``nodes/<node>/facts.json`` holds them; a node without facts is missing.
+    """
+
+    manifest: RunManifest
+    cells: tuple[CellSummary, ...]
+    facts: Mapping[str, JsonObject]
+
+    def of(self, node: str) -> tuple[CellSummary, ...]:
+        """Return one node's summaries."""
+        return tuple(cell for cell in self.cells if cell.node == node)
+
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """Nodes that have summaries, sorted."""
+        return tuple(sorted({cell.node for cell in self.cells}))
+
+
+def load_run(runs: RunStore, run_id: str) -> LoadedRun:
+    """Read one run (raises MacfleetError E0950 to E0957 for what cannot be read)."""
+    manifest = runs.manifest(run_id)
+    cells = parse_summary(runs.document(run_id, "summary.json"), f"{run_id}/summary.json")
+    facts: dict[str, JsonObject] = {}
+    for node in manifest.nodes:
+        path = f"nodes/{node}/facts.json"
+        if path in manifest.files:
+            document = runs.document(run_id, path)
+            facts[node] = document if isinstance(document, Mapping) else {}
+    return LoadedRun(manifest, cells, facts)
+
+
+def newest_runs(runs: RunStore) -> tuple[LoadedRun, ...]:
+    """Read the newest load tests that together cover each node once more recently than any other run.
+
+    Raises:
+        MacfleetError: E1002 no load test was recorded yet.
+    """
+    found: list[LoadedRun] = []
+    covered: set[str] = set()
+    for run_id in reversed(runs.ids()):
+        manifest = runs.manifest(run_id)
+        if manifest.kind != "loadtest" or not set(manifest.nodes) - covered:
+            continue
+        run = load_run(runs, run_id)
+        if set(run.measured) - covered:
+            found.append(run)
+            covered |= set(run.measured)
+    if not found:
+        raise MacfleetError(
+            Diagnostic(
+                "E1002",
+                "there is no load test to compare yet",
+                why="A comparison is made of runs that stage 5 recorded.",
+                mend="macfleet rollout stage5",
+                exit_code=ExitCode.USAGE,
+            )
+        )
+    return tuple(found)
+
+
+def newest_of_each_node(runs: Sequence[LoadedRun]) -> tuple[tuple[LoadedRun, str], ...]:
+    """Return (run, node) with the newest run of each node, sorted by node."""
+    chosen: dict[str, LoadedRun] = {}
+    for run in sorted(runs, key=lambda each: each.manifest.id):
+        chosen.update(dict.fromkeys(run.measured, run))
+    return tuple((chosen[node], node) for node in sorted(chosen))
