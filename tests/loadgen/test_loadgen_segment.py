@@ -119,6 +119,34 @@ def test_a_connection_the_engine_closes_is_not_used_again():
     assert {(sample.outcome, sample.reused) for sample in samples} == {("ok", False)}
 
 
+def test_an_engine_that_promises_keep_alive_and_closes_costs_no_request():
+    promise = HEAD.replace(b"\r\n\r\n", b"\r\nKeep-Alive: timeout=5, max=100\r\n\r\n")
+
+    async def answer(request, writer):
+        await raw(promise + chunk(event(delta(content="x", finish="stop")) + DONE) + END)(request, writer)
+        await asyncio.sleep(0.005)
+        writer.close()
+
+    _, samples, _, engine = run(answer, max_requests=9, concurrency=3)
+    assert {(sample.outcome, sample.reused) for sample in samples} == {("ok", False)}
+    assert len(engine.requests) == 9
+
+
+def test_a_kept_connection_that_closes_later_costs_one_request_which_is_kept_as_a_reset():
+    answers = iter(range(100))
+
+    async def answer(request, writer):
+        if next(answers) == 2:
+            writer.close()
+        else:
+            await QUICK(request, writer)
+
+    _, samples, _, engine = run(answer, max_requests=6, concurrency=1)
+    assert [sample.outcome for sample in samples] == ["ok", "ok", "reset", "ok", "ok", "ok"]
+    assert [sample.reused for sample in samples] == [False, True, True, False, False, False]
+    assert len(engine.requests) == 6
+
+
 def test_headers_of_the_spec_reach_the_engine():
     *_, engine = run(QUICK, headers={"Authorization": "Bearer k"}, max_requests=1)
     assert engine.requests[0].headers["authorization"] == "Bearer k"
@@ -126,14 +154,14 @@ def test_headers_of_the_spec_reach_the_engine():
 
 
 def test_only_text_inside_the_window_counts_and_the_warm_up_is_not_drained():
-    report, samples, moments, _ = run(scheduled(tokens=40, first_ms=5, gap_ms=5), warmup=0.3, duration=0.5)
+    report, samples, moments, _ = run(scheduled(tokens=100, first_ms=5, gap_ms=5), warmup=0.45, duration=0.5)
     inside = [t for times in moments.values() for t in times if report.window_start <= t < report.window_end]
     assert report.window_end - report.window_start == 500_000_000
     assert report.token_events == len(inside) < sum(sample.tokens for sample in samples)
     warm = [sample for sample in samples if sample.warmup]
     assert all(sample.t_sched < report.window_start for sample in warm)
     assert not any(sample.warmup for sample in samples if sample.t_sched >= report.window_start)
-    # Two streams, 200 ms each, 300 ms of warm-up: somebody was being answered when the window opened.
+    # Answers take 500 ms, the warm-up 450: somebody was being answered when the window opened.
     assert any(sample.t_send < report.window_start < sample.t_close for sample in warm)
     assert any(sample.t_sched < report.window_end < sample.t_close for sample in samples)
     assert {sample.outcome for sample in samples} == {"ok"}

@@ -23,6 +23,10 @@ Put = Callable[[Sample, list[int]], None]
 # that a dead endpoint yields twenty records a second and a stream instead of tens of thousands.
 FAILURE_FLOOR = 50_000_000
 
+# Seconds a stream watches its first connection after the first answer. llama-server (cpp-httplib) promises
+# Keep-Alive and closes after every stream: a request sent into that close is lost, and is never sent twice.
+CLOSE_WATCH = 0.1
+
 
 class Segment:
     """One segment while it runs.
@@ -40,6 +44,7 @@ class Segment:
         self._requests = 0
         self._tokens = 0.0
         self._dispatch_delays: list[float] = []
+        self._reuses = spec.keep_alive
 
     async def run(self, archive: str = "") -> SegmentReport:
         """Run the segment to its end, grace included, and report on it."""
@@ -78,12 +83,17 @@ class Segment:
     async def _stream(self, number: int) -> None:
         """Send one request after the other until none is due; the connection is kept when declared."""
         connection: Connection | None = None
+        watched = False
         try:
             await _until(self._pacer.entry(number))
             while (due := self._pacer.due(time.monotonic_ns())) is not None:
                 connection, good = await self._request(due, connection)
                 if not good:
                     await _until(due.scheduled + FAILURE_FLOOR)
+                elif connection is not None and not watched:
+                    watched = True
+                    if not await connection.stays_open(CLOSE_WATCH):
+                        connection, self._reuses = None, False
         finally:
             if connection is not None:
                 connection.abort()
@@ -91,6 +101,9 @@ class Segment:
     async def _request(self, due: Due, connection: Connection | None) -> tuple[Connection | None, bool]:
         """Send one request; return the connection when it can serve the next, and whether all was well."""
         spec = self._spec
+        if connection is not None and not (self._reuses and connection.reusable):
+            connection.close()
+            connection = None
         fixture = spec.fixtures[due.index % len(spec.fixtures)]
         record = _Record(due, fixture, reused=connection is not None)
         streamed = Streamed(streams=fixture.body.get("stream") is True)
@@ -102,6 +115,9 @@ class Segment:
                 record.connecting = time.monotonic_ns() - opening
             await connection.perform(request, streamed.exchange, stall_timeout=spec.stall_timeout)
             record.outcome, record.detail = outcome_of(streamed)
+            if record.reused and record.outcome == RequestOutcome.RESET and not streamed.exchange.status:
+                # A kept connection closed under a request: it counts, and teaches not to keep them.
+                self._reuses = False
         except asyncio.CancelledError:
             record.outcome = RequestOutcome.CENSORED
             raise
@@ -127,7 +143,7 @@ class Segment:
         )
 
     def _keeps(self, connection: Connection, streamed: Streamed) -> bool:
-        return self._spec.keep_alive and streamed.exchange.ending is not None and connection.reusable
+        return self._reuses and streamed.exchange.ending is not None and connection.reusable
 
     def _record(self, record: _Record, streamed: Streamed) -> None:
         sample = record.sample(self._spec, streamed)

@@ -110,6 +110,7 @@ class Connection(asyncio.BufferedProtocol):
         self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
         self._exchange: Exchange | None = None
         self._ended: asyncio.Future[None] | None = None
+        self._lost: asyncio.Future[None] = loop.create_future()
         self._watch: asyncio.TimerHandle | None = None
         self._buffer = memoryview(bytearray(READ_BUFFER))
         self._stall = 0.0
@@ -142,6 +143,12 @@ class Connection(asyncio.BufferedProtocol):
     def reusable(self) -> bool:
         """Whether another request may be sent on this connection."""
         return self._reusable and self._transport is not None and not self._transport.is_closing()
+
+    async def stays_open(self, seconds: float) -> bool:
+        """Wait to see whether the server keeps the idle connection for `seconds`."""
+        if self.reusable:
+            await asyncio.wait([self._lost], timeout=seconds)
+        return self.reusable
 
     def close(self) -> None:
         """Close the connection in order; safe to call twice."""
@@ -192,6 +199,8 @@ class Connection(asyncio.BufferedProtocol):
                 # A body without a declared length ends with its connection.
                 self._end(Ending.CUT if self._sized else Ending.COMPLETE, "closed inside the body")
         self._reusable = False
+        if not self._lost.done():
+            self._lost.set_result(None)
         self._transport = None
         self._parser = None  # the parser refers back to this object: break the cycle
 
