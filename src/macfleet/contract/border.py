@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, JsonValue, field_validator, model_validator
@@ -25,7 +26,8 @@ def _share(value: object) -> float:
 Count = Annotated[int, Field(strict=True, ge=1)]
 Seconds = Annotated[float, BeforeValidator(_seconds), Field(gt=0, allow_inf_nan=False)]
 Share = Annotated[float, BeforeValidator(_share), Field(ge=0, le=1)]
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+_NAME = r"^[a-z0-9][a-z0-9._-]{0,63}$"
+Name = Annotated[str, Field(pattern=_NAME)]
 
 
 class RouteModel(Border):
@@ -86,11 +88,19 @@ class ContractFile(Border):
     model: ServedModel
     engine_slots: Annotated[Count, Field(description="decode slots of the engine, equal in all arms")]
     concurrency: Annotated[list[Count], Field(min_length=1, description="requests kept in flight")]
-    buckets: Annotated[dict[Name, BucketModel], Field(min_length=1)]
+    buckets: Annotated[dict[str, BucketModel], Field(min_length=1)]
     primary: Annotated[str, Field(description="bucket whose cells at concurrency 1 and 4 are judged")]
     client: ClientModel = ClientModel()
     duration: Annotated[Seconds, Field(description="measured time of each arm and cell")] = 1800.0
     nonce: Annotated[Literal["start"], Field(description="where the nonce goes")] = "start"
+
+    @field_validator("buckets")
+    @classmethod
+    def _usable_names(cls, value: dict[str, BucketModel]) -> dict[str, BucketModel]:
+        for name in value:
+            if not re.fullmatch(_NAME, name):
+                raise ValueError(f'"{name}" cannot name a bucket: lowercase letters, digits and . _ -')
+        return value
 
     @field_validator("concurrency")
     @classmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
@@ -11,7 +12,8 @@ from macfleet.model.reference import DIGEST, Reference
 
 Digest = Annotated[str, Field(pattern=f"^{DIGEST.pattern}$")]
 Platform = Annotated[str, Field(pattern=r"^[a-z0-9]+/[a-z0-9]+(/[a-z0-9]+)?$")]
-ImageName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,63}$")]
+_NAME = r"^[a-z][a-z0-9_-]{0,63}$"
+ImageName = Annotated[str, Field(pattern=_NAME)]
 
 
 class BaseModel(Border):
@@ -53,8 +55,16 @@ class RegistryModel(Border):
 class ImagesModel(Border):
     """The whole of `images.yml`."""
 
-    images: dict[ImageName, ImageModel]
+    images: dict[str, ImageModel]
     registries: Annotated[dict[str, RegistryModel], Field(default_factory=dict)]
+
+    @field_validator("images")
+    @classmethod
+    def _usable_names(cls, value: dict[str, ImageModel]) -> dict[str, ImageModel]:
+        for name in value:
+            if not re.fullmatch(_NAME, name):
+                raise ValueError(f'"{name}" cannot name an image: lowercase letters, digits and _ -')
+        return value
 
 
 class BlobModel(Border):
