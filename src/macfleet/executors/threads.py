@@ -23,14 +23,16 @@ class ThreadExecutor:
         """Return each item's answer or the exception that ended it, in the items' order."""
         if not items:
             return {}
-        with ThreadPoolExecutor(max_workers=max(1, min(self.forks, len(items)))) as pool:
+        pool = ThreadPoolExecutor(max_workers=max(1, min(self.forks, len(items))))
+        try:
             futures = {item: pool.submit(work, item) for item in items}
-            try:
-                return {item: _outcome(future.result) for item, future in futures.items()}
-            except KeyboardInterrupt:
-                # Waiting for the running ones is left to their own deadlines; nothing new starts.
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+            return {item: _outcome(future.result) for item, future in futures.items()}
+        except KeyboardInterrupt:
+            # Nothing new starts; what runs ends when its connection is closed on the way out.
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+        finally:
+            pool.shutdown(wait=False)
 
 
 def _outcome(result: Callable[[], Answer]) -> Answer | Exception:

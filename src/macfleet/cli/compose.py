@@ -1,0 +1,223 @@
+"""Compose adapters into the values the core takes: what the fleet folder wants, and the ports."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from macfleet.model.diagnostic import Diagnostic, Location, MacfleetError, Severity
+from macfleet.model.node import Node
+from macfleet.model.stage import StageName
+
+if TYPE_CHECKING:
+    from macfleet.cli.fleet import FleetContext
+    from macfleet.gates import WeightsFile
+    from macfleet.model.contract import Contract
+    from macfleet.model.ports import Events
+    from macfleet.playbooks import ParsedPlaybook
+    from macfleet.rollout.desired import Desired, NetworkChoice
+    from macfleet.rollout.ports import Ports
+
+PLAYBOOKS = {
+    StageName.PROVISION: "playbooks/site.yml",
+    StageName.CONTRACT: "playbooks/stage1-contract.yml",
+    StageName.IMAGES: "playbooks/stage2-images.yml",
+    StageName.LAYOUT: "playbooks/stage3-layout.yml",
+    StageName.NETWORK: "playbooks/stage4-network.yml",
+    StageName.LOADTEST: "playbooks/stage5-loadtest.yml",
+}
+
+
+def desired_of(fleet: FleetContext) -> Desired:
+    """Read everything the fleet folder wants; raises MacfleetError with every problem of all files."""
+    from macfleet.contract.images import IMAGES_LOCK, load_images_lock
+    from macfleet.playbooks import load_stage
+    from macfleet.rollout.desired import Desired
+
+    problems: list[Diagnostic] = []
+    playbooks: dict[StageName, ParsedPlaybook] = {}
+    for stage, path in PLAYBOOKS.items():
+        try:
+            playbooks[stage] = load_stage(fleet.files, path)
+        except MacfleetError as error:
+            problems += error.diagnostics
+    contract: Contract | None = None
+    try:
+        contract = frozen_contract(fleet)
+    except MacfleetError as error:
+        problems += error.diagnostics
+    if problems or contract is None:
+        raise MacfleetError(problems)
+    commit, dirty = fleet.commit
+    return Desired(
+        contract=contract,
+        playbooks=playbooks,
+        locked=load_images_lock(fleet.files) if fleet.files.exists(IMAGES_LOCK) else {},
+        network=network_lock(fleet),
+        weights=weights_lock(fleet),
+        commit=commit,
+        dirty=dirty,
+    )
+
+
+def frozen_contract(fleet: FleetContext) -> Contract:
+    """Return the contract when it is the frozen one (raises MacfleetError, exit 2, when it is not)."""
+    from macfleet.contract.load import load_folder
+    from macfleet.contract.lock import check, parse_lock
+
+    folder = load_folder(fleet.files)
+    path = "contract/contract.lock"
+    lock = parse_lock(fleet.files.read(path), path) if fleet.files.exists(path) else None
+    problems = [d for d in check(folder, lock) if d.severity is Severity.ERROR]
+    if problems:
+        raise MacfleetError(problems)
+    return folder.contract
+
+
+def network_lock(fleet: FleetContext) -> dict[str, NetworkChoice]:
+    """Return the network mode of each node that a proof has chosen."""
+    from macfleet.documents import Border, parse_yaml, validate
+    from macfleet.rollout.desired import NetworkChoice
+
+    class Choice(Border):
+        mode: str
+        forwarder: str = ""
+        run: str = ""
+
+    class Lock(Border):
+        nodes: dict[str, Choice]
+
+    if not fleet.files.exists("network.lock"):
+        return {}
+    document = parse_yaml(fleet.files.read("network.lock"), "network.lock")
+    lock = validate(document, Lock, code="E0832", kind="network.lock")
+    wrong = [name for name, choice in lock.nodes.items() if choice.mode not in ("bridge", "host")]
+    if wrong:
+        raise MacfleetError(
+            document.diagnose(
+                "E0832", f'mode of {name} is neither "bridge" nor "host"', "nodes", name, "mode"
+            )
+            for name in wrong
+        )
+    return {name: NetworkChoice(c.mode, c.forwarder, c.run) for name, c in lock.nodes.items()}
+
+
+def weights_lock(fleet: FleetContext) -> tuple[WeightsFile, ...]:
+    """Return the files of weights.lock, sorted by path; empty when there is none."""
+    from macfleet.documents import Border, parse_yaml, validate
+    from macfleet.gates import WeightsFile
+
+    class File(Border):
+        path: str
+        size: int
+        sha256: str
+        revision: str = ""
+        provenance: str = ""
+
+    class Lock(Border):
+        files: list[File]
+
+    if not fleet.files.exists("weights.lock"):
+        return ()
+    document = parse_yaml(fleet.files.read("weights.lock"), "weights.lock")
+    lock = validate(document, Lock, code="E0833", kind="weights.lock")
+    return tuple(WeightsFile(f.path, f.size, f.sha256) for f in sorted(lock.files, key=lambda f: f.path))
+
+
+def stage_nodes(fleet: FleetContext, desired: Desired, stage: StageName, limit: str) -> tuple[Node, ...]:
+    """Return the nodes of a stage's ``hosts:`` within a limit, in inventory order.
+
+    Each learns what its load client's image is called on it: by digest, or by the name it was pushed under.
+    """
+    from macfleet.inventory import select
+    from macfleet.resources import local_name
+
+    hosts = {node.name for node in select(fleet.inventory, desired.playbooks[stage].hosts)}
+    chosen = [node for node in fleet.nodes(limit) if node.name in hosts]
+    if not chosen:
+        raise MacfleetError(_nobody(limit, desired.playbooks[stage]))
+    result = []
+    for node in chosen:
+        image = desired.images(node).get("loadgen")
+        name = "" if image is None else local_name(image) if node.delivery == "push" else image.pinned
+        result.append(replace(node, variables={"loadgen_image": name, **node.variables}))
+    return tuple(result)
+
+
+@contextmanager
+def open_ports(fleet: FleetContext, events: Events) -> Iterator[Ports]:
+    """Yield the adapters of one command; connections are closed with the fleet context."""
+    from macfleet.cli.image import resolver_of
+    from macfleet.cli.load_client import LocalLoadClient
+    from macfleet.executors.threads import ThreadExecutor
+    from macfleet.executors.vantage import VantageLoadGenerator
+    from macfleet.gateway.absent import NoEdge
+    from macfleet.registry import OciSources
+    from macfleet.rollout.ports import Ports
+    from macfleet.sources.archive import ensure_archive
+    from macfleet.sources.clock import SystemClock
+
+    with resolver_of(fleet) as resolver:
+        yield Ports(
+            transports=fleet.transports,
+            resolver=resolver,
+            sources=OciSources(resolver),
+            gateway=NoEdge(),
+            runs=fleet.runs,
+            evidences=fleet.state,
+            journal=fleet.state,
+            load=VantageLoadGenerator(fleet.transports, ensure_archive, LocalLoadClient()),
+            executor=ThreadExecutor(fleet.forks or fleet.settings.forks),
+            clock=SystemClock(),
+            events=events,
+            nonce=lambda: secrets.token_hex(12),
+            write_lock=lambda name, text: write_lock(fleet.root / name, text),
+        )
+
+
+def write_lock(path: Path, text: str) -> None:
+    """Replace a lock file in one step, so that it is never half written."""
+    draft = path.with_name(f".{path.name}.new")
+    draft.write_text(text, encoding="utf-8")
+    draft.replace(path)
+
+
+def new_run_id(label: str, seconds: float) -> str:
+    """Return an id that sorts by time: ``20261123T041205Z-stage3-1a2b``."""
+    import datetime as dt
+
+    stamp = dt.datetime.fromtimestamp(seconds, tz=dt.UTC).strftime("%Y%m%dT%H%M%SZ")
+    return f"{stamp}-{label}-{secrets.token_hex(2)}"
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask at the terminal; without one, `--yes` must be given (raises MacfleetError E0111)."""
+    import click
+
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise MacfleetError(
+            Diagnostic(
+                "E0111", "there is nobody to ask", why=question, mend="Add --yes, or look with --check."
+            )
+        )
+    if not click.confirm(question, err=True):
+        raise click.Abort
+
+
+def _nobody(limit: str, playbook: ParsedPlaybook) -> Diagnostic:
+    from macfleet.model.exit_codes import ExitCode
+
+    return Diagnostic(
+        "E0222",
+        f'no node is both in "{limit}" and in hosts: {playbook.hosts}',
+        where=Location(playbook.file),
+        mend="See who is where: macfleet inventory graph",
+        exit_code=ExitCode.NOTHING_SELECTED,
+    )

@@ -1,0 +1,53 @@
+"""`macfleet facts`: what nodes are and which versions run on them."""
+
+from __future__ import annotations
+
+import click
+
+from macfleet.cli.fleet import FleetContext, fleet_command, limit_option
+from macfleet.model.diagnostic import Diagnostic, MacfleetError
+from macfleet.model.exit_codes import ExitCode
+
+
+@click.command()
+@limit_option
+@fleet_command
+def facts(fleet: FleetContext, limit: str) -> int:
+    """Read typed facts in one exec a node: macOS, chip, memory, formulae, engine.
+
+    Example: macfleet facts -l mac-01 --output json
+    """
+    import secrets
+
+    from macfleet.engine import observe
+    from macfleet.executors.threads import ThreadExecutor
+    from macfleet.facts.versions import probes
+    from macfleet.views.diagnostics import clean
+    from macfleet.views.terminal import show, show_json
+
+    by_name = {node.name: node for node in fleet.nodes(limit)}
+
+    def read(name: str) -> dict[str, object]:
+        transport = fleet.transports.to(by_name[name])
+        seen = observe(name, (), transport, nonce=lambda: secrets.token_hex(12), extra=probes())
+        return {key.removeprefix("facts."): dict(state or {}) for key, state in seen.extra.items()}
+
+    answers = ThreadExecutor(fleet.forks or fleet.settings.forks).each(tuple(by_name), read)
+    found = {name: answer for name, answer in answers.items() if not isinstance(answer, Exception)}
+    if fleet.output == "json":
+        show_json({"schema": 1, "kind": "facts", "nodes": found})  # type: ignore[dict-item]
+    else:
+        for name, groups in found.items():
+            show([name])
+            for group, values in sorted(groups.items()):
+                rows = values.items() if isinstance(values, dict) else ()
+                show(f"  {group}.{key}  {clean(str(value))}" for key, value in sorted(rows))
+    problems: list[Diagnostic] = []
+    for answer in answers.values():
+        if isinstance(answer, MacfleetError):
+            problems += answer.diagnostics
+        elif isinstance(answer, Exception):
+            raise answer
+    if problems:
+        raise MacfleetError(problems)
+    return int(ExitCode.DONE)

@@ -1,0 +1,95 @@
+"""`plan`, `apply` and `drift`: one playbook, the same probes for all three."""
+
+from __future__ import annotations
+
+import posixpath
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from macfleet.cli.fleet import FleetContext, fleet_command, limit_option
+from macfleet.model.diagnostic import Diagnostic, MacfleetError
+from macfleet.model.exit_codes import ExitCode
+from macfleet.model.stage import StageName
+
+if TYPE_CHECKING:
+    from macfleet.rollout.result import StageResult
+
+
+@click.command()
+@click.argument("playbook")
+@limit_option
+@fleet_command
+def plan(fleet: FleetContext, playbook: str, limit: str) -> int:
+    """Show what a playbook would change; exit 3 when something would.
+
+    Example: macfleet plan playbooks/site.yml -l mac-01
+    """
+    return int(_run(fleet, playbook, limit, check=True, reason="").exit_code)
+
+
+@click.command()
+@click.argument("playbook")
+@limit_option
+@click.option("--check", is_flag=True, help="Only show the plan.")
+@click.option("--reason", default="", help="Why, for the record.")
+@fleet_command
+def apply(fleet: FleetContext, playbook: str, limit: str, check: bool, reason: str) -> int:
+    """Bring nodes to the state a playbook describes.
+
+    Example: macfleet apply playbooks/site.yml -l rented
+    """
+    return int(_run(fleet, playbook, limit, check=check, reason=reason).exit_code)
+
+
+@click.command()
+@click.argument("playbook", default="playbooks/site.yml")
+@limit_option
+@fleet_command
+def drift(fleet: FleetContext, playbook: str, limit: str) -> int:
+    """Say what differs from a playbook and change nothing; an unreachable node is an error (exit 5).
+
+    Example: macfleet drift playbooks/stage3-layout.yml
+    """
+    return int(_run(fleet, playbook, limit, check=True, reason="").exit_code)
+
+
+def _run(fleet: FleetContext, playbook: str, limit: str, *, check: bool, reason: str) -> StageResult:
+    from macfleet.cli.compose import desired_of, new_run_id, open_ports, stage_nodes
+    from macfleet.rollout.run import Options, rollout
+    from macfleet.views import rollout as view
+    from macfleet.views.terminal import ProgressLines, show, show_json
+
+    desired = desired_of(fleet)
+    stage = _stage_of(fleet, playbook)
+    with open_ports(fleet, ProgressLines(as_json=fleet.output == "json")) as ports:
+        nodes = stage_nodes(fleet, desired, stage, limit)
+        run_id = new_run_id(posixpath.basename(playbook).split(".")[0].split("-")[0], ports.clock.now())
+        options = Options(run_id=run_id, who=fleet.who, check=check, why=reason)
+        result = rollout(stage, nodes, desired, ports, options)
+    if fleet.output == "json":
+        show_json(view.document(result))
+    else:
+        show(view.lines(result, desired, verbose=fleet.verbose))
+    return result
+
+
+def _stage_of(fleet: FleetContext, playbook: str) -> StageName:
+    """Return the stage a playbook file is; raises MacfleetError E0115 for another file."""
+    from macfleet.cli.compose import PLAYBOOKS
+
+    given = Path(playbook)
+    for base in (fleet.root, Path.cwd()):
+        path = (base / given).resolve()
+        for stage, known in PLAYBOOKS.items():
+            if path == (fleet.root / known).resolve():
+                return stage
+    raise MacfleetError(
+        Diagnostic(
+            "E0115",
+            f"{playbook} is not one of this fleet's playbooks",
+            mend=f"Known: {', '.join(PLAYBOOKS.values())}",
+            exit_code=ExitCode.USAGE,
+        )
+    )

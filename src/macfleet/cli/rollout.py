@@ -1,0 +1,281 @@
+"""`macfleet rollout`: the five stages, all of them, and the matrix of where every node stands."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import click
+
+from macfleet.cli.fleet import FleetContext, fleet_command, limit_option
+from macfleet.model.diagnostic import Diagnostic, MacfleetError
+from macfleet.model.exit_codes import ExitCode, strongest
+from macfleet.model.quantity import parse_seconds
+from macfleet.model.stage import StageName
+
+if TYPE_CHECKING:
+    from macfleet.rollout.desired import Desired
+    from macfleet.rollout.ports import Ports
+    from macfleet.rollout.result import StageResult
+    from macfleet.rollout.run import Options
+
+STAGES = {
+    "stage1": StageName.CONTRACT,
+    "stage2": StageName.IMAGES,
+    "stage3": StageName.LAYOUT,
+    "stage4": StageName.NETWORK,
+    "stage5": StageName.LOADTEST,
+}
+
+
+@click.command()
+@click.argument("what", type=click.Choice([*STAGES, "all", "status"]))
+@limit_option
+@click.option("--check", is_flag=True, help="Show the plan and refusals; change and measure nothing.")
+@click.option("--again", is_flag=True, help="Measure again where evidence is current.")
+@click.option("--resume", metavar="RUN", default="", help="Only the nodes that RUN did not finish.")
+@click.option("--from", "first", type=click.Choice(list(STAGES)), help="With all: begin at this stage.")
+@click.option("--max-failures", default="", metavar="N or N%", help="Failures that stop; met means stop.")
+@click.option("--duration", default="", metavar="TIME", help="Per arm and cell; under 30m cannot be signed.")
+@click.option("--reason", default="", help="Why, for the record.")
+@click.option("--yes", is_flag=True, help="Do not ask before a load test.")
+@fleet_command
+def rollout(
+    fleet: FleetContext,
+    what: str,
+    limit: str,
+    check: bool,
+    again: bool,
+    resume: str,
+    first: str | None,
+    max_failures: str,
+    duration: str,
+    reason: str,
+    yes: bool,
+) -> int:
+    """Run a stage on every node it names: plan, waves, gates, evidence.
+
+    Example: macfleet rollout stage3 --check -l mac-07
+    """
+    from macfleet.cli.compose import desired_of, open_ports
+    from macfleet.views.terminal import ProgressLines
+
+    desired = desired_of(fleet)
+    if what == "status":
+        return _status(fleet, desired, limit)
+    if resume:
+        limit = _resumed(fleet, resume, what)
+    wanted = _Wanted(limit, check, again, resume, max_failures, reason, yes, _duration(duration))
+    with open_ports(fleet, ProgressLines(as_json=fleet.output == "json")) as ports:
+        if what == "all":
+            return int(_all(fleet, desired, ports, wanted, first))
+        return int(_stage(fleet, desired, ports, STAGES[what], wanted)[0].exit_code)
+
+
+class _Wanted:
+    """The options of one call."""
+
+    def __init__(
+        self,
+        limit: str,
+        check: bool,
+        again: bool,
+        resume: str,
+        max_failures: str,
+        reason: str,
+        yes: bool,
+        duration: float | None,
+    ) -> None:
+        self.limit = limit
+        self.check = check
+        self.again = again
+        self.resume = resume
+        self.max_failures = max_failures
+        self.reason = reason
+        self.yes = yes
+        self.duration = duration
+
+
+def _stage(
+    fleet: FleetContext, desired: Desired, ports: Ports, stage: StageName, wanted: _Wanted
+) -> tuple[StageResult, Desired]:
+    """Run one stage, show it, and return it with what the fleet folder wants afterwards."""
+    from macfleet.cli.compose import stage_nodes
+    from macfleet.rollout.run import rollout as run_stage
+
+    nodes = stage_nodes(fleet, desired, stage, wanted.limit)
+    options = _options(fleet, desired, ports, stage, wanted)
+    if stage is StageName.LOADTEST and not wanted.check:
+        _announce(nodes, desired, options, yes=wanted.yes)
+    result = run_stage(stage, nodes, desired, ports, options)
+    _show(fleet, result, desired)
+    if stage is StageName.NETWORK and not wanted.check:
+        desired = _lock_network(fleet, desired, ports, result)
+    return result, desired
+
+
+def _all(fleet: FleetContext, desired: Desired, ports: Ports, wanted: _Wanted, first: str | None) -> ExitCode:
+    """Provision, then every stage; a stage that does not end well for all nodes stops the rest."""
+    order = [StageName.PROVISION, *STAGES.values()]
+    if first:
+        order = order[order.index(STAGES[first]) :]
+    codes = []
+    for stage in order:
+        modes = {name: choice.mode for name, choice in desired.network.items()}
+        result, desired = _stage(fleet, desired, ports, stage, wanted)
+        codes.append(result.exit_code)
+        stops = (ExitCode.DONE,) if not wanted.check else (ExitCode.DONE, ExitCode.PENDING, ExitCode.HELD)
+        if result.exit_code not in stops:
+            break
+        after = {name: choice.mode for name, choice in desired.network.items()}
+        if stage is StageName.NETWORK and not wanted.check and after != modes and _host(after, modes):
+            # The lock changed: Compose is rendered from it, so the layout is applied again.
+            again, desired = _stage(fleet, desired, ports, StageName.LAYOUT, wanted)
+            codes.append(again.exit_code)
+            if again.exit_code is not ExitCode.DONE:
+                break
+    return strongest(codes)
+
+
+def _host(after: dict[str, str], before: dict[str, str]) -> bool:
+    """Whether a node's mode really moved; a first lock that says bridge changes nothing."""
+    return any(mode != before.get(name, "bridge") for name, mode in after.items())
+
+
+def _options(
+    fleet: FleetContext, desired: Desired, ports: Ports, stage: StageName, wanted: _Wanted
+) -> Options:
+    from macfleet.cli.compose import new_run_id
+    from macfleet.rollout.desired import number
+    from macfleet.rollout.loadtest import LoadProfile, short_profile
+    from macfleet.rollout.run import Options
+
+    label = f"stage{number(stage)}" if number(stage) else "site"
+    profile = LoadProfile(desired.contract.duration)
+    if wanted.duration is not None:
+        profile = short_profile(profile, wanted.duration)
+    return Options(
+        run_id=new_run_id(label, ports.clock.now()),
+        who=fleet.who,
+        check=wanted.check,
+        again=wanted.again,
+        resume=bool(wanted.resume),
+        why=wanted.reason,
+        max_failures=wanted.max_failures,
+        load=profile,
+    )
+
+
+def _announce(nodes: tuple[object, ...], desired: Desired, options: Options, *, yes: bool) -> None:
+    """Say what will be measured and until when, and ask."""
+    from macfleet.cli.compose import confirm
+    from macfleet.model.node import Node
+    from macfleet.model.quantity import show_seconds
+    from macfleet.rollout.loadtest import judged_concurrency, seconds_needed
+
+    chosen = [node for node in nodes if isinstance(node, Node)]
+    groups: dict[str, float] = {}
+    for node in chosen:
+        name = node.hardware or node.name
+        groups[name] = groups.get(name, 0.0) + seconds_needed(desired, node, options.load)
+    longest = max(groups.values(), default=0.0)
+    cells = len(judged_concurrency(desired))
+    arms = max((len(node.arms) for node in chosen), default=0)
+    short = " · short: cannot be signed" if options.load.short else ""
+    click.echo(
+        f"Stage 5 · loadtest · {len(chosen)} nodes, {len(groups)} at once · {arms} arms × {cells} cells"
+        f" × {show_seconds(options.load.duration)} = about {show_seconds(longest)} unless current{short}",
+        err=True,
+    )
+    if longest > 1800:
+        confirm("Start?", yes=yes)
+
+
+def _lock_network(fleet: FleetContext, desired: Desired, ports: Ports, result: StageResult) -> Desired:
+    """Write what stage 4 chose into network.lock when a choice changed."""
+    from macfleet.model.stage import Outcome
+    from macfleet.rollout.network import locked_choice, render_lock
+
+    choices = dict(desired.network)
+    for node in result.results:
+        record = fleet.state.latest(node.node, StageName.NETWORK)
+        if record is None or record.outcome is not Outcome.PASS:
+            continue
+        proof = record.evidence.get("network")
+        if isinstance(proof, dict):
+            choice = locked_choice(proof)
+            known = choices.get(node.node)
+            if known is None or known.mode != choice.mode:
+                choices[node.node] = choice
+    if choices == dict(desired.network):
+        return desired
+    ports.write_lock("network.lock", render_lock(choices))
+    click.echo("network.lock written: stage 3 renders Compose from it.", err=True)
+    return replace(desired, network=choices)
+
+
+def _show(fleet: FleetContext, result: StageResult, desired: Desired) -> None:
+    from macfleet.views import rollout as view
+    from macfleet.views.terminal import show, show_json
+
+    if fleet.output == "json":
+        show_json(view.document(result))
+    else:
+        show([*view.lines(result, desired, verbose=fleet.verbose), ""])
+
+
+def _resumed(fleet: FleetContext, run: str, what: str) -> str:
+    """Return the pattern of the nodes a run did not finish; raises MacfleetError when there is nothing."""
+    if what not in STAGES:
+        raise MacfleetError(
+            Diagnostic(
+                "E0112", "--resume goes with one stage", mend="Name the stage of the run: stage1 to stage5."
+            )
+        )
+    left = fleet.state.unsettled(run)
+    if not left:
+        raise MacfleetError(
+            Diagnostic(
+                "E0113",
+                f"run {run} finished every node",
+                mend=f"Nothing is left to resume; to run it anew: macfleet rollout {what}",
+                exit_code=ExitCode.NOTHING_SELECTED,
+            )
+        )
+    return ",".join(left)
+
+
+def _duration(text: str) -> float | None:
+    if not text:
+        return None
+    try:
+        seconds = parse_seconds(text)
+    except ValueError as error:
+        raise MacfleetError(
+            Diagnostic("E0114", f"--duration: {error}", mend="Such as 30m or 20s.")
+        ) from error
+    if seconds < 2:
+        raise MacfleetError(Diagnostic("E0114", "--duration must be at least 2s", mend="Such as 30m or 20s."))
+    return seconds
+
+
+def _status(fleet: FleetContext, desired: Desired, limit: str) -> int:
+    """Show the node × stage matrix: outcome and age of the newest evidence."""
+    from macfleet.cli.compose import stage_nodes
+    from macfleet.sources.clock import SystemClock
+    from macfleet.views.status import document, lines
+    from macfleet.views.terminal import show, show_json
+
+    nodes = stage_nodes(fleet, desired, StageName.CONTRACT, limit)
+    records = {
+        (node.name, stage): fleet.state.latest(node.name, stage)
+        for node in nodes
+        for stage in STAGES.values()
+    }
+    names = [node.name for node in nodes]
+    now = SystemClock().now()
+    if fleet.output == "json":
+        show_json(document(names, records, now))
+    else:
+        show(lines(names, records, now))
+    return 0
