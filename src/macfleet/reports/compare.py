@@ -28,6 +28,7 @@ def compare(
     baseline: LoadedRun | None = None,
     thresholds: Sequence[Threshold] = DEFAULTS,
     every_run: bool = False,
+    notes: Sequence[str] = (),
 ) -> Comparison:
     """Put the newest run of each node, or every run given, beside each other.
 
@@ -36,6 +37,7 @@ def compare(
         by: one of `KEYS`: what columns are ordered and titled by; ``arm`` gives each arm a column.
         baseline: a run that every column is held against as well.
         thresholds: the team's lines.
+        notes: what was left out of `runs`; shown with the notices.
         every_run: keep several runs of one node apart instead of taking its newest.
 
     Raises:
@@ -63,7 +65,7 @@ def compare(
         sent=first.sent,
         vantage=first.vantage,
         environment=compare_environments(facts),
-        notices=_notices(tuple(used.values()), columns),
+        notices=(*_notices(tuple(used.values()), columns), *notes),
         columns=tuple(columns),
         simulated=tuple(sorted({part for manifest in used.values() for part in manifest.simulated})),
     )

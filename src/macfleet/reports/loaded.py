@@ -48,8 +48,18 @@ def load_run(runs: RunStore, run_id: str) -> LoadedRun:
     return LoadedRun(manifest, cells, facts)
 
 
-def newest_runs(runs: RunStore) -> tuple[LoadedRun, ...]:
-    """Read the newest load tests that together cover each node once more recently than any other run.
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Runs chosen to stand beside each other, and in words what was left out and why."""
+
+    runs: tuple[LoadedRun, ...]
+    notes: tuple[str, ...] = ()
+
+
+def newest_runs(runs: RunStore) -> Selection:
+    """Read the newest load tests that together cover each node once.
+
+    What was measured with other requests than the newest of them is left out with a note.
 
     Raises:
         MacfleetError: E1002 no load test was recorded yet.
@@ -74,7 +84,14 @@ def newest_runs(runs: RunStore) -> tuple[LoadedRun, ...]:
                 exit_code=ExitCode.USAGE,
             )
         )
-    return tuple(found)
+    alike = tuple(run for run in found if run.manifest.sent == found[0].manifest.sent)
+    shown = {node for run in alike for node in run.measured}
+    notes = tuple(
+        f"{', '.join(sorted(set(run.measured) - shown))} left out: run {run.manifest.id} sent other requests"
+        for run in found
+        if run not in alike
+    )
+    return Selection(alike, notes)
 
 
 def newest_of_each_node(runs: Sequence[LoadedRun]) -> tuple[tuple[LoadedRun, str], ...]:

@@ -1,0 +1,176 @@
+"""`macfleet compare` and `macfleet run`: recorded runs beside each other, listed, shown, verified."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from macfleet.cli.fleet import FleetContext, fleet_command
+from macfleet.model.diagnostic import Diagnostic, MacfleetError
+from macfleet.model.exit_codes import ExitCode, strongest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from macfleet.model.json import Json
+    from macfleet.reports.comparison import Comparison
+    from macfleet.store import FolderRuns
+
+_BY = ("arm", "node", "ownership", "chip", "network", "runtime")
+
+
+@click.command(epilog="Examples: macfleet compare --by ownership · macfleet compare RUN RUN --format md")
+@click.argument("runs", metavar="[RUN]...", nargs=-1)
+@click.option(
+    "--by", type=click.Choice(_BY), default="node", show_default=True, help="What columns stand for."
+)
+@click.option("--baseline", metavar="RUN", help="Hold every column against this run as well.")
+@click.option("--format", "form", type=click.Choice(["md", "json", "csv"]), help="Print a file to forward.")
+@fleet_command
+def compare(
+    fleet: FleetContext, runs: tuple[str, ...], by: str, baseline: str | None, form: str | None
+) -> int:
+    """Put the figures of many nodes beside each other, with their uncertainty and a verdict a node.
+
+    Without RUN the newest load test of each node is taken. RUN may be the beginning of an id.
+    """
+    from macfleet.analysis.thresholds import load_thresholds
+    from macfleet.reports.compare import compare as compare_runs
+    from macfleet.reports.loaded import Selection, load_run, newest_runs
+
+    store = fleet.runs
+    chosen = (
+        Selection(tuple(load_run(store, run) for run in dict.fromkeys(_find(store, runs))))
+        if runs
+        else newest_runs(store)
+    )
+    comparison = compare_runs(
+        chosen.runs,
+        by,
+        baseline=load_run(store, _find(store, [baseline])[0]) if baseline else None,
+        thresholds=load_thresholds(fleet.files),
+        every_run=bool(runs),
+        notes=chosen.notes,
+    )
+    _print(comparison, "json" if fleet.output == "json" else form)
+    return ExitCode.DONE
+
+
+@click.group(epilog="Example: macfleet run verify")
+def run() -> None:
+    """List, show and verify recorded runs."""
+
+
+@run.command("list", epilog="Example: macfleet run list --output json")
+@fleet_command
+def list_(fleet: FleetContext) -> int:
+    """List recorded runs, oldest first."""
+    manifests = [fleet.runs.manifest(run_id) for run_id in fleet.runs.ids()]
+    if fleet.output == "json":
+        from macfleet.store.manifests import manifest_document
+
+        rows: list[Json] = [{**manifest_document(manifest), "files": None} for manifest in manifests]
+        _print_json("runs", {"runs": rows, "unfinished": list(fleet.runs.unfinished())})
+        return ExitCode.DONE
+    from rich.console import Console
+
+    from macfleet.views.runs import show_runs
+
+    show_runs(manifests, fleet.runs.unfinished(), Console())
+    return ExitCode.DONE
+
+
+@run.command(epilog="Example: macfleet run show 20261123T0412")
+@click.argument("run_id", metavar="RUN")
+@fleet_command
+def show(fleet: FleetContext, run_id: str) -> int:
+    """Show one run: what it was, and its cells."""
+    from macfleet.analysis.summaries import parse_summary, summary_document
+    from macfleet.store.manifests import manifest_document
+
+    found = _find(fleet.runs, [run_id])[0]
+    manifest = fleet.runs.manifest(found)
+    summarised = "summary.json" in manifest.files
+    cells = parse_summary(fleet.runs.document(found, "summary.json")) if summarised else ()
+    if fleet.output == "json":
+        _print_json("run", {"manifest": manifest_document(manifest), "summary": summary_document(cells)})
+        return ExitCode.DONE
+    from rich.console import Console
+
+    from macfleet.views.runs import show_run
+
+    show_run(manifest, cells, Console())
+    return ExitCode.DONE
+
+
+@run.command(epilog="Examples: macfleet run verify · macfleet run verify RUN")
+@click.argument("runs", metavar="[RUN]...", nargs=-1)
+@fleet_command
+def verify(fleet: FleetContext, runs: tuple[str, ...]) -> int:
+    """Compare every file of runs with the digest recorded when they were sealed; all runs without RUN."""
+    store = fleet.runs
+    results = [(each, store.verify(each)) for each in (_find(store, runs) if runs else store.ids())]
+    found = [problem for _, problems in results for problem in problems]
+    if fleet.output == "json":
+        rows: list[Json] = [
+            {"run": each, "problems": [{"code": p.code, "summary": p.summary} for p in problems]}
+            for each, problems in results
+        ]
+        _print_json("verified", {"runs": rows})
+    else:
+        from rich.console import Console
+
+        from macfleet.views.runs import show_verified
+
+        shown = [
+            (each, len(store.manifest(each).files), [f"{p.code} {p.summary}" for p in problems])
+            for each, problems in results
+        ]
+        show_verified(shown, Console())
+    return strongest(problem.exit_code for problem in found)
+
+
+def _find(store: FolderRuns, given: Iterable[str]) -> list[str]:
+    """Return full ids for ids or their beginnings; report every one that fits no run or several."""
+    ids = store.ids()
+    found: list[str] = []
+    problems: list[Diagnostic] = []
+    for text in given:
+        fitting = [run_id for run_id in ids if run_id == text] or [r for r in ids if r.startswith(text)]
+        if len(fitting) == 1:
+            found.append(fitting[0])
+        elif fitting:
+            problems.append(
+                Diagnostic("E0958", f"{text} fits {len(fitting)} runs", mend="Type more of the id.")
+            )
+        else:
+            problems.append(Diagnostic("E0950", f"there is no run {text}", mend="macfleet run list"))
+    if problems:
+        raise MacfleetError(problems)
+    return found
+
+
+def _print(comparison: Comparison, form: str | None) -> None:
+    if form is None:
+        from rich.console import Console
+
+        from macfleet.views.compare import show_comparison
+
+        show_comparison(comparison, Console())
+        return
+    from macfleet.reports.exports import csv_text, json_document
+    from macfleet.reports.markdown import markdown
+
+    if form == "json":
+        json.dump(json_document(comparison), sys.stdout, ensure_ascii=False, indent=1)
+        sys.stdout.write("\n")
+    else:
+        sys.stdout.write(markdown(comparison) if form == "md" else csv_text(comparison))
+
+
+def _print_json(kind: str, document: dict[str, Json]) -> None:
+    json.dump({"schema": 1, "kind": kind, **document}, sys.stdout, ensure_ascii=False)
+    sys.stdout.write("\n")

@@ -1,0 +1,87 @@
+"""Recorded runs in the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from macfleet.model.run import CellSummary, RunManifest
+from macfleet.reports import figures
+
+
+def show_runs(manifests: Sequence[RunManifest], unfinished: Sequence[str], console: Console) -> None:
+    """Print one line a run, oldest first, and name those that were never sealed."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for title in ("run", "kind", "nodes", "arms", ""):
+        table.add_column(title, overflow="fold", no_wrap=title == "run")
+    for manifest in manifests:
+        marks = [word for word, on in (("short", manifest.short), ("simulated", manifest.simulated)) if on]
+        texts = (
+            manifest.id,
+            manifest.kind,
+            ", ".join(manifest.nodes),
+            ", ".join(manifest.arms),
+            ", ".join(marks),
+        )
+        table.add_row(*(Text(text) for text in texts))
+    if manifests:
+        console.print(table)
+    else:
+        console.print("No run was recorded yet.", highlight=False)
+    for run_id in unfinished:
+        console.print(Text(f"! {run_id} was begun and never finished"))
+
+
+def show_run(manifest: RunManifest, cells: Sequence[CellSummary], console: Console) -> None:
+    """Print a run's head and one line for each of its cells."""
+    head = {
+        "run": manifest.id,
+        "kind": f"{manifest.kind}{' (short)' if manifest.short else ''}",
+        "nodes": ", ".join(manifest.nodes),
+        "arms": ", ".join(manifest.arms),
+        "vantage": manifest.vantage,
+        "contract": manifest.contract,
+        "sent": manifest.sent,
+        "commit": f"{manifest.git_commit or 'none'}{' (dirty)' if manifest.git_dirty else ''}",
+        "time": f"{manifest.started} to {manifest.finished}",
+        "by": f"{manifest.who}{f': {manifest.why}' if manifest.why else ''}",
+        "simulated": ", ".join(manifest.simulated),
+        "files": figures.count(len(manifest.files)),
+    }
+    for name, value in head.items():
+        if value:
+            console.print(Text(f"{name:<10}{value}"), soft_wrap=True)
+    if cells:
+        console.print()
+        console.print(_cells(cells))
+
+
+def show_verified(results: Sequence[tuple[str, int, Sequence[str]]], console: Console) -> None:
+    """Print for each run, given with its number of files, what was found; nothing found is good."""
+    for run_id, files, problems in results:
+        mark = "✗" if problems else "✓"
+        console.print(Text(f"{mark} {run_id}  {figures.count(files)} files"), soft_wrap=True)
+        for problem in problems:
+            console.print(Text(f"    {problem}"), soft_wrap=True)
+
+
+def _cells(cells: Sequence[CellSummary]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for position, title in enumerate(("node", "arm", "cell", "n", "tokens/s", "p95", "errors", "")):
+        table.add_column(title, justify="right" if 3 <= position <= 6 else "left", overflow="fold")
+    for cell in cells:
+        texts = (
+            cell.node,
+            cell.arm,
+            cell.cell,
+            figures.count(cell.n),
+            figures.rate(cell.tokens_per_second),
+            figures.seconds(cell.p95),
+            figures.percent(cell.errors),
+            "INVALID" if cell.invalid else "",
+        )
+        table.add_row(*(Text(text) for text in texts))
+    return table
