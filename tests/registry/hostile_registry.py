@@ -14,7 +14,7 @@ class HostileRegistry:
     Content-Length that need not be true), or a function of the request's headers that returns one.
     """
 
-    def __init__(self, name="127.0.0.1"):
+    def __init__(self, name="127.0.0.1", tls=None):
         self.answers = {}
         self.seen = []
         registry = self
@@ -30,6 +30,8 @@ class HostileRegistry:
                 pass
 
         self.server = _QuietServer(("127.0.0.1", 0), Handler)
+        if tls is not None:
+            self.server.socket = tls.wrap_socket(self.server.socket, server_side=True)
         self.host = f"{name}:{self.server.server_port}"
         self.thread = threading.Thread(target=self.server.serve_forever, args=(0.02,))
 
