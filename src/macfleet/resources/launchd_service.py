@@ -120,11 +120,16 @@ class LaunchdService:
     def _reload(self) -> str:
         """Return the reload that may be repeated: bootout ends in the background, so it is waited for."""
         target = quote(f"system/{self.label}")
+        log = self.settings.get("StandardErrorPath")
+        lines = f"tail -n 20 {quote(log)} >&2; " if isinstance(log, str) else ""
+        running = f"launchctl print {target} 2>/dev/null | grep -q 'state = running'"
         started = (
-            f"launchctl kickstart {target}\nn=0\n"
-            f"until launchctl print {target} 2>/dev/null | grep -q 'state = running'; do\n"
-            f'n=$((n + 1)); [ "$n" -lt {int(self.wait * 5)} ] || '
-            f"{{ launchctl print {target} >&2; exit 1; }}\nsleep 0.2\ndone"
+            f"launchctl kickstart {target}\n"
+            f"failed() {{ launchctl print {target} >&2; {lines}exit 1; }}\n"
+            f"n=0\nuntil {running}; do\n"
+            f'n=$((n + 1)); [ "$n" -lt {int(self.wait * 5)} ] || failed\nsleep 0.2\ndone\n'
+            # one that ends at once counts as running for a moment
+            f"sleep 1\n{running} || failed"
         )
         return (
             f"launchctl bootout {target} 2>/dev/null\n"
