@@ -17,7 +17,12 @@ from macfleet.model.exit_codes import ExitCode
 Report = Callable[[str], None]
 # One engine serves every lab of the machine, so its record is the machine's, not a lab's.
 RUN_DIR = Path("/run/macfleet-lab")
-_PACKAGES = {"docker": "docker.io", "dockerd": "docker.io", "mmdebstrap": "mmdebstrap", "iptables": "iptables"}
+_PACKAGES = {
+    "docker": "docker.io",
+    "dockerd": "docker.io",
+    "mmdebstrap": "mmdebstrap",
+    "iptables": "iptables",
+}
 _START_SECONDS = 60.0
 
 

@@ -68,7 +68,9 @@ def push_images(registry: Registry, cache: Path, report: Report) -> LabImages:
     engine, python, foreign = _make_images(cache, report)
     engine_index, python_index = make_index([engine, foreign]), make_index([python])
     version = f"b{find_llama_server().version}"
-    if not (registry.has("llama-server", engine_index.digest) and registry.has("python", python_index.digest)):
+    if not (
+        registry.has("llama-server", engine_index.digest) and registry.has("python", python_index.digest)
+    ):
         report("pushing images to the lab's registry")
         registry.push_image("llama-server", engine)
         registry.push_image("llama-server", foreign)
@@ -89,7 +91,11 @@ def _make_images(cache: Path, report: Report) -> tuple[Image, Image, Image]:
     python = make_image(
         [base],
         machine_architecture(),
-        {"Cmd": ["python3"], "Env": ["PATH=/usr/local/bin:/usr/bin:/bin"], "Labels": _labels("python", "3.13", "")},
+        {
+            "Cmd": ["python3"],
+            "Env": ["PATH=/usr/local/bin:/usr/bin:/bin"],
+            "Labels": _labels("python", "3.13", ""),
+        },
     )
     llama = find_llama_server()
     layer = tree_layer(

@@ -21,6 +21,8 @@ def client_key(state_dir: Path) -> tuple[Path, str]:
                 serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()
             )
         )
-        line = key.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
+        line = key.public_key().public_bytes(
+            serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH
+        )
         public.write_text(f"{line.decode()} macfleet-lab\n")
     return private, public.read_text().strip()

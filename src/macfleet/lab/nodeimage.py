@@ -71,7 +71,9 @@ def _digest(recipe: Recipe, llama: LlamaServer, weights: Weights) -> str:
         digest.update(part.encode() + b"\0")
     files = [NODE_FILES / "personality.sh"]
     for folder in _FOLDERS:
-        files += sorted(path for path in (NODE_FILES / folder).rglob("*") if path.is_file() and path.suffix != ".pyc")
+        files += sorted(
+            path for path in (NODE_FILES / folder).rglob("*") if path.is_file() and path.suffix != ".pyc"
+        )
     for path in files:
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()

@@ -19,9 +19,21 @@ from macfleet.model.exit_codes import ExitCode
 
 # The engine here asks for CAP_SYS_RESOURCE under --privileged, which the machine may not have.
 _CAPABILITIES = (
-    "SYS_ADMIN NET_ADMIN SYS_PTRACE NET_RAW MKNOD SYSLOG SYS_CHROOT LINUX_IMMUTABLE DAC_READ_SEARCH IPC_LOCK "
-    "SYS_NICE SYS_MODULE SYS_TIME AUDIT_CONTROL"
-).split()
+    "SYS_ADMIN",
+    "NET_ADMIN",
+    "SYS_PTRACE",
+    "NET_RAW",
+    "MKNOD",
+    "SYSLOG",
+    "SYS_CHROOT",
+    "LINUX_IMMUTABLE",
+    "DAC_READ_SEARCH",
+    "IPC_LOCK",
+    "SYS_NICE",
+    "SYS_MODULE",
+    "SYS_TIME",
+    "AUDIT_CONTROL",
+)
 _SSH_SECONDS = 30.0
 LABEL = "macfleet.lab"
 
@@ -97,7 +109,12 @@ def ensure_registry(docker: Docker, config: LabConfig, image: str, present: dict
 
 
 def ensure_nodes(
-    docker: Docker, config: LabConfig, image: str, public_key: str, present: dict[str, Container], report: Report
+    docker: Docker,
+    config: LabConfig,
+    image: str,
+    public_key: str,
+    present: dict[str, Container],
+    report: Report,
 ) -> None:
     """Start every node, made unless it is there, and wait until each answers on its SSH port."""
     names = config.node_names()
@@ -126,7 +143,10 @@ def host_keys(docker: Docker, config: LabConfig) -> list[str]:
     lines = []
     for index, name in enumerate(config.node_names()):
         text = docker.run(
-            "exec", container_name(config, name), "/opt/linux-real/bin/cat", "/etc/ssh/ssh_host_ed25519_key.pub"
+            "exec",
+            container_name(config, name),
+            "/opt/linux-real/bin/cat",
+            "/etc/ssh/ssh_host_ed25519_key.pub",
         )
         kind, key = text.split()[:2]
         lines.append(f"{config.node_address(index)} {kind} {key}")

@@ -1,4 +1,4 @@
-"""Images made from layers and put into a registry by its HTTP interface: no builder, the same bytes every time."""
+"""Images made from layers and put into a registry over HTTP: no builder, the same bytes every time."""
 
 from __future__ import annotations
 
@@ -134,7 +134,9 @@ class Registry:
         """Whether the registry answers and holds this manifest."""
         try:
             with self._client() as client:
-                answer = client.head(f"/v2/{repository}/manifests/{reference}", headers={"Accept": f"{_INDEX}, {_MANIFEST}"})
+                answer = client.head(
+                    f"/v2/{repository}/manifests/{reference}", headers={"Accept": f"{_INDEX}, {_MANIFEST}"}
+                )
         except httpx.HTTPError:
             return False
         return answer.status_code == 200
@@ -164,7 +166,9 @@ class Registry:
         )
         _expect(put, 201)
 
-    def _push_manifest(self, client: httpx.Client, repository: str, manifest: Blob, tags: Iterable[str]) -> None:
+    def _push_manifest(
+        self, client: httpx.Client, repository: str, manifest: Blob, tags: Iterable[str]
+    ) -> None:
         for reference in [manifest.digest, *tags]:
             put = client.put(
                 f"/v2/{repository}/manifests/{reference}",

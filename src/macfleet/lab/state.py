@@ -20,6 +20,12 @@ _REGISTRY_OFFSET = 5
 _FIRST_NODE_OFFSET = 11
 
 
+def default_cache() -> Path:
+    """The user's cache folder of the lab (XDG_CACHE_HOME, else ~/.cache)."""
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(base) / "macfleet" / "lab"
+
+
 @dataclass(frozen=True, slots=True)
 class LabConfig:
     """How a lab is made.
@@ -36,10 +42,10 @@ class LabConfig:
     nodes: int = 2
     name: str = DEFAULT_NAME
     subnet: str = DEFAULT_SUBNET
-    cache_dir: Path = field(default_factory=lambda: default_cache())
+    cache_dir: Path = field(default_factory=default_cache)
 
     def node_names(self) -> tuple[str, ...]:
-        """The names of the nodes: mac-01, mac-02, …"""
+        """The names of the nodes: mac-01, mac-02 and so on."""
         return tuple(f"mac-{index:02d}" for index in range(1, self.nodes + 1))
 
     def address(self, offset: int) -> str:
@@ -133,12 +139,6 @@ class LabStatus:
         return self.engine and self.registry and bool(self.nodes) and answering
 
 
-def default_cache() -> Path:
-    """The user's cache folder of the lab (XDG_CACHE_HOME, else ~/.cache)."""
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(base) / "macfleet" / "lab"
-
-
 def check_config(config: LabConfig) -> None:
     """Refuse what cannot become a lab.
 
@@ -162,7 +162,9 @@ def check_config(config: LabConfig) -> None:
     if not right:
         found.append(
             Diagnostic(
-                "E0902", f"{config.subnet!r} is not an IPv4 network of 256 addresses", mend="such as 172.28.90.0/24"
+                "E0902",
+                f"{config.subnet!r} is not an IPv4 network of 256 addresses",
+                mend="such as 172.28.90.0/24",
             )
         )
     if found:

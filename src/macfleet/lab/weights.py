@@ -17,7 +17,9 @@ VOCABULARY = 4096
 _WIDTH, _HEADS, _FEED, _LAYERS, _CONTEXT = 128, 4, 256, 2, 8192
 _SPECIALS = ("<unk>", "<s>", "</s>", "<|im_start|>", "<|im_end|>")
 _TEMPLATE = (
-    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
+    "{% for message in messages %}"
+    "<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n"
+    "{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 _SEED = 20260101
@@ -74,19 +76,24 @@ def forbidden(tokens: list[str]) -> list[int]:
     def bad(token: str) -> bool:
         return any(0xA1 <= ord(letter) <= 0x143 and letter not in keep for letter in token)
 
-    return [*range(len(_SPECIALS)), *(i for i, token in enumerate(tokens) if i >= len(_SPECIALS) and bad(token))]
+    return [
+        *range(len(_SPECIALS)),
+        *(i for i, token in enumerate(tokens) if i >= len(_SPECIALS) and bad(token)),
+    ]
 
 
 def _byte_letters() -> list[str]:
     """GPT-2's printable stand-in for every byte, in byte order."""
     plain = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(256) if byte not in plain]
-    table = {byte: chr(byte) for byte in plain} | {byte: chr(256 + index) for index, byte in enumerate(others)}
+    table = {byte: chr(byte) for byte in plain} | {
+        byte: chr(256 + index) for index, byte in enumerate(others)
+    }
     return [table[byte] for byte in range(256)]
 
 
 def _tensors(tokens: list[str]) -> dict[str, NDArray[np.float32]]:
-    import numpy as np
+    import numpy as np  # noqa: PLC0415 (heavy, and only for a new file)
 
     random = np.random.Generator(np.random.PCG64(_SEED))
 
@@ -118,7 +125,7 @@ def _tensors(tokens: list[str]) -> dict[str, NDArray[np.float32]]:
 
 
 def _write(path: Path) -> None:
-    import gguf
+    import gguf  # noqa: PLC0415 (heavy, and only for a new file)
 
     tokens, merges = vocabulary()
     writer = gguf.GGUFWriter(str(path), "llama")

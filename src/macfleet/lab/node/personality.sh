@@ -19,6 +19,7 @@ for shim in mac/*; do
   install -m 755 "$shim" "$to/$name"
 done
 for file in lab/*; do install -m 755 "$file" "/opt/lab/${file##*/}"; done
+mv /opt/lab/limaroom /opt/lab/limaroom.py
 # Homebrew: brew alone at first; the rest waits on the shelf.
 mkdir -p /opt/homebrew/bin /opt/homebrew/Cellar /opt/homebrew/lib /opt/homebrew/opt /opt/homebrew/var/log /opt/homebrew/etc
 install -m 755 brew/brew /opt/homebrew/bin/brew

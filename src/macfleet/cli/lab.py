@@ -1,0 +1,147 @@
+"""`macfleet lab`: simulated Mac nodes with real OpenSSH, Docker Engine and Compose."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from macfleet.lab import LabConfig, LabState, LabStatus
+
+R = TypeVar("R")
+
+
+def _lab_options(command: Callable[..., R]) -> Callable[..., R]:
+    options = (
+        click.option(
+            "--state-dir", metavar="DIR", type=click.Path(path_type=Path), help="Key, known_hosts, lab.json."
+        ),
+        click.option("--name", default="macfleet-lab", show_default=True, help="Two names are two labs."),
+        click.option("--subnet", default="172.28.90.0/24", show_default=True, help="The lab's own network."),
+        click.option("--output", type=click.Choice(["human", "json"]), default="human", show_default=True),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@click.group(epilog="Example: macfleet lab up --nodes 2 && macfleet lab status")
+def lab() -> None:
+    """Simulated Macs on this Linux machine: real SSH, real Docker Engine, real inference, a Mac's face."""
+
+
+@lab.command(epilog="Example: macfleet lab up --nodes 3 --write-inventory inventory/lab.yml")
+@click.option("--nodes", default=2, show_default=True, metavar="N", help="How many Macs, 1 to 40.")
+@click.option(
+    "--write-inventory",
+    metavar="PATH",
+    type=click.Path(path_type=Path),
+    help="Write the nodes as an inventory.",
+)
+@_lab_options
+def up(
+    nodes: int, write_inventory: Path | None, state_dir: Path | None, name: str, subnet: str, output: str
+) -> int:
+    """Bring the lab up, or back: what runs already is left as it is.
+
+    Without a Docker Engine, as root on Debian, installs and starts one. Exits 0 when every node answers.
+    """
+    from macfleet.lab import up as lab_up
+
+    config = _config(state_dir, name, subnet, nodes)
+    state = lab_up(config, _progress)
+    if write_inventory is not None:
+        _write_inventory(write_inventory, state)
+        _progress(f"wrote {write_inventory}")
+    if output == "json":
+        _print_json("lab-up", dataclasses.asdict(state))
+    else:
+        click.echo(_describe(state))
+    return 0
+
+
+@lab.command(epilog="Example: macfleet lab down --purge")
+@click.option("--purge", is_flag=True, help="Remove the built images and the cache too.")
+@_lab_options
+def down(purge: bool, state_dir: Path | None, name: str, subnet: str, output: str) -> int:
+    """Remove the lab: nodes, registry, volumes, network; and stop the engine if the lab started it."""
+    from macfleet.lab import down as lab_down
+
+    lab_down(_config(state_dir, name, subnet), _progress, purge=purge)
+    if output == "json":
+        _print_json("lab-down", {"name": name})
+    else:
+        click.echo("The lab is down.")
+    return 0
+
+
+@lab.command(epilog="Example: macfleet lab status --output json")
+@_lab_options
+def status(state_dir: Path | None, name: str, subnet: str, output: str) -> int:
+    """Show what of the lab is there. Exits 0 when all of it answers, 5 when something does not."""
+    from macfleet.lab import status as lab_status
+
+    found = lab_status(_config(state_dir, name, subnet))
+    if output == "json":
+        _print_json("lab-status", {**dataclasses.asdict(found), "up": found.up})
+    else:
+        click.echo(_show_status(found))
+    return 0 if found.up else 5
+
+
+def default_state_dir(start: Path) -> Path:
+    """`.macfleet/lab` of the fleet folder found upwards from `start`, else of `start` itself."""
+    here = start.resolve()
+    for folder in (here, *here.parents):
+        if (folder / "macfleet.yml").is_file():
+            return folder / ".macfleet" / "lab"
+    return here / ".macfleet" / "lab"
+
+
+def _config(state_dir: Path | None, name: str, subnet: str, nodes: int = 2) -> LabConfig:
+    from macfleet.lab import LabConfig
+
+    folder = state_dir.resolve() if state_dir else default_state_dir(Path.cwd())
+    return LabConfig(state_dir=folder, nodes=nodes, name=name, subnet=subnet)
+
+
+def _progress(line: str) -> None:
+    click.echo(f"⌛ {line}", err=True)
+
+
+def _print_json(kind: str, data: dict[str, Any]) -> None:
+    click.echo(json.dumps({"schema": 1, "kind": kind, **data}, indent=2))
+
+
+def _write_inventory(path: Path, state: LabState) -> None:
+    from macfleet.lab.fleetfile import machine_memory, render_inventory
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(render_inventory(state, machine_memory(), Path(state.known_hosts).read_text()))
+
+
+def _describe(state: LabState) -> str:
+    lines = [f"✓ {node.name}   {node.user}@{node.address}:{node.port}" for node in state.nodes]
+    lines += [
+        f"✓ registry {state.registry}",
+        f"Log in: ssh -i {state.key} -o UserKnownHostsFile={state.known_hosts}",
+    ]
+    lines[-1] += f" {state.nodes[0].user}@{state.nodes[0].address}"
+    return "\n".join(lines)
+
+
+def _show_status(found: LabStatus) -> str:
+    if not found.nodes and not found.registry:
+        return "· no lab here: macfleet lab up"
+    lines = [
+        f"{'✓' if node.running and node.ssh else '✗'} {node.name}   {node.address}"
+        f"   {'running' if node.running else 'stopped'}{'' if node.ssh else ', SSH does not answer'}"
+        for node in found.nodes
+    ]
+    lines.append(f"{'✓' if found.registry else '✗'} registry")
+    return "\n".join(lines)
