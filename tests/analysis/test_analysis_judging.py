@@ -50,8 +50,8 @@ def test_mounts_first_trips_only_when_drop_and_iowait_are_both_proven(container,
     ("psi", "storage", "outcome", "words"),
     [
         (1, None, Outcome.INCONCLUSIVE, "storage proof (bind against native): not measured"),
-        (1, 0.05, Outcome.PASS, "bind is 5% below native"),
-        (1, 0.45, Outcome.FAIL, "bind is 45% below native"),
+        (1, 0.05, Outcome.PASS, "bind is 5 % below native"),
+        (1, 0.45, Outcome.FAIL, "bind is 45 % below native"),
         (35, None, Outcome.FAIL, "PSI io some 35.0 %"),
     ],
 )

@@ -4,8 +4,10 @@ from dataclasses import replace
 import pytest
 from click.testing import CliRunner
 
+from macfleet.analysis.summaries import summary_document
 from macfleet.cli.compare import compare, run
 from macfleet.model.diagnostic import MacfleetError
+from macfleet.store.folder_runs import FolderRuns
 
 
 def invoke(fleet, command, *arguments):
@@ -109,3 +111,12 @@ def test_a_rollout_run_does_not_stand_in_for_a_load_test(fleet, record, make_run
     record(replace(whole, manifest=replace(whole.manifest, id="20261130-rollout", kind="rollout"), cells=()))
     result = invoke(fleet, compare, "--output", "json")
     assert json.loads(result.stdout)["columns"][0]["run"] == whole.manifest.id
+
+
+def test_summaries_kept_node_by_node_are_found_and_cited(fleet, make_run):
+    run = make_run()
+    writer = FolderRuns(fleet / ".macfleet" / "runs").create(run.manifest.id)
+    writer.json("nodes/mac-01/summary.json", summary_document(run.cells))
+    writer.finish(run.manifest)
+    result = invoke(fleet, compare, "--format", "md")
+    assert f"{run.manifest.id}/nodes/mac-01/summary.json#mac-01/container/short×4" in result.stdout

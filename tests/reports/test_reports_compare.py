@@ -148,3 +148,11 @@ def test_csv_has_one_line_a_figure(make_run):
     lines = csv_text(compare([make_run()])).splitlines()
     assert lines[0].startswith("run,node,arm,cell,figure,value")
     assert sum(",p95," in line for line in lines) == 4
+
+
+def test_parts_of_the_evidence_key_do_not_count_as_versions(make_run):
+    def keyed(node):
+        return {"versions": {"colima": "0.10.3", "node": node, "compiled": node, "stage": "loadtest"}}
+
+    runs = [make_run(node=node, facts=keyed(node), id=node) for node in ("mac-01", "mac-02")]
+    assert compare(runs).environment.differences == ()

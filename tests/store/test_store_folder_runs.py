@@ -41,9 +41,10 @@ def recorded(runs):
     writer = runs.create(MANIFEST.id)
     writer.json("summary.json", {"b": 1, "a": "ä"})
     writer.text("nodes/mac-01/logs/engine.log", "hello\n")
-    with writer.lines("nodes/mac-01/bare/samples.ndjson") as write:
-        for sample in run.samples:
-            write(sample.document())
+    for name in ("samples", "raw-0"):
+        with writer.lines(f"nodes/mac-01/bare/{name}.ndjson") as write:
+            for sample in run.samples:
+                write(sample.document())
     writer.samples("nodes/mac-01/bare/samples.parquet", run.samples)
     writer.series("nodes/mac-01/series.parquet", [*run.series, {"t_wall_ns": 1, "gpu_watts": 3.5}])
     writer.finish(MANIFEST)

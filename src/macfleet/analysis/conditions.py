@@ -56,7 +56,7 @@ def drop(test: CellSummary, base: CellSummary, line: float, evidence: tuple[str,
     ratio = paired_ratio(test.segment_tokens_per_second, base.segment_tokens_per_second)
     if ratio is None:
         return Condition(None, f"{name}: no ratio, a segment delivered no token", evidence)
-    text = f"{name}: {change(ratio)}, line −{line:.0%}"
+    text = f"{name}: {change(ratio)}, line −{100 * line:.0f} %"
     limit = 1 - line
     above = _side(ratio, limit) if ratio.pairs >= MINIMUM_PAIRS else None
     if above is None:
@@ -92,7 +92,7 @@ def stays_above(
         return Condition(None, _invalid(cell), evidence)
     if interval is None:
         return Condition(None, f"{cell.arm} {cell.cell}: {name} was not measured", evidence)
-    text = f"{cell.arm} {cell.cell}: {name} {share(interval)}, line {line:.0%}"
+    text = f"{cell.arm} {cell.cell}: {name} {share(interval)}, line {100 * line:.0f} %"
     low, high = lower_bound(interval), upper_bound(interval)
     if low is None or high is None:
         return Condition(None, f"{text}; too few seconds for bounds", evidence, _floor(0.0, cell))

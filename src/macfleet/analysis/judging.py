@@ -31,6 +31,7 @@ class NodeEvidence:
         run: id of the run the cells come from.
         cells: the node's summaries, every arm.
         judged: names of the judged cells; the others are indicative.
+        summary: file inside the run that holds the cells.
         virtiofs: whether the container arm reads its weights through virtiofs.
         storage_drop: loss of bind against native storage as a share; None when the proof was not made.
         planned_memory: memory plan before its absorber as a share of unified memory; None without a plan.
@@ -42,6 +43,7 @@ class NodeEvidence:
     judged: tuple[str, ...]
     model: str = ""
     chip: str = ""
+    summary: str = "summary.json"
     virtiofs: bool = False
     storage_drop: float | None = None
     attestations: tuple[Attestation, ...] = ()
@@ -53,7 +55,7 @@ class NodeEvidence:
 
     def name(self, *cells: CellSummary) -> tuple[str, ...]:
         """Return the names under which cells are cited."""
-        return tuple(f"{self.run}/summary.json#{self.node}/{each.arm}/{each.cell}" for each in cells)
+        return tuple(f"{self.run}/{self.summary}#{self.node}/{each.arm}/{each.cell}" for each in cells)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +142,8 @@ def _storage_signs(evidence: NodeEvidence, threshold: Threshold, cell: CellSumma
     if evidence.storage_drop is None:
         signs.append(Condition(None, "storage proof (bind against native): not measured"))
     else:
-        text = f"storage proof: bind is {evidence.storage_drop:.0%} below native, line {limit:.0%}"
+        found, line = 100 * evidence.storage_drop, 100 * limit
+        text = f"storage proof: bind is {found:.0f} % below native, line {line:.0f} %"
         signs.append(Condition(evidence.storage_drop > limit, text, (f"{evidence.run}/storage.json",)))
     return signs
 
@@ -200,7 +203,7 @@ def _shock_absorber(
         return _beside(evidence, threshold, "not measured: there is no capacity plan yet")
     planned = evidence.planned_memory * (1 + threshold.limits["absorber"])
     limit = threshold.limits["limit"]
-    text = f"memory plan with its absorber {planned:.0%} of unified memory, limit {limit:.0%}"
+    text = f"memory plan with its absorber {100 * planned:.0f} % of unified memory, limit {100 * limit:.0f} %"
     condition = Condition(planned > limit, text, (f"capacity:{evidence.node}",))
     outcome = Outcome.FAIL if condition.holds else Outcome.PASS
     return _judgement(evidence, threshold, outcome, [condition], threshold.verdict)

@@ -159,6 +159,7 @@ def _evidence(run: LoadedRun, node: str, cells: tuple[CellSummary, ...], facts: 
         judged=judged,
         model=_text(facts.get("model")),
         chip=_text(facts.get("chip")),
+        summary=run.places.get(node, "summary.json"),
         virtiofs="virtiofs" in _text(facts.get("mounts")),
         storage_drop=float(storage) if isinstance(storage, int | float) else None,
     )

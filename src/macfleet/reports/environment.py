@@ -10,6 +10,9 @@ from macfleet.reports.comparison import Difference, Environment
 _ORDER = ("images", "versions", "accelerators", "network", "runtime", "mounts", "weights", "client")
 """Facts that can move a figure, in the order they are asked about; others describe the node itself."""
 
+_IDENTITY = frozenset({"node", "stage", "contract", "images", "compiled", "mounts", "network"})
+"""Parts of an evidence key that stand beside versions and are no versions."""
+
 
 def compare_environments(facts: Mapping[str, JsonObject]) -> Environment:
     """Compare the facts of several columns, given by title."""
@@ -41,7 +44,11 @@ def _images(flat: Mapping[str, Mapping[str, str]]) -> str:
 
 
 def _relevant(facts: JsonObject) -> dict[str, Json]:
-    return {name: value for name, value in facts.items() if name in _ORDER}
+    found = {name: value for name, value in facts.items() if name in _ORDER}
+    versions = found.get("versions")
+    if isinstance(versions, Mapping):
+        found["versions"] = {name: value for name, value in versions.items() if name not in _IDENTITY}
+    return found
 
 
 def _flatten(value: Json, prefix: str = "") -> Iterator[tuple[str, str]]:

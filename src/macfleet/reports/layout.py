@@ -38,7 +38,7 @@ class Layout:
         head: one line of what is compared; environment: what differs, the image first.
         notices: what a reader must know before the figures.
         titles: one a column, with its group and the node's chip and memory.
-        advice: sentences that follow from the verdicts.
+        advice: sentences that follow from the verdicts; evidence: files they rest on.
     """
 
     head: str
@@ -47,6 +47,7 @@ class Layout:
     titles: tuple[str, ...]
     sections: tuple[Section, ...]
     advice: tuple[str, ...]
+    evidence: tuple[str, ...]
 
 
 def lay_out(comparison: Comparison) -> Layout:
@@ -69,6 +70,9 @@ def lay_out(comparison: Comparison) -> Layout:
             f"{node}: {sentence}"
             for node, sentences in dict.fromkeys((c.node, c.headline.advice) for c in columns)
             for sentence in sentences
+        ),
+        evidence=tuple(
+            sorted({name.partition("#")[0] for c in columns for j in c.judgements for name in j.evidence})
         ),
     )
 

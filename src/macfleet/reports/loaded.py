@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from macfleet.analysis.summaries import parse_summary
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
@@ -12,6 +12,8 @@ from macfleet.model.json import JsonObject
 from macfleet.model.ports import RunStore
 from macfleet.model.run import CellSummary, RunManifest
 
+_WHOLE = "summary.json"
+
 
 @dataclass(frozen=True, slots=True)
 class LoadedRun:
@@ -19,11 +21,13 @@ class LoadedRun:
 
     Attributes:
         facts: by node, as ``nodes/<node>/facts.json`` holds them; a node without facts is missing.
+        places: the file inside the run that holds a node's summaries, where it is not ``summary.json``.
     """
 
     manifest: RunManifest
     cells: tuple[CellSummary, ...]
     facts: Mapping[str, JsonObject]
+    places: Mapping[str, str] = field(default_factory=dict)
 
     def of(self, node: str) -> tuple[CellSummary, ...]:
         """Return one node's summaries."""
@@ -36,16 +40,29 @@ class LoadedRun:
 
 
 def load_run(runs: RunStore, run_id: str) -> LoadedRun:
-    """Read one run (raises MacfleetError E0950 to E0957 for what cannot be read)."""
+    """Read one run (raises MacfleetError E0950 to E0957 for what cannot be read).
+
+    Summaries stand in ``summary.json``, or a node's own in ``nodes/<node>/summary.json``; a run without
+    either has no cells.
+    """
     manifest = runs.manifest(run_id)
-    cells = parse_summary(runs.document(run_id, "summary.json"), f"{run_id}/summary.json")
+    cells: list[CellSummary] = []
+    places: dict[str, str] = {}
+    for path in (_WHOLE, *(f"nodes/{node}/summary.json" for node in manifest.nodes)):
+        if path not in manifest.files:
+            continue
+        found = parse_summary(runs.document(run_id, path), f"{run_id}/{path}")
+        cells += found
+        places |= dict.fromkeys((cell.node for cell in found), path)
+        if path == _WHOLE:
+            break
     facts: dict[str, JsonObject] = {}
     for node in manifest.nodes:
         path = f"nodes/{node}/facts.json"
         if path in manifest.files:
             document = runs.document(run_id, path)
             facts[node] = document if isinstance(document, Mapping) else {}
-    return LoadedRun(manifest, cells, facts)
+    return LoadedRun(manifest, tuple(cells), facts, places)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from threading import Lock
+from typing import TYPE_CHECKING
 
 from macfleet.analysis.frames import sample_frame, series_frame
 from macfleet.model.json import Json, JsonObject
@@ -17,6 +18,9 @@ from macfleet.model.load import Sample
 from macfleet.model.run import RunManifest
 from macfleet.store.manifests import manifest_document
 from macfleet.store.sealing import digest_of, files_below, make_read_only, sync
+
+if TYPE_CHECKING:
+    import polars as pl
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +53,8 @@ class FolderWriter:
     def lines(self, path: str) -> Iterator[Callable[[JsonObject], None]]:
         """Append JSON lines; each is handed to the system at once and forced to disk every second.
 
-        The file is dropped when `samples` or `series` writes the Parquet file of the same name.
+        ``raw….ndjson`` and ``samples….ndjson`` are dropped when `samples` writes Parquet into their folder,
+        ``series….ndjson`` when `series` does.
         """
         handle = os.open(self._place(path), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         lock = Lock()
@@ -71,14 +76,13 @@ class FolderWriter:
             os.close(handle)
 
     def samples(self, path: str, samples: Iterable[Sample]) -> None:
-        """Write requests as Parquet and drop the raw lines of the same name."""
-        self._replace_lines(
-            path, lambda place: sample_frame(samples).write_parquet(place, compression="zstd")
-        )
+        """Write requests as Parquet and drop the raw lines beside it."""
+        frame = sample_frame(samples)
+        self._parquet(path, frame, raw=("raw*", "samples*"))
 
     def series(self, path: str, rows: Sequence[JsonObject]) -> None:
-        """Write a time series as Parquet and drop the raw lines of the same name."""
-        self._replace_lines(path, lambda place: series_frame(rows).write_parquet(place, compression="zstd"))
+        """Write a time series as Parquet and drop the raw lines beside it."""
+        self._parquet(path, series_frame(rows), raw=("series*",))
 
     def finish(self, manifest: RunManifest) -> str:
         """Seal the run: digests into the manifest, everything on disk, the final name, read-only.
@@ -97,13 +101,15 @@ class FolderWriter:
         make_read_only(self.final)
         return str(self.final)
 
-    def _replace_lines(self, path: str, write: Callable[[Path], None]) -> None:
+    def _parquet(self, path: str, frame: pl.DataFrame, raw: Sequence[str]) -> None:
         place = self._place(path)
         aside = place.with_name(place.name + ".new")
-        write(aside)
+        frame.write_parquet(aside, compression="zstd")
         sync(aside)
         aside.rename(place)
-        place.with_suffix(".ndjson").unlink(missing_ok=True)
+        for pattern in raw:
+            for lines in place.parent.glob(f"{pattern}.ndjson"):
+                lines.unlink()
 
     def _place(self, path: str) -> Path:
         parts = PurePosixPath(path)

@@ -34,6 +34,8 @@ def _parts(layout: Layout, width: int) -> Iterator[RenderableType]:
         yield Text("")
     for sentence in layout.advice:
         yield Text(sentence)
+    if layout.evidence:
+        yield Text(f"Evidence: {', '.join(layout.evidence)}")
 
 
 def _table(layout: Layout, first: int, last: int) -> Table:
