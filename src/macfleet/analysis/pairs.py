@@ -45,7 +45,7 @@ def paired_ratio(test: Sequence[float], base: Sequence[float]) -> Ratio | None:
     Returns:
         None without a pair or when a figure is not positive and finite: such a ratio has no logarithm.
     """
-    from scipy.stats import t
+    from scipy.special import stdtrit
 
     pairs = list(zip(test, base, strict=False))
     if not pairs or not all(0 < figure < math.inf for pair in pairs for figure in pair):
@@ -57,7 +57,7 @@ def paired_ratio(test: Sequence[float], base: Sequence[float]) -> Ratio | None:
         return Ratio(math.exp(mean), pairs=1)
     spread = math.sqrt(sum((each - mean) ** 2 for each in logs) / (count - 1))
     error = spread / math.sqrt(count)
-    two, one = (float(t.ppf(quantile, count - 1)) * error for quantile in (0.975, 0.95))
+    two, one = (float(stdtrit(count - 1, quantile)) * error for quantile in (0.975, 0.95))
     return Ratio(
         math.exp(mean),
         math.exp(mean - two),
@@ -101,11 +101,11 @@ def pairs_needed(ratio: Ratio, line: float) -> int | None:
     It is assumed that further pairs look like those seen. None when more than 400 would be needed: the
     ratio lies on the line for all practical purposes.
     """
-    from scipy.stats import t
+    from scipy.special import stdtrit
 
     distance = abs(math.log(ratio.value) - math.log(line))
     for count in range(max(ratio.pairs, MINIMUM_PAIRS), _GIVE_UP + 1):
-        if distance > float(t.ppf(0.95, count - 1)) * ratio.spread / math.sqrt(count):
+        if distance > float(stdtrit(count - 1, 0.95)) * ratio.spread / math.sqrt(count):
             return count
     return None
 
