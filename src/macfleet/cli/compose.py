@@ -153,7 +153,7 @@ def stage_nodes(fleet: FleetContext, desired: Desired, stage: StageName, limit: 
 def open_ports(fleet: FleetContext, events: Events) -> Iterator[Ports]:
     """Yield the adapters of one command; connections are closed with the fleet context."""
     from macfleet.cli.image import resolver_of
-    from macfleet.cli.load_client import LocalLoadClient
+    from macfleet.loadgen.local import InProcessClient
     from macfleet.executors.threads import ThreadExecutor
     from macfleet.executors.vantage import VantageLoadGenerator
     from macfleet.gateway.absent import NoEdge
@@ -171,7 +171,7 @@ def open_ports(fleet: FleetContext, events: Events) -> Iterator[Ports]:
             runs=fleet.runs,
             evidences=fleet.state,
             journal=fleet.state,
-            load=VantageLoadGenerator(fleet.transports, ensure_archive, LocalLoadClient()),
+            load=VantageLoadGenerator(fleet.transports, ensure_archive, InProcessClient()),
             executor=ThreadExecutor(fleet.forks or fleet.settings.forks),
             clock=SystemClock(),
             events=events,

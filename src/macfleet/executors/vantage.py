@@ -26,7 +26,8 @@ from macfleet.model.ports import Completed, Transports
 SLACK = 60.0
 INSTALL_LIMIT = 300.0
 _PIECE = 256 * 1024
-_PINNED = re.compile(r"@sha256:[0-9a-f]{64}$")
+# A pushed image is named by a tag that spells its manifest digest; that pins it as well.
+_PINNED = re.compile(r"(?:@sha256:|:sha256-)[0-9a-f]{64}$")
 
 
 class PackedClient(Protocol):
