@@ -171,18 +171,10 @@ def _gap_text(gap: Gap | None, column: Column) -> str:
         return figures.MISSING
     if (gap.arm, gap.base) == (Arm.BARE, Arm.BARE_CPU):
         return factor(gap.ratio)
-    line = next(
-        (j.limits["tokens_per_second_drop"] for j in column.judgements if j.threshold == "mounts-first"), None
-    )
-    if (
-        gap.arm != Arm.CONTAINER
-        or gap.base == column.run
-        or line is None
-        or not gap.base.startswith(Arm.BARE)
-    ):
+    judged = any(judgement.threshold == "mounts-first" for judgement in column.judgements)
+    if gap.arm != Arm.CONTAINER or gap.base not in (Arm.BARE, Arm.BARE_CPU) or not judged:
         return change(gap.ratio)
-    mark = {True: "✓", False: "✗", None: "?"}[gap.within]
-    return f"{change(gap.ratio)} {mark}"
+    return f"{change(gap.ratio)} { {True: '✓', False: '✗', None: '?'}[gap.within] }"
 
 
 def _growth_rows(columns: Sequence[Column], bucket: str) -> list[Row]:

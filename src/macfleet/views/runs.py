@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from macfleet.model.run import CellSummary, RunManifest
+from macfleet.model.run import CellSummary, Interval, RunManifest
 from macfleet.reports import figures
 
 
@@ -78,8 +78,8 @@ def _cells(cells: Sequence[CellSummary]) -> Table:
             cell.arm,
             cell.cell,
             figures.count(cell.n),
-            figures.rate(cell.tokens_per_second),
-            figures.seconds(cell.p95),
+            figures.rate(Interval(cell.tokens_per_second.value)),
+            figures.seconds(Interval(cell.p95.value)),
             figures.percent(cell.errors),
             "INVALID" if cell.invalid else "",
         )
