@@ -223,3 +223,24 @@ def test_an_image_of_a_foreign_platform_is_held_not_run_under_emulation():
     with pytest.raises(MacfleetError, match="is for linux/arm64, the node runs linux/amd64") as caught:
         compiled(texts, replace(NODE, platform="linux/amd64"))
     assert caught.value.exit_code is ExitCode.HELD
+
+
+def test_tags_leave_out_other_tasks_and_what_they_would_have_settled():
+    from fleet_texts import TextFiles
+
+    from macfleet.playbooks import CompileContext, Compiler, load_stage
+
+    tasks = "- directory: {path: /a}\n- directory: {path: /b}\n  tags: [some, more]\n  needs: directory./a"
+    playbook = load_stage(TextFiles(stage(tasks)), "playbooks/stage.yml")
+    chosen = Compiler(playbook).compile(NODE, CompileContext(), frozenset({"more"}))
+    assert [(each.address, each.needs) for each in chosen.resources] == [("directory./b", ())]
+
+
+def test_a_change_of_a_file_that_is_read_at_start_changes_what_must_run():
+    tasks = """
+- file: {path: /a/conf, content: "ONE"}
+- launchd_service: {label: a.b, program: [/bin/x], reads: [/a/conf]}
+"""
+    one, two = compiled(stage(tasks)), compiled(stage(tasks.replace("ONE", "TWO")))
+    assert one.resources[1].configuration != two.resources[1].configuration
+    assert one.resources[1].needs == ("file./a/conf",)
