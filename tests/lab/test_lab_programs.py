@@ -1,0 +1,106 @@
+"""The node's programs, as far as they can be tried without a node."""
+
+from __future__ import annotations
+
+import ast
+import os
+import shutil
+import subprocess
+
+import pytest
+
+from macfleet.lab.nodeimage import NODE_FILES
+
+PROGRAMS = sorted(path for path in NODE_FILES.glob("*/*") if path.is_file())
+SCRIPTS = [NODE_FILES / "base.sh", NODE_FILES / "personality.sh"]
+
+
+def shebang(path):
+    return path.read_text().partition("\n")[0]
+
+
+def run(name, *words, stdin=""):
+    path = NODE_FILES / "bsd" / name
+    interpreter = "perl" if "perl" in shebang(path) else "sh"
+    if shutil.which(interpreter) is None:
+        pytest.skip(f"no {interpreter} here")
+    command = [interpreter, str(path), *words]
+    return subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("path", [*PROGRAMS, *SCRIPTS], ids=lambda path: path.name)
+def test_every_program_is_well_formed(path):
+    first = shebang(path)
+    if "python" in first or path.name == "limaroom":
+        ast.parse(path.read_text())
+        return
+    checkers = {"perl": ["perl", "-c"], "dash": ["dash", "-n"], "/bin/sh": ["sh", "-n"]}
+    checker = next((words for mark, words in checkers.items() if mark in first), None)
+    if checker is None or shutil.which(checker[0]) is None:
+        assert path.suffix in {".yml", ".sh"} or checker is not None
+        return
+    done = subprocess.run([*checker, str(path)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "answer"),
+    [
+        (["-f", "%z"], "5"),
+        (["-f", "%Lp"], "640"),
+        (["-f", "%p"], "100640"),
+        (["-f", "%Sp"], "-rw-r-----"),
+        (["-f", "%HT"], "Regular File"),
+        (["-f", "%u:%z"], f"{os.getuid()}:5"),
+        (["-f", "%N"], "PATH"),
+        (["-Lf", "%z"], "5"),
+    ],
+)
+def test_stat_speaks_bsd(tmp_path, words, answer):
+    file = tmp_path / "file"
+    file.write_text("12345")
+    file.chmod(0o640)
+    done = run("stat", *words, str(file))
+    assert done.stdout.strip() == answer.replace("PATH", str(file))
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "status"),
+    [
+        ("stat", ["-c", "%s", "/"], 1),
+        ("stat", ["--format=%s", "/"], 1),
+        ("base64", ["-w0"], 64),
+        ("base64", ["--wrap=0"], 64),
+        ("readlink", ["-e", "/"], 1),
+        ("mktemp", ["--directory"], 1),
+        ("date", ["-d", "now"], 1),
+        ("date", ["--date=now"], 1),
+        ("du", ["-b", "/tmp"], 64),
+        ("du", ["--max-depth=1"], 64),
+        ("sed", ["--version"], 1),
+        ("xargs", ["-d", "x"], 1),
+        ("ps", ["--no-headers"], 1),
+        ("md5", ["--check"], 1),
+        ("uname", ["-i"], 1),
+    ],
+)
+def test_a_flag_only_gnu_knows_gets_the_usage_message(name, words, status):
+    done = run(name, *words)
+    assert done.returncode == status
+    assert "usage" in done.stderr.lower()
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize("text", ["", "a", "ab", "abc", "x" * 1000])
+def test_base64_goes_there_and_back(text):
+    packed = run("base64", stdin=text)
+    assert run("base64", "-D", stdin=packed.stdout).stdout == text
+
+
+def test_base64_refuses_what_is_not_base64():
+    assert run("base64", "-d", stdin="###").returncode == 1
+
+
+def test_uname_is_darwins():
+    assert run("uname", "-sm").stdout == "Darwin arm64\n"
+    assert run("uname").stdout == "Darwin\n"
