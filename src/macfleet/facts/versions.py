@@ -18,12 +18,19 @@ _ENGINE = f"""{DOCKER_HOST}
 docker version --format '{{{{.Server.Version}}}} {{{{.Server.Os}}}}/{{{{.Server.Arch}}}}' 2>/dev/null || :"""
 
 
+# What the running VM was really started with; colima.yaml itself only says what the next start will do.
+_APPLIED = """f="$HOME/.colima/_lima/colima/colima.yaml"
+[ -f "$f" ] && sed -n -e 's/^\\(mountType\\): */\\1 /p' -e 's/^\\(vmType\\): */\\1 /p' \
+ -e 's/^\\(portForwarder\\): */\\1 /p' "$f"; :"""
+
+
 def probes() -> Mapping[str, Probe]:
     """Return the probes by fact name; they ride in the exec that observes resources."""
     return {
         "facts.system": Probe(_SYSTEM, parse_system, 20),
         "facts.formulae": Probe(_FORMULAE, parse_formulae, 10),
         "facts.docker": Probe(_ENGINE, parse_docker, 20),
+        "facts.colima": Probe(_APPLIED, parse_applied, 5),
     }
 
 
@@ -61,6 +68,13 @@ def parse_docker(output: ProbeOutput) -> State | None:
     if len(words) != 2:
         return None
     return {"server": words[0], "platform": words[1]}
+
+
+def parse_applied(output: ProbeOutput) -> State | None:
+    """Return mountType, vmType and portForwarder as applied, None without a VM."""
+    pairs = (line.split(" ", 1) for line in output.stdout.splitlines() if " " in line)
+    found = {name: value.strip().strip("\"'") for name, value in pairs}
+    return found or None
 
 
 def versions(facts: Mapping[str, State | None]) -> dict[str, str]:

@@ -219,8 +219,7 @@ def _reduce(
     writer.json(f"{folder}/segments.json", [report.document() for report in reports])
     accelerators = {str(arm): accelerator_of(node, arm) for arm in node.arms}
     cells = summarise(samples, reports, series, node=node.name, accelerators=accelerators)
-    document = summary_document(cells)
-    writer.json(f"{folder}/summary.json", document)
+    writer.json(f"{folder}/summary.json", summary_document(cells))
     rows: list[Json] = [
         {"arm": c.arm, "cell": c.cell, "n": c.n, "ok": c.ok, "invalid": list(c.invalid), "minutes": c.minutes}
         for c in cells

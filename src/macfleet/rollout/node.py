@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from macfleet.engine import apply_plan
 from macfleet.engine.lock import Holder
+from macfleet.facts import versions as facts
 from macfleet.model.event import Event
 from macfleet.model.json import Json
 from macfleet.model.ports import RunWriter
@@ -16,7 +18,7 @@ from macfleet.rollout.desired import Desired
 from macfleet.rollout.evidence import gather
 from macfleet.rollout.loadtest import measure_loadtest
 from macfleet.rollout.network import NetworkProfile, measure_network
-from macfleet.rollout.planning import NodePlan
+from macfleet.rollout.planning import NodePlan, evidence_key
 from macfleet.rollout.ports import Ports
 from macfleet.rollout.record import iso
 from macfleet.rollout.result import NodeOutcome, NodeResult
@@ -46,7 +48,7 @@ def carry_out(
     notes: list[str] = []
     if leaves:
         notes.append(ports.gateway.drain(node, deadline=_DRAIN_SECONDS, reason=f"rollout {stage}"))
-    changed = _apply(planned, ports, options)
+    changed, planned = _apply(planned, desired, ports, options)
     measured = _measure(stage, planned, desired, ports, options, writer)
     context = desired.gate_context(node)
     evidence = {**gather(planned.gates, context, desired, ports, left=0, changed=len(changed)), **measured}
@@ -72,9 +74,12 @@ def worst(verdicts: list[Verdict] | tuple[Verdict, ...]) -> Outcome:
     return next((outcome for outcome in _WORST if outcome in present), Outcome.PASS)
 
 
-def _apply(planned: NodePlan, ports: Ports, options: Options) -> tuple[str, ...]:
+def _apply(
+    planned: NodePlan, desired: Desired, ports: Ports, options: Options
+) -> tuple[tuple[str, ...], NodePlan]:
+    """Return the addresses changed, and the plan with the facts and the key that are true afterwards."""
     if not planned.plan.pending:
-        return ()
+        return (), planned
     holder = Holder(options.run_id, options.who, iso(ports.clock.now()))
 
     def report(name: str, change: Change) -> None:
@@ -89,9 +94,13 @@ def _apply(planned: NodePlan, ports: Ports, options: Options) -> tuple[str, ...]
         sources=ports.sources,
         holder=holder,
         nonce=ports.nonce,
+        extra=facts.probes(),
         report=report,
     )
-    return applied.changed
+    found = dict(applied.observation.extra)
+    # Applying may have installed another version; evidence is about what runs now.
+    key = evidence_key(planned.stage, planned.node, desired, facts.versions(found), planned.compiled.digest)
+    return applied.changed, replace(planned, key=key, facts=found)
 
 
 def _measure(

@@ -29,6 +29,7 @@ class NodePlan:
         current: the plan is empty and evidence with the same key is young enough.
     """
 
+    stage: StageName
     node: Node
     compiled: CompiledStage
     plan: Plan
@@ -72,7 +73,7 @@ def plan_node(
         verdicts += _site_verdicts(node, site, seen)
         verdicts += _predecessors(stage, node, desired, key, ports, max_age)
     current = not plan.pending and not again and _is_current(stage, node, key, ports, max_age)
-    return NodePlan(node, compiled, plan, key, gates, tuple(verdicts), current, found)
+    return NodePlan(stage, node, compiled, plan, key, gates, tuple(verdicts), current, found)
 
 
 def evidence_key(

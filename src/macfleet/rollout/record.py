@@ -117,7 +117,9 @@ def facts_document(node: Node, result: NodeResult, desired: Desired) -> dict[str
         "network": desired.mode(node),
         "accelerators": {str(arm): _accelerator(node, str(arm)) for arm in node.arms},
         "images": {name: image.manifest for name, image in desired.images(node).items()},
-        "mounts": _mounts(node),
+        "mounts": _mounts(node, result),
+        "runtime": "colima",
+        "model": desired.contract.model,
         "versions": dict(result.key.parts) if result.key else {},
         "simulated": _simulated(result),
         "facts": {name: None if state is None else _plain_state(state) for name, state in facts.items()},
@@ -130,9 +132,13 @@ def _accelerator(node: Node, arm: str) -> str:
     return str(node.variables.get("accelerator") or "metal")
 
 
-def _mounts(node: Node) -> dict[str, Json]:
+def _mounts(node: Node, result: NodeResult) -> dict[str, Json]:
+    """Return each bind mount as its type and the path on the node."""
     roots = node.roots
-    return {} if roots is None else {"weights": roots.weights, "cache": roots.cache, "logs": roots.logs}
+    applied = result.facts.get("facts.colima") or {}
+    kind = str(applied.get("mountType") or "unknown")
+    paths = {} if roots is None else {"weights": roots.weights, "cache": roots.cache, "logs": roots.logs}
+    return {name: f"{kind} {path}" for name, path in paths.items()}
 
 
 def _simulated(result: NodeResult) -> bool:
