@@ -33,20 +33,14 @@ def ensure_engine(report: Report) -> Docker:
         MacfleetError: no engine answers and this is not a Debian machine with root.
     """
     docker = find_docker()
-    if docker is not None and docker.answers() and _program("mmdebstrap"):
-        return docker
-    if os.geteuid() != 0 or not _program("apt-get"):
-        raise MacfleetError(
-            Diagnostic(
-                "E0911",
-                "no Docker Engine answers here",
-                why="The lab starts one itself only as root on a Debian machine.",
-                mend="start a Docker Engine, or run as root: macfleet lab up",
-                exit_code=ExitCode.INTERNAL,
-            )
-        )
-    _install(report)
-    docker = find_docker()
+    answers = docker is not None and docker.answers()
+    lacking = ["mmdebstrap"] if answers else sorted(_PACKAGES)
+    missing = sorted({_PACKAGES[program] for program in lacking if not _program(program)})
+    if (missing or not answers) and (os.geteuid() != 0 or not _program("apt-get")):
+        raise MacfleetError(_cannot_help_itself(answers=answers))
+    if missing:
+        _install(missing, report)
+        docker = find_docker()
     if docker is None:
         raise AssertionError("docker.io is installed and brings /usr/bin/docker")
     if not docker.answers():
@@ -71,10 +65,20 @@ def stop_engine(docker: Docker, report: Report) -> bool:
     return True
 
 
-def _install(report: Report) -> None:
-    missing = sorted({package for program, package in _PACKAGES.items() if not _program(program)})
-    if not missing:
-        return
+def _cannot_help_itself(*, answers: bool) -> Diagnostic:
+    what = "mmdebstrap is not installed" if answers else "no Docker Engine answers here"
+    return Diagnostic(
+        "E0911",
+        what,
+        why="The lab installs and starts what it needs only as root on a Debian machine.",
+        mend="apt-get install mmdebstrap"
+        if answers
+        else "start a Docker Engine, or as root: macfleet lab up",
+        exit_code=ExitCode.INTERNAL,
+    )
+
+
+def _install(missing: list[str], report: Report) -> None:
     report(f"installing {', '.join(missing)} from Debian")
     env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     # A freshly installed service must not start beside the engine the lab starts itself.

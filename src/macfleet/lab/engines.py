@@ -10,7 +10,7 @@ from importlib import metadata
 from pathlib import Path
 
 from macfleet.lab.engine import Report
-from macfleet.lab.oci import Image, Registry, make_image, make_index, pack_layer, tree_layer
+from macfleet.lab.oci import Image, Layer, Registry, make_image, make_index, pack_layer, tree_layer
 from macfleet.lab.rootfs import SLIM_PACKAGES, Recipe, build_rootfs
 from macfleet.lab.state import LabImages
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
@@ -63,6 +63,11 @@ def find_llama_server() -> LlamaServer:
     return LlamaServer(version, {path.name: path for path in wanted})
 
 
+def base_layer(cache: Path, report: Report) -> Layer:
+    """Return the layer under every image, built unless the cache has it."""
+    return pack_layer(build_rootfs(Recipe("slim", SLIM_PACKAGES), cache, report), cache)
+
+
 def push_images(registry: Registry, cache: Path, report: Report) -> LabImages:
     """Make the lab's images and put into the registry what it lacks; return their references."""
     engine, python, foreign = _make_images(cache, report)
@@ -87,7 +92,7 @@ def push_images(registry: Registry, cache: Path, report: Report) -> LabImages:
 
 
 def _make_images(cache: Path, report: Report) -> tuple[Image, Image, Image]:
-    base = pack_layer(build_rootfs(Recipe("slim", SLIM_PACKAGES), cache, report), cache)
+    base = base_layer(cache, report)
     python = make_image(
         [base],
         machine_architecture(),

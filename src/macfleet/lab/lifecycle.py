@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from macfleet.lab.docker import Docker, find_docker
 from macfleet.lab.engine import Report, ensure_engine, stop_engine
-from macfleet.lab.engines import machine_architecture, push_images
+from macfleet.lab.engines import base_layer, machine_architecture, push_images
 from macfleet.lab.keys import client_key
 from macfleet.lab.nodeimage import WEIGHTS_PATH, node_image
 from macfleet.lab.nodes import (
@@ -57,7 +58,11 @@ def up(config: LabConfig, report: Report) -> LabState:
     check_config(config)
     docker = ensure_engine(report)
     weights = write_weights(config.cache_dir)
-    image = node_image(docker, config.cache_dir, weights, report)
+    # Two root file systems take a core each; built one after the other they take twice the time.
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        base = pool.submit(base_layer, config.cache_dir, report)
+        image = node_image(docker, config.cache_dir, weights, report)
+        base.result()
     private, public_line = client_key(config.state_dir)
     ensure_network(docker, config)
     present = containers(docker, config)

@@ -36,7 +36,16 @@ def node_image(docker: Docker, cache: Path, weights: Weights, report: Report) ->
         context = Path(scratch)
         _fill_context(context, base, llama, weights)
         docker.run("build", "--quiet", "--network", "none", "--tag", reference, str(context))
+    _forget_older(docker, reference)
     return reference
+
+
+def _forget_older(docker: Docker, reference: str) -> None:
+    """Remove earlier node images that no container uses; the engine refuses the others."""
+    listed = docker.run("image", "ls", "--format", "{{.Repository}}:{{.Tag}}", _IMAGE).split()
+    for older in listed:
+        if older != reference:
+            docker.attempt("image", "rm", older)
 
 
 def _present(docker: Docker, reference: str) -> bool:

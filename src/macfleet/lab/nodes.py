@@ -128,6 +128,8 @@ def ensure_nodes(
         found = present.get(container)
         if found is None:
             _create_node(docker, config, name, config.node_address(index), image)
+        elif found.image != image:
+            report(f"{name} keeps the image it was made from: macfleet lab down, then up, renews it")
         if found is None or not _has_key(docker, container, public_key):
             docker.run("cp", "-", f"{container}:/", stdin=_key_archive(public_key))
         if found is None or not found.running:
