@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from macfleet.cli.fleet import FleetContext
     from macfleet.gates import WeightsFile
     from macfleet.model.contract import Contract
+    from macfleet.model.image import LockedImage
     from macfleet.model.ports import Events
     from macfleet.playbooks import ParsedPlaybook
     from macfleet.rollout.desired import Desired, NetworkChoice
@@ -33,9 +34,13 @@ PLAYBOOKS = {
 }
 
 
-def desired_of(fleet: FleetContext) -> Desired:
-    """Read everything the fleet folder wants; raises MacfleetError with every problem of all files."""
-    from macfleet.contract.images import IMAGES_LOCK, load_images_lock
+def desired_of(fleet: FleetContext, *, pins: bool = False, write: bool = False) -> Desired:
+    """Read everything the fleet folder wants; raises MacfleetError with every problem of all files.
+
+    With `pins` references by digest that images.lock lacks are resolved at their registry; with `write`
+    they are kept in images.lock.
+    """
+    from macfleet.cli.image import checked_lock, resolver_of
     from macfleet.playbooks import load_stage
     from macfleet.rollout.desired import Desired
 
@@ -51,13 +56,19 @@ def desired_of(fleet: FleetContext) -> Desired:
         contract = frozen_contract(fleet)
     except MacfleetError as error:
         problems += error.diagnostics
+    locked: Mapping[str, LockedImage] = {}
+    try:
+        with resolver_of(fleet) as resolver:
+            locked = checked_lock(fleet, resolver if pins else None, write=write)
+    except MacfleetError as error:
+        problems += error.diagnostics
     if problems or contract is None:
         raise MacfleetError(problems)
     commit, dirty = fleet.commit
     return Desired(
         contract=contract,
         playbooks=playbooks,
-        locked=load_images_lock(fleet.files) if fleet.files.exists(IMAGES_LOCK) else {},
+        locked=locked,
         network=network_lock(fleet),
         weights=weights_lock(fleet),
         commit=commit,

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar
@@ -140,6 +141,47 @@ def _pinned(fleet: FleetContext, resolver: RegistryResolver, wanted: WantedImage
     platforms = wanted.platforms or _platforms(fleet)
     resolved = {platform: resolver.resolve(wanted.reference, platform) for platform in platforms}
     return lock_image(wanted, resolved, datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
+
+
+def checked_lock(
+    fleet: FleetContext, resolver: RegistryResolver | None, *, write: bool
+) -> Mapping[str, LockedImage]:
+    """Return images.lock once it covers images.yml.
+
+    With a resolver a reference that names a digest is resolved and locked on the way: nothing about it can
+    move. A tag that is not locked is refused, since what it means may change between two nodes.
+
+    Raises:
+        MacfleetError: E0623 and following (exit 2) for what the files prove wrong; what the registry says,
+            such as a foreign platform (E0603, exit 7).
+    """
+    from macfleet.contract.images import (
+        IMAGES_FILE,
+        IMAGES_LOCK,
+        check_images,
+        load_images,
+        render_images_lock,
+    )
+    from macfleet.model.reference import Reference
+
+    locked = dict(_existing(fleet))
+    if not fleet.files.exists(IMAGES_FILE):
+        return locked
+    wanted = load_images(fleet.files)
+    problems: list[Diagnostic] = []
+    changed = False
+    for image in wanted.images:
+        found = check_images(replace(wanted, images=(image,)), locked, _platforms(fleet))
+        if found and resolver is not None and Reference.parse(image.reference).is_pinned:
+            locked[image.name] = _pinned(fleet, resolver, image)
+            changed = True
+        else:
+            problems += found
+    if problems:
+        raise MacfleetError(problems)
+    if changed and write:
+        _replace(fleet.root / IMAGES_LOCK, render_images_lock(tuple(locked.values())))
+    return locked
 
 
 def _platforms(fleet: FleetContext) -> tuple[str, ...]:

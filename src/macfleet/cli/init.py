@@ -23,6 +23,13 @@ def init(folder: Path, name: str) -> None:
 
     Example: macfleet init my-fleet
     """
+    made = make_fleet(folder, name or folder.resolve().name)
+    click.echo(f"{folder}: {len(made)} files made" if made else f"{folder}: everything was there already")
+    click.echo("Next: edit inventory/hosts.yml and images.yml, then: macfleet inventory check", err=True)
+
+
+def make_fleet(folder: Path, name: str) -> list[str]:
+    """Write what is missing of a fleet folder and return the paths that were made."""
     from macfleet.cli.scaffold import GITIGNORE, IMAGES, SETTINGS, WEIGHTS
 
     source = scaffold_root()
@@ -31,7 +38,7 @@ def init(folder: Path, name: str) -> None:
     for top in SCAFFOLD:
         made += _copy(source / top, folder / top, folder)
     texts = {
-        "macfleet.yml": SETTINGS.format(name=name or folder.resolve().name),
+        "macfleet.yml": SETTINGS.format(name=name),
         ".gitignore": GITIGNORE,
         "images.yml": IMAGES,
         "weights.lock": WEIGHTS,
@@ -42,8 +49,7 @@ def init(folder: Path, name: str) -> None:
             made.append(path)
     if not (folder / ".git").exists():
         subprocess.run(["git", "init", "-q", str(folder)], check=False, timeout=30)
-    click.echo(f"{folder}: {len(made)} files made" if made else f"{folder}: everything was there already")
-    click.echo("Next: edit inventory/hosts.yml and images.yml, then: macfleet inventory check", err=True)
+    return made
 
 
 def scaffold_root() -> Path:

@@ -65,6 +65,39 @@ def up(
     return 0
 
 
+@lab.command(epilog="Example: macfleet lab fleet demo && cd demo && macfleet inventory list")
+@click.argument("folder", type=click.Path(path_type=Path))
+@_lab_options
+def fleet(folder: Path, state_dir: Path | None, name: str, subnet: str, output: str) -> int:
+    """Make a fleet folder for the running lab, or refresh the files that speak of it."""
+    from macfleet.cli.init import make_fleet
+    from macfleet.lab import up as lab_up
+    from macfleet.lab.fleet_folder import INVENTORY, fleet_files
+    from macfleet.lab.fleetfile import machine_memory
+
+    config = _config(state_dir or folder / ".macfleet" / "lab", name, subnet)
+    if not (config.state_dir / "lab.json").is_file():
+        raise click.UsageError(f"no lab in {config.state_dir}; first: macfleet lab up --state-dir …")
+    state = lab_up(_config(config.state_dir, name, subnet, recorded_nodes(config.state_dir)), _progress)
+    make_fleet(folder, folder.resolve().name)
+    settings = folder / "macfleet.yml"
+    text = settings.read_text(encoding="utf-8")
+    settings.write_text(text.replace("[inventory/hosts.yml]", f"[{INVENTORY}]"), encoding="utf-8")
+    files = fleet_files(state, machine_memory(), Path(state.known_hosts).read_text(encoding="utf-8"))
+    for path, content in files.items():
+        (folder / path).write_text(content, encoding="utf-8")
+    if output == "json":
+        _print_json("lab-fleet", {"folder": str(folder), "files": sorted(files)})
+    else:
+        click.echo(f"✓ {folder} speaks of the lab: {', '.join(sorted(files))}")
+    return 0
+
+
+def recorded_nodes(state_dir: Path) -> int:
+    """How many nodes the lab of this state folder has."""
+    return len(json.loads((state_dir / "lab.json").read_text(encoding="utf-8"))["nodes"])
+
+
 @lab.command(epilog="Example: macfleet lab down --purge")
 @click.option("--purge", is_flag=True, help="Remove the built images and the cache too.")
 @_lab_options

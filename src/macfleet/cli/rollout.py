@@ -60,7 +60,8 @@ def rollout(
     from macfleet.cli.compose import desired_of, open_ports
     from macfleet.views.terminal import ProgressLines
 
-    desired = desired_of(fleet)
+    pins = what in ("stage2", "all")
+    desired = desired_of(fleet, pins=pins, write=pins and not check)
     if what == "status":
         return _status(fleet, desired, limit)
     if resume:

@@ -32,6 +32,8 @@ def render_inventory(state: LabState, memory: int, known_hosts: str) -> str:
             "ansible_port": node.port,
             "ownership": ownership,
             "offer": _OFFERS[ownership],
+            # One node pulls from the registry, the next gets its images over SSH: both ways are exercised.
+            "delivery": "push" if index % 2 else "pull",
             **({"host_key": pins[node.address]} if node.address in pins else {}),
         }
     shared = {
@@ -44,6 +46,12 @@ def render_inventory(state: LabState, memory: int, known_hosts: str) -> str:
         "arms": ["bare", "container"],
         "hardware": "lab",
         "min_ready": 0,
+        # One engine thread leaves the load client a core of its own; there is no GPU here.
+        "accelerator": "cpu",
+        "engine_threads": 1,
+        "bare_arguments": ["--device", "none", "-ngl", "0"],
+        "container_arguments": ["--device", "none", "-ngl", "0"],
+        "docker_daemon": {"insecure-registries": [state.registry]},
         "roots": {"weights": "/Users/ops/models", "cache": "/Users/ops/hf", "logs": "/Users/ops/logs"},
         "colima": {"cpus": 2, "memory": "2GiB", "disk": "20GiB"},
     }

@@ -1,0 +1,54 @@
+# `make demo` and `make test` do all set-up on a fresh Debian 12 machine (root, git, make).
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PY := .venv/bin/python
+APT := DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends
+
+help: ## What there is
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
+
+setup: .venv/.ready ## The macfleet command in .venv, from the hashed lock
+
+.venv/.ready: requirements.txt pyproject.toml
+	@python3 -c 'import ensurepip, venv' 2>/dev/null || { apt-get update -qq && $(APT) python3 python3-venv; }
+	python3 -m venv .venv
+	.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	.venv/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+packages: ## Debian packages the tests and the lab use, where they are missing
+	@scripts/packages.sh
+
+demo: setup packages ## Two simulated Macs, five stages, one comparison
+	@scripts/demo.sh
+
+clean-lab: ## Remove the demo's lab, and the engine if the lab started it
+	@[ ! -d demo ] || .venv/bin/macfleet lab down --state-dir demo/.macfleet/lab
+	@rm -rf demo
+
+check: setup ## Everything that needs no node
+	.venv/bin/ruff format --check --quiet .
+	.venv/bin/ruff check --quiet .
+	.venv/bin/mypy
+	.venv/bin/lint-imports --verbose > .import_linter.log 2>&1 || { cat .import_linter.log; exit 1; }
+	$(PY) -m pytest -n 2 -m "not lab and not sshd and not slow"
+
+test: check packages ## All of it: check, real servers, the lab
+	$(PY) -m pytest -n 2 -m "(sshd or slow) and not lab"
+	$(PY) -m pytest -m lab -x
+
+fix: setup ## Format and mend what can be mended
+	.venv/bin/ruff format --quiet .
+	.venv/bin/ruff check --fix --quiet .
+
+docs: setup ## Regenerate the reference pages
+	$(PY) docs/generate.py
+
+golden: setup ## Rewrite golden files; look at the difference before committing
+	MACFLEET_GOLDEN=1 $(PY) -m pytest -m "not lab and not sshd" tests
+
+lock: setup ## Resolve requirements.txt anew (needs uv)
+	uv pip compile --quiet pyproject.toml --all-extras --universal --python-version 3.11 \
+	  --generate-hashes -o requirements.txt
+
+.PHONY: help setup packages demo clean-lab check test fix docs golden lock
