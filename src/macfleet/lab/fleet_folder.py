@@ -9,7 +9,8 @@ import yaml
 from macfleet.lab.fleetfile import render_inventory
 from macfleet.lab.state import LabState
 
-INVENTORY = "inventory/lab.yml"
+# A folder of its own: the example's group_vars/ and host_vars/ must not speak for lab nodes.
+INVENTORY = "inventory/lab/hosts.yml"
 
 
 def fleet_files(state: LabState, memory: int, known_hosts: str) -> Mapping[str, str]:
