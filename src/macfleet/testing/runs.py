@@ -1,0 +1,82 @@
+"""Run folders held in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from macfleet.model.diagnostic import Diagnostic, MacfleetError
+from macfleet.model.json import Json, JsonObject
+from macfleet.model.load import Sample
+from macfleet.model.run import RunManifest
+
+
+@dataclass(slots=True)
+class FakeRun:
+    """A `RunWriter` that keeps what was written in `files`, by path; `sealed` is its manifest."""
+
+    id: str
+    files: dict[str, Json] = field(default_factory=dict)
+    sealed: RunManifest | None = None
+
+    def json(self, path: str, document: Json) -> None:
+        """Keep a document."""
+        self.files[path] = document
+
+    @contextmanager
+    def lines(self, path: str) -> Iterator[Callable[[JsonObject], None]]:
+        """Keep rows as a list."""
+        rows: list[JsonObject] = []
+        self.files[path] = rows
+        yield rows.append
+
+    def text(self, path: str, content: str) -> None:
+        """Keep a text."""
+        self.files[path] = content
+
+    def samples(self, path: str, samples: Iterable[Sample]) -> None:
+        """Keep requests as a list of documents."""
+        self.files[path] = [sample.document() for sample in samples]
+
+    def series(self, path: str, rows: Sequence[JsonObject]) -> None:
+        """Keep a series as it is."""
+        self.files[path] = list(rows)
+
+    def finish(self, manifest: RunManifest) -> str:
+        """Seal the run; return the name a folder would have."""
+        self.sealed = manifest
+        return f"runs/{self.id}"
+
+
+@dataclass(slots=True)
+class FakeRuns:
+    """A `RunStore` in memory; `opened` holds every run by id."""
+
+    opened: dict[str, FakeRun] = field(default_factory=dict)
+
+    def create(self, run_id: str) -> FakeRun:
+        """Open a run (raises MacfleetError E0951 when it is finished)."""
+        known = self.opened.get(run_id)
+        if known is not None and known.sealed is not None:
+            raise MacfleetError(Diagnostic("E0951", f"run {run_id} is finished"))
+        return self.opened.setdefault(run_id, FakeRun(run_id))
+
+    def ids(self) -> tuple[str, ...]:
+        """Ids of finished runs, oldest first."""
+        return tuple(sorted(run.id for run in self.opened.values() if run.sealed is not None))
+
+    def manifest(self, run_id: str) -> RunManifest:
+        """A finished run's manifest (raises MacfleetError E0950 when there is none)."""
+        run = self.opened.get(run_id)
+        if run is None or run.sealed is None:
+            raise MacfleetError(Diagnostic("E0950", f"there is no run {run_id}"))
+        return run.sealed
+
+    def document(self, run_id: str, path: str) -> Json:
+        """One document of a run (raises MacfleetError E0954 when it was not written)."""
+        self.manifest(run_id)
+        files = self.opened[run_id].files
+        if path not in files:
+            raise MacfleetError(Diagnostic("E0954", f"run {run_id}: {path} is missing"))
+        return files[path]
