@@ -24,6 +24,7 @@ _PACKAGES = {
     "iptables": "iptables",
 }
 _START_SECONDS = 60.0
+_PID_FILE = Path("/var/run/docker.pid")
 
 
 def ensure_engine(report: Report) -> Docker:
@@ -101,19 +102,23 @@ def _start(docker: Docker, report: Report) -> None:
     RUN_DIR.mkdir(parents=True, exist_ok=True)
     log = RUN_DIR / "dockerd.log"
     with log.open("ab") as out:
-        process = subprocess.Popen(
-            [_program("dockerd") or "dockerd"],
+        # A session of its own, and no child of this command: it outlives it.
+        subprocess.run(
+            ["setsid", "--fork", _program("dockerd") or "dockerd"],
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=out,
-            start_new_session=True,
             cwd="/",
             env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root"},
+            check=True,
         )
-    (RUN_DIR / "dockerd.pid").write_text(str(process.pid))
     deadline = time.monotonic() + _START_SECONDS
+    seen = False
     while not docker.answers():
-        if process.poll() is not None or time.monotonic() > deadline:
+        pid = _pid_in(_PID_FILE)
+        ended = seen and pid is None
+        seen = seen or pid is not None
+        if ended or time.monotonic() > deadline:
             raise MacfleetError(
                 Diagnostic(
                     "E0913",
@@ -124,6 +129,7 @@ def _start(docker: Docker, report: Report) -> None:
                 )
             )
         time.sleep(0.1)
+    (RUN_DIR / "dockerd.pid").write_text(str(_pid_in(_PID_FILE) or ""))
 
 
 def _program(name: str) -> str | None:
@@ -131,8 +137,13 @@ def _program(name: str) -> str | None:
 
 
 def _recorded_pid() -> int | None:
+    return _pid_in(RUN_DIR / "dockerd.pid")
+
+
+def _pid_in(file: Path) -> int | None:
+    """The process a file names, if it is a Docker Engine."""
     try:
-        pid = int((RUN_DIR / "dockerd.pid").read_text())
+        pid = int(file.read_text())
         name = Path(f"/proc/{pid}/comm").read_text().strip()
     except (OSError, ValueError):
         return None

@@ -125,6 +125,7 @@ def test_a_restarted_node_keeps_its_key_and_disk_and_serves_again(colima, daemon
     colima.until(f"launchctl print system/{LABEL} | grep -q 'state = running'")
     assert status(colima.config).up
     colima(f"sudo launchctl bootout system/com.example.colima; sudo rm {target}", timeout=60)
+    assert colima.brewed("colima start").returncode == 0  # for the tests that follow
 
 
 def test_a_second_up_changes_nothing(node):
