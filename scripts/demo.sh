@@ -4,17 +4,19 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 macfleet=$PWD/.venv/bin/macfleet
 fleet=${1:-demo}
+# A second lab beside another one: MACFLEET_LAB_OPTIONS="--name other --subnet 172.28.99.0/24".
+read -ra lab <<<"${MACFLEET_LAB_OPTIONS:-}"
 duration=${MACFLEET_DEMO_DURATION:-12s}
 
 say() { printf '\n\033[1m$ %s\033[0m\n' "$*"; "$@"; }
 keep() { git add -A && git -c user.name=demo -c user.email=demo@localhost commit -qm "$1" || :; }
 
 mkdir -p "$fleet"
-say "$macfleet" lab up --nodes 2 --state-dir "$fleet/.macfleet/lab"
-"$macfleet" lab fleet "$fleet"
+say "$macfleet" lab up --nodes 2 --state-dir "$fleet/.macfleet/lab" "${lab[@]}"
+"$macfleet" lab fleet "$fleet" "${lab[@]}"
 cd "$fleet"
 say "$macfleet" inventory list
-"$macfleet" enrol all
+"$macfleet" enrol -l all
 say "$macfleet" contract freeze
 say "$macfleet" image pin
 keep "The lab's fleet"

@@ -164,10 +164,10 @@ def stage_nodes(fleet: FleetContext, desired: Desired, stage: StageName, limit: 
 def open_ports(fleet: FleetContext, events: Events) -> Iterator[Ports]:
     """Yield the adapters of one command; connections are closed with the fleet context."""
     from macfleet.cli.image import resolver_of
-    from macfleet.loadgen.local import InProcessClient
     from macfleet.executors.threads import ThreadExecutor
     from macfleet.executors.vantage import VantageLoadGenerator
     from macfleet.gateway.absent import NoEdge
+    from macfleet.loadgen.local import InProcessClient
     from macfleet.registry import OciSources
     from macfleet.rollout.ports import Ports
     from macfleet.sources.archive import ensure_archive

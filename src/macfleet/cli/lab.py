@@ -85,6 +85,7 @@ def fleet(folder: Path, state_dir: Path | None, name: str, subnet: str, output: 
     settings.write_text(text.replace("[inventory/hosts.yml]", f"[{INVENTORY}]"), encoding="utf-8")
     files = fleet_files(state, machine_memory(), Path(state.known_hosts).read_text(encoding="utf-8"))
     for path, content in files.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(content, encoding="utf-8")
     if output == "json":
         _print_json("lab-fleet", {"folder": str(folder), "files": sorted(files)})

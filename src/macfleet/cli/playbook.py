@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,6 +60,7 @@ def _run(fleet: FleetContext, playbook: str, limit: str, *, check: bool, reason:
     from macfleet.cli.compose import desired_of, new_run_id, open_ports, stage_nodes
     from macfleet.rollout.run import Options, rollout
     from macfleet.views import rollout as view
+    from macfleet.views.flow import width_of
     from macfleet.views.terminal import ProgressLines, show, show_json
 
     desired = desired_of(fleet)
@@ -71,7 +73,7 @@ def _run(fleet: FleetContext, playbook: str, limit: str, *, check: bool, reason:
     if fleet.output == "json":
         show_json(view.document(result))
     else:
-        show(view.lines(result, desired, verbose=fleet.verbose))
+        show(view.lines(result, desired, verbose=fleet.verbose, width=width_of(sys.stdout)))
     return result
 
 

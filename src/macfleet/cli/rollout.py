@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -217,12 +218,13 @@ def _lock_network(fleet: FleetContext, desired: Desired, ports: Ports, result: S
 
 def _show(fleet: FleetContext, result: StageResult, desired: Desired) -> None:
     from macfleet.views import rollout as view
+    from macfleet.views.flow import width_of
     from macfleet.views.terminal import show, show_json
 
     if fleet.output == "json":
         show_json(view.document(result))
     else:
-        show([*view.lines(result, desired, verbose=fleet.verbose), ""])
+        show([*view.lines(result, desired, verbose=fleet.verbose, width=width_of(sys.stdout)), ""])
 
 
 def _resumed(fleet: FleetContext, run: str, what: str) -> str:

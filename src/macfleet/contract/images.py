@@ -13,7 +13,7 @@ from macfleet.model.diagnostic import Diagnostic, Location, MacfleetError
 from macfleet.model.exit_codes import ExitCode
 from macfleet.model.image import Blob, LockedImage, ResolvedImage
 from macfleet.model.ports import Files
-from macfleet.model.reference import DIGEST
+from macfleet.model.reference import DIGEST, Reference
 
 IMAGES_FILE = "images.yml"
 IMAGES_LOCK = "images.lock"
@@ -237,8 +237,11 @@ def _stale(image: WantedImage, summary: str) -> Diagnostic:
     return Diagnostic(
         "E0625",
         summary,
-        why="images.lock says which bytes a name means; it must cover every image and platform in use.",
-        mend="macfleet image pin",
+        why=f"{image.reference} is a mutable tag: it may mean other bytes tomorrow, so nodes get only what "
+        "images.lock pins by digest."
+        if not Reference.parse(image.reference).is_pinned
+        else "images.lock says which bytes a name means; it must cover every image and platform in use.",
+        mend="Pin it: macfleet image pin",
         where=image.where,
     )
 
