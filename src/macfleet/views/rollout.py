@@ -7,65 +7,66 @@ from collections.abc import Iterator, Sequence
 from macfleet.model.json import Json
 from macfleet.model.quantity import show_seconds
 from macfleet.model.resource import Action, Change, FieldChange, Value
-from macfleet.model.stage import Outcome, Verdict
+from macfleet.model.stage import Outcome, StageName, Verdict
 from macfleet.rollout.desired import Desired, number
 from macfleet.rollout.record import plan_document, verdict_document
 from macfleet.rollout.result import NodeOutcome, NodeResult, StageResult
-from macfleet.views.diagnostics import clean
+from macfleet.views.flow import flow
+from macfleet.views.rows import Block, Row, lay_out, together
 from macfleet.views.symbols import ACTIONS, NODES, OUTCOMES
 
-_QUIET = (NodeOutcome.CURRENT, NodeOutcome.UNCHANGED)
-_MEND_INDENT = 4
+_QUIET = (NodeOutcome.CURRENT, NodeOutcome.UNCHANGED, NodeOutcome.NOT_REACHED)
+_MEASURED = (StageName.NETWORK, StageName.LOADTEST)
+_FOLDED = 3
+"""Up to so many nodes without news keep a line each."""
+_NAMED = 5
+_WIDEST = 110
+_ORDER = (
+    NodeOutcome.UNREACHABLE,
+    NodeOutcome.FAILED,
+    NodeOutcome.LOCKED,
+    NodeOutcome.NOT_REACHED,
+    NodeOutcome.HELD,
+    NodeOutcome.CHANGED,
+    NodeOutcome.UNCHANGED,
+    NodeOutcome.CURRENT,
+)
+_NO_EDGE = "no edge: "
 
 
-def lines(result: StageResult, desired: Desired, *, verbose: bool = False) -> Iterator[str]:
-    """Yield the text of a finished or checked stage, without colour; `paint` adds it."""
-    yield headline(result, desired)
-    width = max((len(r.node) for r in result.results), default=6)
-    for node in result.results:
-        rows = list(_node_rows(node, check=result.check, verbose=verbose))
-        for position, row in enumerate(rows):
-            yield f"{node.node if position == 0 else '':<{width}}  {row}"
+def lines(result: StageResult, desired: Desired, *, verbose: bool = False, width: int = 0) -> Iterator[str]:
+    """Yield the text of a finished or checked stage, without colour; `width` 0 folds nothing."""
+    yield from headline(result, desired, width)
     yield ""
-    yield summary(result)
+    quiet = [r for r in result.results if r.outcome in _QUIET and not _told(r)]
+    folded = quiet if len(quiet) > _FOLDED and not verbose else []
+    shown = [node for node in result.results if node not in folded]
+    blocks = [Block((node.node,), tuple(_rows(node, result, verbose=verbose))) for node in shown]
+    yield from lay_out(together(blocks), width)
+    for outcome in dict.fromkeys(node.outcome for node in folded):
+        found = [node for node in folded if node.outcome is outcome]
+        yield f"{_nodes(len(found))} {_word(outcome, result)}"
+    if any(note.startswith(_NO_EDGE) for node in result.results for note in node.notes):
+        yield "No edge: nodes were not drained while they were worked on"
+    yield ""
+    yield from summary(result, width)
 
 
-def headline(result: StageResult, desired: Desired) -> str:
-    """Return the first line: stage, contract, nodes, time."""
+def headline(result: StageResult, desired: Desired, width: int = 0) -> list[str]:
+    """Return the first line: stage, contract, nodes, and at the right the time."""
     contract = desired.contract
-    count = len(result.results)
     head = f"Stage {number(result.stage)} · {result.stage}" if number(result.stage) else "Provisioning"
-    plural = "s" if count != 1 else ""
     promise = f"contract {contract.name} v{contract.version} ({contract.hash[:4]}…)"
-    return f"{head} · {promise} · {count} node{plural} · {show_seconds(result.seconds)}"
+    parts = [head, promise, _nodes(len(result.results))]
+    return _with_right(parts, show_seconds(result.seconds), width, joint=" · ")
 
 
-def summary(result: StageResult) -> str:
-    """Return the last lines: what changed or would, who is held, what to type next."""
-    counts = {outcome: [r for r in result.results if r.outcome is outcome] for outcome in NodeOutcome}
-    parts = []
-    if result.check:
-        parts.append(f"Plan: {_planned(result)}")
-    changed = sum(len(r.changed) for r in result.results)
-    if changed:
-        parts.append(f"{changed} change{'s' if changed != 1 else ''} made")
-    parts += [
-        f"{len(found)} {outcome}"
-        for outcome, found in counts.items()
-        if found and not (result.check and outcome is NodeOutcome.PENDING)
-    ]
-    text = " · ".join(parts) + f"    exit {int(result.exit_code)}"
-    missing = [
-        *counts[NodeOutcome.UNREACHABLE],
-        *counts[NodeOutcome.FAILED],
-        *counts[NodeOutcome.NOT_REACHED],
-    ]
-    if result.run and missing:
-        command = f"macfleet rollout stage{number(result.stage)} --resume {result.run}"
-        text += f"\nWhen {_names(missing)} answers again: {command}"
+def summary(result: StageResult, width: int = 0) -> Iterator[str]:
+    """Yield the last lines: what changed or would, who is held, what to type next."""
+    yield from _with_right(_counted(result), f"exit {int(result.exit_code)}", width, joint="; ")
+    yield from _next(result)
     if result.folder:
-        text += f"\nEvidence: {result.folder}"
-    return text
+        yield f"Evidence: {result.folder}"
 
 
 def document(result: StageResult) -> dict[str, Json]:
@@ -98,13 +99,20 @@ def document(result: StageResult) -> dict[str, Json]:
     }
 
 
-def change_text(change: Change) -> str:
+def change_row(change: Change) -> Row:
     """Return one change in a line: symbol, address, fields before and after."""
     fields = ", ".join(field_text(f) for f in change.fields if change.action is not Action.CREATE)
-    words = change.reason or fields or str(change.action)
+    words = change.reason or fields
     if change.reason and fields and change.action is Action.UPDATE:
         words = f"{fields} ({change.reason})"
-    return f"{ACTIONS[change.action]} {clean(change.address)}  {clean(words)}"
+    symbol = "!" if change.blocked else ACTIONS[change.action]
+    return Row(symbol, spoken(change.address), (words,) if words else (), change.blocked)
+
+
+def spoken(address: str) -> str:
+    """Return a resource address as people read it: ``file /etc/hosts`` for ``file./etc/hosts``."""
+    kind, dot, name = address.partition(".")
+    return f"{kind} {name}" if dot else address
 
 
 def field_text(field: FieldChange) -> str:
@@ -116,32 +124,70 @@ def _short(value: Value) -> str:
     if isinstance(value, tuple):
         return "[" + ", ".join(_short(each) for each in value) + "]"
     text = "absent" if value is None else str(value)
-    if len(text) == 64 and all(c in "0123456789abcdef" for c in text):
-        return f"{text[:8]}…"
+    head, colon, digest = text.rpartition("sha256:")
+    if len(digest) == 64 and all(c in "0123456789abcdef" for c in digest):
+        return f"{head}{colon}{digest[:8]}…"
     return text if len(text) <= 60 else f"{text[:57]}…"
 
 
-def _node_rows(node: NodeResult, *, check: bool, verbose: bool) -> Iterator[str]:
-    yield f"{NODES[node.outcome]} {node.outcome}" + (f" · {'; '.join(node.notes)}" if node.notes else "")
+def _rows(node: NodeResult, result: StageResult, *, verbose: bool) -> Iterator[Row]:
+    """A node's line for its end, where the lines after it do not say it; changes, verdicts, problems."""
+    details = [*_changes(node, check=result.check), *_verdicts(node, verbose=verbose), *_problems(node)]
+    if not details or node.outcome in (*_QUIET, NodeOutcome.CHANGED):
+        made = f" · {_changes_made(len(node.changed))}" if node.changed else ""
+        notes = "".join(f" · {note}" for note in node.notes if not note.startswith(_NO_EDGE))
+        yield Row(NODES[node.outcome], f"{_word(node.outcome, result)}{made}{notes}")
+    yield from details
+
+
+def _told(node: NodeResult) -> bool:
+    """Whether a node without a change has something to say all the same."""
+    notes = [note for note in node.notes if not note.startswith(_NO_EDGE)]
+    return bool(node.diagnostics or notes or list(_verdicts(node, verbose=False)))
+
+
+def _changes(node: NodeResult, *, check: bool) -> Iterator[Row]:
     if node.plan and (check or node.outcome not in _QUIET):
-        yield from (change_text(change) for change in node.plan.pending)
+        yield from (change_row(change) for change in node.plan.pending)
+
+
+def _verdicts(node: NodeResult, *, verbose: bool) -> Iterator[Row]:
     for verdict in node.verdicts:
         if verbose or verdict.outcome not in (Outcome.PASS, Outcome.NOT_APPLICABLE):
-            yield from _verdict_rows(verdict)
-    for problem in node.diagnostics:
-        yield f"✗ {clean(problem.summary)}"
-        yield from (f"  {clean(text)}" for text in (problem.why, problem.mend) if text)
+            yield _verdict_row(verdict)
 
 
-def _verdict_rows(verdict: Verdict) -> Iterator[str]:
-    reasons: Sequence[str] = verdict.reasons or (str(verdict.outcome),)
-    yield f"{OUTCOMES[verdict.outcome]} {verdict.gate}  {clean(reasons[0])}"
-    yield from (f"{' ' * _MEND_INDENT}{clean(reason)}" for reason in reasons[1:])
-    if verdict.mend:
-        yield f"{' ' * _MEND_INDENT}{clean(verdict.mend)}"
+def _verdict_row(verdict: Verdict) -> Row:
+    words = verdict.reasons or (str(verdict.outcome),)
+    return Row(OUTCOMES[verdict.outcome], verdict.gate, words, mend=verdict.mend)
+
+
+def _problems(node: NodeResult) -> Iterator[Row]:
+    for position, problem in enumerate(node.diagnostics):
+        subject = spoken(problem.address) if problem.address else str(node.outcome) if not position else ""
+        words = (f"{problem.summary} [{problem.code}]",)
+        yield Row(NODES[node.outcome], subject, words, problem.why, problem.mend)
+
+
+def _word(outcome: NodeOutcome, result: StageResult) -> str:
+    """Measuring stages change nothing when they go well: such a node is measured, not unchanged."""
+    if outcome is NodeOutcome.UNCHANGED and result.stage in _MEASURED:
+        return "to measure" if result.check else "measured"
+    return str(outcome)
+
+
+def _counted(result: StageResult) -> list[str]:
+    counts = {o: sum(r.outcome is o for r in result.results) for o in _ORDER}
+    parts = [f"{_nodes(count)} {_word(outcome, result)}" for outcome, count in counts.items() if count]
+    if result.check:
+        planned = _planned(result)
+        return [f"Plan: {planned}", *parts] if planned else ["Plan: incomplete", *parts]
+    changed = sum(len(r.changed) for r in result.results)
+    return [*([f"{_changes_made(changed)}"] if changed else []), *parts]
 
 
 def _planned(result: StageResult) -> str:
+    """Return what is to be done; empty when nodes did not answer and nothing can be said."""
     pending = [change for r in result.results if r.plan for change in r.plan.pending]
     words = (
         ("create", Action.CREATE),
@@ -152,11 +198,46 @@ def _planned(result: StageResult) -> str:
     shown = [
         f"{count} to {word}" for word, action in words if (count := sum(c.action is action for c in pending))
     ]
-    nodes = sum(bool(r.plan and r.plan.pending) for r in result.results)
     if not shown:
-        return "nothing to change"
-    return f"{', '.join(shown)} on {nodes} node{'s' if nodes != 1 else ''}"
+        return "" if any(r.plan is None for r in result.results) else "nothing to change"
+    return f"{', '.join(shown)} on {_nodes(sum(bool(r.plan and r.plan.pending) for r in result.results))}"
 
 
-def _names(results: Sequence[NodeResult]) -> str:
-    return ", ".join(result.node for result in results)
+def _next(result: StageResult) -> Iterator[str]:
+    command = "macfleet apply playbooks/site.yml"
+    if number(result.stage):
+        command = f"macfleet rollout stage{number(result.stage)}"
+    if result.check:
+        pending = [r.node for r in result.results if r.outcome is NodeOutcome.PENDING]
+        if pending:
+            yield f"Carry it out: {command}{_limit(pending, len(result.results))}"
+        return
+    left = (NodeOutcome.UNREACHABLE, NodeOutcome.FAILED, NodeOutcome.NOT_REACHED, NodeOutcome.LOCKED)
+    missing = [r.node for r in result.results if r.outcome in left]
+    if result.run and missing:
+        names = ", ".join(missing) if len(missing) <= _NAMED else _nodes(len(missing))
+        resume = f" --resume {result.run}" if number(result.stage) else _limit(missing, len(result.results))
+        yield f"When {names} can be worked on again: {command}{resume}"
+
+
+def _limit(names: Sequence[str], everybody: int) -> str:
+    return f" -l {','.join(names)}" if len(names) <= _NAMED and len(names) < everybody else ""
+
+
+def _with_right(parts: Sequence[str], right: str, width: int, *, joint: str) -> list[str]:
+    """Return parts flowed into lines, the last of which ends with `right` at the right edge."""
+    found = flow(parts, width, joint=joint)
+    edge = min(width, _WIDEST)
+    if not edge:
+        return [*found[:-1], f"{found[-1]}{'   ' if joint != ' · ' else joint}{right}"]
+    if len(found[-1]) + len(right) + 2 > edge:
+        return [*found, right.rjust(edge)]
+    return [*found[:-1], found[-1] + right.rjust(edge - len(found[-1]))]
+
+
+def _nodes(count: int) -> str:
+    return f"{count} node{'' if count == 1 else 's'}"
+
+
+def _changes_made(count: int) -> str:
+    return f"{count} change{'' if count == 1 else 's'} made"

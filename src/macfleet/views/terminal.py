@@ -28,7 +28,8 @@ def show_json(document: Json) -> None:
 def paint(line: str) -> str:
     """Colour the first symbol of a line; the symbol itself carries the meaning."""
     for position, character in enumerate(line):
-        if character in COLOURS and (position == 0 or line[position - 1] == " "):
+        alone = line[max(position - 1, 0) : position + 2].strip() == character
+        if character in COLOURS and alone:
             code = COLOURS[character].lstrip("#")
             red, green, blue = (int(code[i : i + 2], 16) for i in (0, 2, 4))
             coloured = f"\x1b[38;2;{red};{green};{blue}m{character}\x1b[0m"

@@ -1,0 +1,68 @@
+from dataclasses import replace
+
+import pytest
+
+from macfleet.model.stage import StageName
+from macfleet.rollout.result import NodeOutcome, NodeResult
+from macfleet.testing.golden import golden
+from macfleet.views.rollout import lines
+from macfleet.views.terminal import paint
+
+VIEWS = ("checked", "carried_out", "held_loadtest", "silent")
+
+
+def text(result, desired, **options):
+    return "\n".join(lines(result, desired, **options))
+
+
+@pytest.mark.parametrize("name", VIEWS)
+@pytest.mark.parametrize("width", [0, 60, 80, 120])
+def test_a_stage_looks_as_it_was_looked_at(request, desired, looked_at, name, width):
+    result = request.getfixturevalue(name)
+    golden(looked_at / f"{name}-{width}.txt", text(result, desired, width=width))
+
+
+@pytest.mark.parametrize("name", VIEWS)
+@pytest.mark.parametrize("width", [60, 80, 100, 120, 200])
+def test_no_line_but_a_path_is_wider_than_the_terminal(request, desired, name, width):
+    shown = text(request.getfixturevalue(name), desired, width=width).splitlines()
+    told = [line for line in shown if not line.startswith(("Evidence", "When", "Carry"))]
+    assert max(map(len, told)) <= width
+
+
+def test_nodes_that_did_not_answer_are_never_said_to_need_nothing(desired, silent):
+    shown = text(silent, desired)
+    assert "nothing to change" not in shown
+    assert "1 node unreachable" in shown
+    assert "exit 5" in shown
+
+
+def test_up_to_three_quiet_nodes_keep_a_line_each(desired, checked):
+    few = replace(checked, results=checked.results[5:8])
+    many = replace(checked, results=checked.results)
+    assert "mac-06   · current\n" in text(few, desired)
+    assert "mac-05" not in text(many, desired)
+    assert "mac-05" in text(many, desired, verbose=True)
+
+
+def test_a_stage_without_a_number_is_resumed_by_its_playbook(desired, carried_out):
+    site = replace(carried_out, stage=StageName.PROVISION)
+    assert "macfleet apply playbooks/site.yml -l mac-03,mac-12,mac-13" in text(site, desired)
+    assert "stage0" not in text(site, desired)
+
+
+def test_a_missing_edge_is_said_once(desired, carried_out):
+    assert text(carried_out, desired).lower().count("no edge") == 1
+
+
+def test_what_a_node_says_cannot_steer_the_terminal(desired, checked):
+    verdict = replace(checked.results[10].verdicts[0], reasons=("\x1b[2Jgone",))
+    held = NodeResult("mac-11", NodeOutcome.HELD, verdicts=(verdict,))
+    shown = text(replace(checked, results=(held,)), desired, width=80)
+    assert "\x1b" not in shown
+    assert "\\x1b[2Jgone" in shown
+
+
+def test_paint_colours_the_symbol_and_not_a_dash_of_a_command():
+    assert paint("mac-01   ~ file /etc/hosts").count("\x1b") == 2
+    assert "\x1b" not in paint("Carry it out: macfleet rollout stage3 -l mac-01")
