@@ -59,7 +59,7 @@ def rollout(
     Example: macfleet rollout stage3 --check -l mac-07
     """
     from macfleet.cli.compose import desired_of, open_ports
-    from macfleet.views.terminal import ProgressLines
+    from macfleet.views.progress import EventLines
 
     pins = what in ("stage2", "all")
     desired = desired_of(fleet, pins=pins, write=pins and not check)
@@ -68,7 +68,7 @@ def rollout(
     if resume:
         limit = _resumed(fleet, resume, what)
     wanted = _Wanted(limit, check, again, resume, max_failures, reason, yes, _duration(duration))
-    with open_ports(fleet, ProgressLines(as_json=fleet.output == "json")) as ports:
+    with open_ports(fleet, EventLines(as_json=fleet.output == "json")) as ports:
         if what == "all":
             return int(_all(fleet, desired, ports, wanted, first))
         return int(_stage(fleet, desired, ports, STAGES[what], wanted)[0].exit_code)
@@ -103,13 +103,17 @@ def _stage(
 ) -> tuple[StageResult, Desired]:
     """Run one stage, show it, and return it with what the fleet folder wants afterwards."""
     from macfleet.cli.compose import stage_nodes
+    from macfleet.rollout.desired import number
     from macfleet.rollout.run import rollout as run_stage
+    from macfleet.views.progress import watching
 
     nodes = stage_nodes(fleet, desired, stage, wanted.limit)
     options = _options(fleet, desired, ports, stage, wanted)
     if stage is StageName.LOADTEST and not wanted.check:
         _announce(nodes, desired, options, yes=wanted.yes)
-    result = run_stage(stage, nodes, desired, ports, options)
+    title = f"Stage {number(stage)} · {stage}" if number(stage) else "Provisioning"
+    with watching(title, [node.name for node in nodes], as_json=fleet.output == "json") as events:
+        result = run_stage(stage, nodes, desired, replace(ports, events=events), options)
     _show(fleet, result, desired)
     if stage is StageName.NETWORK and not wanted.check:
         desired = _lock_network(fleet, desired, ports, result)
@@ -161,7 +165,7 @@ def _options(
         who=fleet.who,
         check=wanted.check,
         again=wanted.again,
-        resume=bool(wanted.resume),
+        resume=wanted.resume,
         why=wanted.reason,
         max_failures=wanted.max_failures,
         load=profile,

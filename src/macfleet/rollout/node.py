@@ -68,6 +68,12 @@ def carry_out(
     return _result(planned, outcome, tuple(verdicts), changed, tuple(notes))
 
 
+def record_failure(stage: StageName, planned: NodePlan, ports: Ports, options: Options) -> None:
+    """Record that the stage failed: older evidence of the same key must not let the next stage pass."""
+    verdict = Verdict(str(stage), planned.node.name, Outcome.FAIL, ("the stage failed on the way",))
+    _record(stage, planned, (*planned.verdicts, verdict), {}, ports, options)
+
+
 def worst(verdicts: list[Verdict] | tuple[Verdict, ...]) -> Outcome:
     """Return the outcome that decides for a node."""
     present = {verdict.outcome for verdict in verdicts}
@@ -80,7 +86,8 @@ def _apply(
     """Return the addresses changed, and the plan with the facts and the key that are true afterwards."""
     if not planned.plan.pending:
         return (), planned
-    holder = Holder(options.run_id, options.who, iso(ports.clock.now()))
+    # A resumed run holds locks under the id of the run it goes on with, which may have left them behind.
+    holder = Holder(options.resume or options.run_id, options.who, iso(ports.clock.now()))
 
     def report(name: str, change: Change) -> None:
         detail: dict[str, Json] = {"address": change.address, "action": str(change.action)}

@@ -14,7 +14,7 @@ from macfleet.model.ports import RunWriter
 from macfleet.model.stage import StageName
 from macfleet.rollout.desired import Desired
 from macfleet.rollout.loadtest import LoadProfile
-from macfleet.rollout.node import carry_out
+from macfleet.rollout.node import carry_out, record_failure
 from macfleet.rollout.planning import NodePlan, plan_node
 from macfleet.rollout.ports import Ports
 from macfleet.rollout.record import finish_run, write_plans
@@ -31,7 +31,9 @@ class Options:
     Attributes:
         check: plan and judge only, change nothing.
         again: measure even where evidence is current.
-        run_id: id of the run; with `resume` the journal of that run goes on.
+        run_id: id of the run.
+        resume: id of the run whose unfinished nodes this one goes on with, empty for none: their locks
+            are taken over and they are settled in its journal too.
         load: how long stage 5 measures.
     """
 
@@ -39,7 +41,7 @@ class Options:
     who: str
     check: bool = False
     again: bool = False
-    resume: bool = False
+    resume: str = ""
     why: str = ""
     max_age: float = MAX_AGE
     max_failures: str = ""
@@ -107,6 +109,8 @@ def _carry_fleet(
     idle = {n.name for n in nodes if _is_idle(planned[n.name])}
     done = {n.name: _checked(n, planned[n.name]) for n in nodes if n.name in idle}
     busy = [node for node in nodes if node.name not in idle]
+    for name in idle if options.resume else ():
+        ports.journal.settle(options.resume, name, "ok")
     if not busy:
         return tuple(done[node.name] for node in nodes), "", ""
     names = [node.name for node in nodes]
@@ -184,8 +188,11 @@ def _one(
             result = carry_out(stage, planned, desired, ports, options, writer)
         except MacfleetError as error:
             result = replace(failed_result(node, error), plan=planned.plan, facts=planned.facts)
+            if result.outcome is NodeOutcome.FAILED:
+                record_failure(stage, planned, ports, options)
     settled = "ok" if result.outcome not in FAILURES else str(result.outcome)
-    ports.journal.settle(options.run_id, node.name, settled)
+    for run in filter(None, (options.run_id, options.resume)):
+        ports.journal.settle(run, node.name, settled)
     detail: dict[str, Json] = {"outcome": str(result.outcome)}
     ports.events.emit(Event("node.settled", node.name, detail))
     return result

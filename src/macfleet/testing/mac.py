@@ -20,6 +20,9 @@ PROGRAMS: Mapping[str, str] = {
     "sysctl": r"printf '25769803776\n10\nApple M4\nMac16,10\n'",
     "mount": "echo '/dev/disk3s1s1 on / (apfs, sealed, local, read-only, journaled)'",
     "curl": 'for url in "$@"; do :; done; port=${url##*:}; [ -f "$HOME/up.${port%%/*}" ]',
+    # `stat -f FORMAT PATH` as the file resources ask it: mode, owner, group.
+    "stat": 'command stat -c "0%a %U:%G" "$3"',
+    "shasum": 'shift 2; sha256sum "$@"',
     "sudo": 'shift; "$@"',
     "launchctl": """case "$1" in bootout) rm -f "$HOME/up.8081";; print) [ -f "$HOME/up.8081" ];;
   *) : >"$HOME/up.8081";; esac""",
