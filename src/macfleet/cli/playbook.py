@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -61,16 +62,19 @@ def _run(fleet: FleetContext, playbook: str, limit: str, *, check: bool, reason:
     from macfleet.rollout.run import Options, rollout
     from macfleet.views import rollout as view
     from macfleet.views.flow import width_of
-    from macfleet.views.terminal import ProgressLines, show, show_json
+    from macfleet.views.progress import EventLines, watching
+    from macfleet.views.terminal import show, show_json
 
     desired = desired_of(fleet)
     stage = _stage_of(fleet, playbook)
-    with open_ports(fleet, ProgressLines(as_json=fleet.output == "json")) as ports:
+    as_json = fleet.output == "json"
+    with open_ports(fleet, EventLines(as_json=as_json)) as ports:
         nodes = stage_nodes(fleet, desired, stage, limit)
         run_id = new_run_id(posixpath.basename(playbook).split(".")[0].split("-")[0], ports.clock.now())
         options = Options(run_id=run_id, who=fleet.who, check=check, why=reason)
-        result = rollout(stage, nodes, desired, ports, options)
-    if fleet.output == "json":
+        with watching(playbook, [node.name for node in nodes], as_json=as_json) as events:
+            result = rollout(stage, nodes, desired, replace(ports, events=events), options)
+    if as_json:
         show_json(view.document(result))
     else:
         show(view.lines(result, desired, verbose=fleet.verbose, width=width_of(sys.stdout)))

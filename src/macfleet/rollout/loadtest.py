@@ -139,13 +139,14 @@ def _measure_block(
     def load() -> str:
         with writer.lines(f"nodes/{node.name}/{block.arm}/raw-{block.segment}.ndjson") as line:
             for spec in specs:
-                ports.events.emit(
-                    Event(
-                        "loadtest.segment",
-                        node.name,
-                        {"arm": spec.arm, "cell": spec.cell, "segment": spec.segment},
-                    )
-                )
+                detail: dict[str, Json] = {
+                    "arm": spec.arm,
+                    "cell": spec.cell,
+                    "segment": spec.segment,
+                    "seconds": spec.warmup + spec.duration,
+                    "of": len(node.arms) * profile.segments * len(specs),
+                }
+                ports.events.emit(Event("loadtest.segment", node.name, detail))
 
                 def keep(sample: Sample) -> None:
                     samples.append(sample)

@@ -1,0 +1,198 @@
+"""What happens right now, on stderr: a line a node on a terminal, a line an event elsewhere, or NDJSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from macfleet.model.event import Event
+from macfleet.model.ports import Events
+from macfleet.model.stage import Outcome
+from macfleet.rollout.result import NodeOutcome
+from macfleet.views.diagnostics import clean
+from macfleet.views.symbols import NODES, OUTCOMES
+
+_BAR = 12
+_SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+_PER_SECOND = 8
+_AROUND = 4
+"""Lines of the terminal left to the head, the foot and the shell's prompt."""
+
+
+@contextmanager
+def watching(title: str, nodes: Sequence[str], *, as_json: bool = False) -> Iterator[Events]:
+    """Yield a sink that shows events of `nodes` until the block ends; a live view leaves nothing behind."""
+    if as_json:
+        yield EventLines(as_json=True)
+        return
+    if not sys.stderr.isatty():
+        count = f"{len(nodes)} node{'' if len(nodes) == 1 else 's'}"
+        print(f"{title}: connecting to {count} and planning", file=sys.stderr, flush=True)
+        yield EventLines(as_json=False)
+        return
+    from macfleet.views.live import drawn  # noqa: PLC0415  (rich is loaded only where a terminal shows it)
+
+    board = Board(title, nodes, time.monotonic)
+    with drawn(board.lines):
+        yield board
+
+
+class EventLines:
+    """An `Events` sink of one line an event, from any thread; as JSON, NDJSON of schema 1."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self._as_json = as_json
+        self._lock = threading.Lock()
+
+    def emit(self, event: Event) -> None:
+        """Write one event to stderr."""
+        line = _json_line(event) if self._as_json else _plain_line(event)
+        if line:
+            with self._lock:
+                print(line, file=sys.stderr, flush=True)
+
+
+@dataclass(slots=True)
+class _Standing:
+    """Where one node stands.
+
+    Attributes:
+        since: monotonic second at which it came there.
+        segments: how many of a load test began; of: how many there are; seconds: length of each.
+    """
+
+    symbol: str
+    words: str
+    since: float
+    settled: bool = False
+    segments: int = 0
+    of: int = 0
+    seconds: float = 0.0
+
+
+class Board:
+    """An `Events` sink that knows where every node stands; `lines` may be called from another thread."""
+
+    def __init__(self, title: str, nodes: Sequence[str], clock: Callable[[], float]) -> None:
+        self._title = title
+        self._clock = clock
+        self._began = clock()
+        self._lock = threading.Lock()
+        self._nodes = {node: _Standing("⌛", "connecting and planning", self._began) for node in nodes}
+
+    def emit(self, event: Event) -> None:
+        """Take one event in."""
+        with self._lock:
+            known = self._nodes.get(event.node)
+            if known is not None:
+                _advance(known, event, self._clock())
+
+    def lines(self, width: int, height: int) -> list[str]:
+        """Return the board's lines: at most `height`, nodes at work first, each cut at `width`."""
+        with self._lock:
+            now = self._clock()
+            done = sum(standing.settled for standing in self._nodes.values())
+            turn = _SPINNER[int(now * _PER_SECOND) % len(_SPINNER)]
+            spent = _clock(now - self._began)
+            head = f"{turn} {self._title} · {done} of {len(self._nodes)} nodes done · {spent}"
+            busy = [name for name, standing in self._nodes.items() if not standing.settled]
+            room = max(height - _AROUND, 1)
+            names = list(self._nodes)
+            if len(names) > room:
+                names = [*busy, *(name for name in names if name not in busy)][:room]
+            column = max(map(len, names), default=0)
+            rows = [f"{name:<{column}}   {_text(self._nodes[name], now)}" for name in names]
+            more = len(self._nodes) - len(names)
+            foot = [f"and {more} nodes more"] if more else []
+        return [_cut(line, width) for line in (head, *rows, *foot)]
+
+
+def _advance(standing: _Standing, event: Event, now: float) -> None:
+    data = event.data
+    if event.kind == "node.planned":
+        pending = data.get("pending")
+        words = f"planned: {pending} change{'' if pending == 1 else 's'}" if pending else "nothing to change"
+        standing.symbol, standing.words = ("~" if pending else "·"), words
+    elif event.kind == "loadtest.segment":
+        seconds, of = data.get("seconds"), data.get("of")
+        standing.segments += 1
+        standing.seconds = float(seconds) if isinstance(seconds, int | float) else 0.0
+        standing.of = of if isinstance(of, int) else 0
+        standing.symbol, standing.words = "⌛", clean(f"{data.get('arm')} {data.get('cell')}")
+    elif event.kind == "node.settled":
+        standing.symbol, standing.words = _outcome(event)
+        standing.settled = True
+    elif text := _words(event):
+        standing.symbol, standing.words = text
+        standing.of = 0
+    standing.since = now
+
+
+def _text(standing: _Standing, now: float) -> str:
+    spent = now - standing.since
+    if standing.settled:
+        return f"{standing.symbol} {standing.words}"
+    if not (standing.of and standing.seconds):
+        waited = f"  {_clock(spent)}" if spent >= 2 else ""
+        return f"{standing.symbol} {standing.words}{waited}"
+    whole = standing.of * standing.seconds
+    gone = min((standing.segments - 1) * standing.seconds + min(spent, standing.seconds), whole)
+    full = int(_BAR * gone / whole)
+    bar = "█" * full + "░" * (_BAR - full)
+    left = f"about {_clock(whole - gone)} left" if gone < whole else "finishing"
+    return f"{standing.symbol} {standing.segments}/{standing.of}  {standing.words:<18}  {bar}  {left}"
+
+
+def _words(event: Event) -> tuple[str, str] | None:
+    """Return the symbol and the words of what a node is at; None for what nobody waits for."""
+    data = event.data
+    if event.kind == "change.started":
+        symbols = {"create": "+", "update": "~", "replace": "±", "delete": "-"}
+        return symbols.get(str(data.get("action")), "±"), clean(str(data.get("address")).replace(".", " ", 1))
+    if event.kind == "network.mode":
+        return "⌛", clean(f"measuring {data.get('mode')} mode")
+    if event.kind == "gate.judged":
+        outcome = str(data.get("outcome"))
+        symbol = OUTCOMES[Outcome(outcome)] if outcome in set(Outcome) else "?"
+        return symbol, clean(f"gate {data.get('gate')}: {outcome}")
+    return None
+
+
+def _outcome(event: Event) -> tuple[str, str]:
+    outcome = str(event.data.get("outcome"))
+    return (NODES[NodeOutcome(outcome)] if outcome in set(NodeOutcome) else "?"), clean(outcome)
+
+
+def _plain_line(event: Event) -> str:
+    data = event.data
+    if event.kind == "loadtest.segment":
+        symbol, words = "⌛", clean(f"{data.get('arm')} {data.get('cell')} segment {data.get('segment')}")
+    elif event.kind == "node.settled":
+        symbol, words = _outcome(event)
+    else:
+        found = _words(event)
+        if found is None:
+            return ""
+        symbol, words = found
+    return f"  {event.node}  {symbol} {words}"
+
+
+def _json_line(event: Event) -> str:
+    row = {"schema": 1, "kind": event.kind, "node": event.node, **dict(event.data)}
+    return json.dumps(row, ensure_ascii=False, default=str)
+
+
+def _clock(seconds: float) -> str:
+    whole = max(round(seconds), 0)
+    hours, rest = divmod(whole, 3600)
+    minutes = f"{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}"
+    return f"{hours}:{minutes}" if hours else minutes
+
+
+def _cut(line: str, width: int) -> str:
+    return line if len(line) <= width else f"{line[: max(width - 1, 0)]}…"

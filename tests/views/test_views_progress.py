@@ -1,0 +1,102 @@
+import json
+
+import pytest
+
+from macfleet.model.event import Event
+from macfleet.testing import FakeClock
+from macfleet.views.progress import Board, EventLines, watching
+
+SEGMENT = {"arm": "container", "cell": "short×4", "segment": 1, "seconds": 450.0, "of": 8}
+
+
+def board(clock, *nodes):
+    return Board("Stage 5 · loadtest", nodes or ("mac-01", "mac-02"), clock.monotonic)
+
+
+def row(found, node, width=100):
+    return next(line for line in found.lines(width, 24) if line.startswith(node))
+
+
+def test_before_anything_happens_every_node_is_connecting():
+    found = board(FakeClock())
+    assert "0 of 2 nodes done · 0:00" in found.lines(80, 24)[0]
+    assert row(found, "mac-01") == "mac-01   ⌛ connecting and planning"
+
+
+def test_a_load_test_shows_arm_cell_position_bar_and_time_left():
+    clock = FakeClock()
+    found = board(clock)
+    for _ in range(3):
+        found.emit(Event("loadtest.segment", "mac-01", SEGMENT))
+    clock.sleep(225)
+    shown = row(found, "mac-01")
+    assert "3/8  container short×4" in shown
+    assert "███░░░░░░░░░" in shown
+    assert shown.endswith("about 41:15 left")
+
+
+def test_a_segment_that_takes_longer_never_runs_over_its_end():
+    clock = FakeClock()
+    found = board(clock)
+    for _ in range(8):
+        found.emit(Event("loadtest.segment", "mac-01", SEGMENT))
+    clock.sleep(9000)
+    assert row(found, "mac-01").endswith("████████████  finishing")
+
+
+@pytest.mark.parametrize(
+    ("kind", "data", "shown"),
+    [
+        ("node.planned", {"pending": 2}, "~ planned: 2 changes"),
+        ("node.planned", {"pending": 0}, "· nothing to change"),
+        ("change.started", {"address": "file./etc/x", "action": "create"}, "+ file /etc/x"),
+        ("network.mode", {"mode": "bridge"}, "⌛ measuring bridge mode"),
+        ("gate.judged", {"gate": "cells_valid", "outcome": "pass"}, "✓ gate cells_valid: pass"),
+        ("node.settled", {"outcome": "held"}, "! held"),
+        ("node.settled", {"outcome": "\x1b[2J"}, "? \\x1b[2J"),
+    ],
+)
+def test_each_event_has_its_words(kind, data, shown):
+    found = board(FakeClock())
+    found.emit(Event(kind, "mac-02", data))
+    assert row(found, "mac-02") == f"mac-02   {shown}"
+
+
+def test_whoever_waits_two_seconds_sees_them_counted():
+    clock = FakeClock()
+    found = board(clock)
+    clock.sleep(65)
+    assert row(found, "mac-01").endswith("connecting and planning  1:05")
+
+
+def test_more_nodes_than_lines_show_those_at_work_first():
+    names = [f"mac-{n:03}" for n in range(500)]
+    found = board(FakeClock(), *names)
+    for name in names[:498]:
+        found.emit(Event("node.settled", name, {"outcome": "unchanged"}))
+    shown = found.lines(40, 12)
+    assert len(shown) <= 12
+    assert max(map(len, shown)) <= 40
+    assert "498 of 500" in found.lines(80, 12)[0]
+    assert shown[1].startswith("mac-498")
+    assert shown[-1] == "and 492 nodes more"
+
+
+def test_without_a_terminal_events_are_lines_on_stderr(capsys):
+    with watching("Stage 5 · loadtest", ["mac-01"]) as events:
+        events.emit(Event("loadtest.segment", "mac-01", SEGMENT))
+        events.emit(Event("node.settled", "mac-01", {"outcome": "changed"}))
+        events.emit(Event("node.planned", "mac-01", {"pending": 0}))
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.splitlines() == [
+        "Stage 5 · loadtest: connecting to 1 node and planning",
+        "  mac-01  ⌛ container short×4 segment 1",
+        "  mac-01  ✓ changed",
+    ]
+
+
+def test_as_json_every_event_is_one_document(capsys):
+    EventLines(as_json=True).emit(Event("node.planned", "mac-01", {"pending": 0}))
+    row = json.loads(capsys.readouterr().err)
+    assert row == {"schema": 1, "kind": "node.planned", "node": "mac-01", "pending": 0}
