@@ -50,7 +50,7 @@ class Docker:
             capture_output=True,
             timeout=timeout,
             check=False,
-            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "DOCKER_BUILDKIT": "0"},
+            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": str(Path.home()), "DOCKER_BUILDKIT": "0"},
         )
 
     def answers(self) -> bool:

@@ -46,11 +46,12 @@ def render_inventory(state: LabState, memory: int, known_hosts: str) -> str:
         "arms": ["bare", "container"],
         "hardware": "lab",
         "min_ready": 0,
-        # One engine thread leaves the load client a core of its own; there is no GPU here.
+        # There is no GPU here. One engine thread of low priority, the same in both arms, leaves the load
+        # client the core it needs to be on time.
         "accelerator": "cpu",
         "engine_threads": 1,
-        "bare_arguments": ["--device", "none", "-ngl", "0"],
-        "container_arguments": ["--device", "none", "-ngl", "0"],
+        "bare_arguments": ["--device", "none", "-ngl", "0", "--prio", "-1"],
+        "container_arguments": ["--device", "none", "-ngl", "0", "--prio", "-1"],
         "docker_daemon": {"insecure-registries": [state.registry]},
         "roots": {"weights": "/Users/ops/models", "cache": "/Users/ops/hf", "logs": "/Users/ops/logs"},
         "colima": {"cpus": 2, "memory": "2GiB", "disk": "20GiB"},

@@ -12,6 +12,7 @@ from pathlib import Path
 from macfleet.lab.engine import Report
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
 from macfleet.model.exit_codes import ExitCode
+from macfleet.model.shell import quote
 
 SUITE = "trixie"
 _TRIMMED = tuple(f"path-exclude=/usr/share/{part}/*" for part in ("doc", "man", "locale"))
@@ -78,7 +79,7 @@ def build_rootfs(recipe: Recipe, cache: Path, report: Report) -> Path:
     command = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(recipe.packages)}"]
     command += [f"--dpkgopt={option}" for option in _TRIMMED]
     if recipe.hook:
-        command.append(f'--customize-hook=sh {recipe.hook} "$1"')
+        command.append(f'--customize-hook=sh {quote(str(recipe.hook))} "$1"')
     command += [SUITE, str(fresh), debian_mirror(_apt_sources())]
     done = subprocess.run(command, capture_output=True, check=False)
     if done.returncode:
