@@ -10,7 +10,10 @@ from pathlib import Path
 import click
 import pytest
 
+from macfleet.cli.compose import weights_lock
+from macfleet.cli.fleet import FleetContext
 from macfleet.cli.main import cli
+from macfleet.contract.images import load_images
 from macfleet.model.exit_codes import ExitCode
 from macfleet.model.image import Blob, ResolvedImage
 from macfleet.model.node import Arm, Endpoint, Node, Roots, VmSize
@@ -19,7 +22,7 @@ from macfleet.playbooks.node_view import node_view
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-PAGES = sorted(DOCS.rglob("*.md")) + [ROOT / "CONTRIBUTING.md"]
+PAGES = [*sorted(DOCS.rglob("*.md")), ROOT / "CONTRIBUTING.md"]
 IMAGE = ResolvedImage(
     reference="registry.example/llama-server:b10434",
     repository="registry.example/llama-server",
@@ -104,8 +107,8 @@ def shown_commands(text):
             for part in line.split(" && "):
                 if part.strip().startswith("macfleet "):
                     yield part.strip()
-    for inline in re.findall(r"`(macfleet [^`\n]+)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL)):
-        yield inline
+    prose = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+    yield from re.findall(r"`(macfleet [^`\[\n]+)`", prose)
 
 
 @pytest.mark.parametrize("name", sorted(GENERATE.pages()))
@@ -162,15 +165,15 @@ def test_the_example_of_a_resource_kind_compiles(path):
     assert path.stem in {resource.kind for resource in compiled.resources}
 
 
-def playbook_files():
-    """The files that the page of the playbook shows; the first line of a block names its file."""
-    text = (DOCS / "reference" / "playbook.md").read_text(encoding="utf-8")
+def files_shown(page):
+    """The files that a page shows; the first line of a block names its file."""
+    text = (DOCS / page).read_text(encoding="utf-8")
     blocks = re.findall(r"```(?:yaml|jinja)\n# (\S+?)(?::.*)?\n(.*?)```", text, re.DOTALL)
-    return {path: content for path, content in blocks}
+    return dict(blocks)
 
 
 def test_the_playbook_of_the_page_compiles_to_the_addresses_it_lists():
-    files = playbook_files()
+    files = files_shown("reference/playbook.md")
     stage = load_stage(Texts(files), "playbooks/stage3-layout.yml")
     compiled = compile_stage(stage, NODE, CONTEXT)
     text = (DOCS / "reference" / "playbook.md").read_text(encoding="utf-8")
@@ -186,21 +189,39 @@ def test_the_page_of_the_playbook_names_every_key_filter_and_name():
     assert not {word for word in words if not re.search(rf"\b{word}\b", text)}
 
 
+def test_the_files_of_the_tutorial_are_accepted_in_a_new_fleet_folder(tmp_path):
+    fleet = FleetContext(tmp_path)
+    run(["init", str(tmp_path), "--name", "tutorial"])
+    for path, content in files_shown("tutorial.md").items():
+        (tmp_path / path).write_text(content, encoding="utf-8")
+    run(["contract", "freeze", "--fleet", str(tmp_path)])
+    assert [node.name for node in fleet.nodes("m4:&owned")] == ["mac-01", "mac-02"]
+    assert [image.name for image in load_images(fleet.files).images] == ["engine", "loadgen"]
+    assert [file.path for file in weights_lock(fleet)] == ["/Users/ops/models/small-chat.gguf"]
+
+
+def run(words):
+    cli.main(args=words, prog_name="macfleet", standalone_mode=False)
+
+
 def test_an_error_code_that_a_page_names_exists_and_has_the_exit_code_it_says():
     source = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "src").rglob("*.py"))
-    known = set(re.findall(r'"(E0\d{3})"', source))
+    known = set(re.findall(r'"(E\d{4})"', source))
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
-        assert set(re.findall(r"\bE0\d{3}\b", text)) <= known, page
+        assert set(re.findall(r"\bE\d{4}\b", text)) <= known, page
         for cell in re.findall(r"^\| [^|]+\| (\d+) \|", text, re.MULTILINE):
             assert int(cell) in set(ExitCode), page
 
 
+_VOCABULARY = """node pool gateway edge site environment tenant arm ownership offer contract fixture bucket cell
+    segment vantage forwarder stage gate evidence run artifact bundle comparison verdict threshold baseline wave
+    cordon drain undrain lease"""
+
+
 def test_the_glossary_explains_the_vocabulary():
     text = (DOCS / "glossary.md").read_text(encoding="utf-8")
-    words = """node pool gateway edge site environment tenant arm ownership offer contract fixture bucket cell
-        segment vantage forwarder stage gate evidence run artifact bundle comparison verdict threshold
-        baseline wave cordon drain undrain lease""".split()
+    words = re.findall(r"\w+", _VOCABULARY)
     assert not [word for word in words if f"**{word}**" not in text]
 
 
