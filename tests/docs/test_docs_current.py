@@ -3,6 +3,7 @@
 import importlib.util
 import re
 import shlex
+import sys
 import tomllib
 from itertools import chain
 from pathlib import Path
@@ -52,7 +53,11 @@ EXAMPLES = sorted((DOCS / "examples").glob("*.yml"))
 def generator():
     spec = importlib.util.spec_from_file_location("docs_generate", DOCS / "generate.py")
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    sys.path.insert(0, str(DOCS))  # as Python does for a script that is run
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.remove(str(DOCS))
     return module
 
 
@@ -108,7 +113,7 @@ def shown_commands(text):
                 if part.strip().startswith("macfleet "):
                     yield part.strip()
     prose = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
-    yield from re.findall(r"`(macfleet [^`\[\n]+)`", prose)
+    yield from re.findall(r"(?<!\[)`(macfleet [^`\[\n]+)`", prose)
 
 
 @pytest.mark.parametrize("name", sorted(GENERATE.pages()))
