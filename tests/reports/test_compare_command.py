@@ -66,7 +66,7 @@ def test_the_teams_own_thresholds_are_judged(fleet, record, make_run):
         "  - {id: offload-live, when: {p95_growth_above: 1.05, memory_above: 50%}, verdict: move it, source: our week 47}\n"
     )
     result = invoke(fleet, compare, "--format", "md")
-    assert "offload-live: move it" in result.stdout
+    assert "! offload-live\n  - move it\n" in result.stdout
     assert "discussion-grade" not in result.stdout
 
 

@@ -75,9 +75,26 @@ def test_an_invalid_cell_shows_no_figure_and_is_not_judged(make_run):
 
     comparison = compare([make_run(cells=spoil)])
     assert texts(comparison, "tokens/s · container") == [("INVALID",), ("INVALID",)]
-    assert texts(comparison, "container vs bare") == [("–",), ("–",)]
+    assert texts(comparison, "p95 · container") == []
+    assert texts(comparison, "container vs bare") == []
     assert texts(comparison, "verdict") == [("? inconclusive",)]
-    assert "mac-01 container short×1 is INVALID and not judged: late" in comparison.notices
+    verdict = lay_out(comparison).verdicts[0]
+    assert verdict.invalid == ("container short×1 is INVALID: late", "container short×4 is INVALID: late")
+    assert verdict.why[0].endswith("cells are INVALID and prove nothing")
+    assert verdict.mend.endswith("macfleet rollout stage5 --again -l mac-01")
+
+
+def test_an_invalid_cell_beside_a_valid_one_keeps_its_rows(make_run):
+    def spoil(cells):
+        return tuple(replace(c, invalid=("segment 2: late", "segment 3: late")) for c in cells)
+
+    comparison = compare([make_run(), make_run(node="mac-02", id="r2", cells=spoil)])
+    row = texts(comparison, "p95 · container")[0]
+    assert row[0].endswith("]")
+    assert row[1] == ""
+    assert texts(comparison, "tokens/s · container")[0][1] == "INVALID"
+    second = lay_out(comparison).verdicts[1]
+    assert second.invalid[0].endswith("is INVALID: late (segment 2), and 1 more")
 
 
 def test_the_gap_is_split_into_gpu_worth_and_virtualisation(make_run):
@@ -116,7 +133,7 @@ def test_the_image_is_the_first_thing_said_to_differ_or_not(make_run):
     assert lines[0] == "image changed: yes"
     assert lines[1] == "image engine sha256:aaaaaaaaaaaa… / sha256:bbbbbbbbbbbb…"
     assert lines[2] == "colima 0.10.3 / 0.10.2"
-    assert lines[3] == "same: lima 2.0.1, mounts /Users/ops/models ext4"
+    assert lay_out(comparison).same == ("lima 2.0.1", "mounts /Users/ops/models ext4")
 
 
 def test_an_environment_nobody_recorded_is_not_called_unchanged(make_run):
@@ -156,3 +173,20 @@ def test_parts_of_the_evidence_key_do_not_count_as_versions(make_run):
 
     runs = [make_run(node=node, facts=keyed(node), id=node) for node in ("mac-01", "mac-02")]
     assert compare(runs).environment.differences == ()
+
+
+def test_the_verdict_names_what_follows_and_what_to_type(make_run):
+    verdict = lay_out(compare([make_run(BARE, BUSY)])).verdicts[0]
+    assert (verdict.node, verdict.symbol, verdict.text) == ("mac-01", "!", "offload-live")
+    assert verdict.why[0].startswith("shared live traffic goes to a dedicated remote node")
+    assert verdict.mend == "What it rests on: macfleet run show 20261123T041205Z-loadtest-1a2b"
+
+
+def test_an_open_verdict_names_the_duration_that_would_settle_it(make_run):
+    run = make_run(BARE, BUSY, spec={"segments": 2, "seconds": 15}, short=True)
+    verdict = lay_out(compare([run])).verdicts[0]
+    assert verdict.mend == "Measure longer: macfleet rollout stage5 --again -l mac-01 --duration 30m"
+
+
+def test_by_arm_a_node_has_one_verdict(make_run):
+    assert [verdict.node for verdict in lay_out(compare([make_run()], "arm")).verdicts] == ["mac-01"]

@@ -249,16 +249,10 @@ def _notices(manifests: Sequence[RunManifest], columns: Sequence[Column]) -> tup
     found += _durations(columns)
     short = sorted({column.run for column in columns if column.short})
     if short:
-        found.append(f"short, under 30 minutes an arm and judged cell, cannot be signed: {', '.join(short)}")
+        found.append(f"short, under 30 minutes an arm and cell, cannot be signed: {', '.join(short)}")
     if any(manifest.git_dirty for manifest in manifests):
-        found.append("a fleet folder had uncommitted changes, such a run cannot be signed")
-    invalid = [
-        f"{column.node} {cell.arm} {cell.cell} is INVALID and not judged: {'; '.join(cell.invalid)}"
-        for column in columns
-        for cell in column.cells
-        if cell.invalid
-    ]
-    return (*found, *invalid)
+        found.append("uncommitted changes in the fleet folder: such a run cannot be signed")
+    return tuple(found)
 
 
 def _durations(columns: Sequence[Column]) -> list[str]:

@@ -14,23 +14,39 @@ _ACTING = ("mounts-first", "offload-live", "shock-absorber")
 
 def headline(judgements: Sequence[Judgement]) -> Headline:
     """Return what the thresholds say of one node: what tripped, what is open, or that it may stay."""
+    chosen = telling(judgements)
+    advice = tuple(_sentence(each) for each in chosen)
     acting = [each for each in judgements if each.threshold in _ACTING]
-    tripped = [each for each in acting if each.outcome is Outcome.FAIL]
-    if tripped:
-        advice = tuple(_sentence(each) for each in tripped)
-        return Headline("!", ", ".join(each.threshold for each in tripped), advice)
-    pending = [each for each in acting if each.outcome is Outcome.INCONCLUSIVE]
-    if pending:
-        minutes = [each.minutes for each in pending if each.minutes is not None]
-        return Headline(
-            "?", inconclusive(max(minutes, default=None)), tuple(_sentence(each) for each in pending)
-        )
-    last = next((each for each in judgements if each.threshold == "reproducible"), None)
+    outcomes = {each.outcome for each in acting}
+    if Outcome.FAIL in outcomes:
+        return Headline("!", ", ".join(each.threshold for each in chosen), advice)
+    if Outcome.INCONCLUSIVE in outcomes:
+        minutes = [each.minutes for each in chosen if each.minutes is not None]
+        return Headline("?", inconclusive(max(minutes, default=None)), advice)
+    last = _reproducible(judgements)
     if last is not None and last.outcome is Outcome.PASS:
-        return Headline("✓", last.verdict, (_sentence(last),))
+        return Headline("✓", last.verdict, advice)
+    if Outcome.PASS not in outcomes:
+        return Headline("·", "nothing to judge", advice)
+    return Headline("✓", "inside the thresholds", advice)
+
+
+def telling(judgements: Sequence[Judgement]) -> tuple[Judgement, ...]:
+    """Return the judgements a node's headline speaks of: the strongest kind there is."""
+    acting = tuple(each for each in judgements if each.threshold in _ACTING)
+    for outcome in (Outcome.FAIL, Outcome.INCONCLUSIVE):
+        if found := tuple(each for each in acting if each.outcome is outcome):
+            return found
+    last = _reproducible(judgements)
+    if last is not None and last.outcome is Outcome.PASS:
+        return (last,)
     if not any(each.outcome is Outcome.PASS for each in acting):
-        return Headline("·", "nothing to judge", tuple(_sentence(each) for each in acting))
-    return Headline("✓", "inside the thresholds", () if last is None else (_sentence(last),))
+        return acting
+    return () if last is None else (last,)
+
+
+def _reproducible(judgements: Sequence[Judgement]) -> Judgement | None:
+    return next((each for each in judgements if each.threshold == "reproducible"), None)
 
 
 def inconclusive(minutes: float | None) -> str:

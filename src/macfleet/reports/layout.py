@@ -12,6 +12,7 @@ from macfleet.reports import figures
 from macfleet.reports.comparison import Column, Comparison, Gap
 from macfleet.reports.environment import short
 from macfleet.reports.headline import spoken
+from macfleet.reports.verdicts import NodeVerdict, node_verdicts
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,18 +36,21 @@ class Layout:
     """A comparison as text.
 
     Attributes:
-        head: one line of what is compared; environment: what differs, the image first.
+        verdicts: what to read first.
+        head: one line of what is compared.
+        environment: whether the image changed and what else differs; same: what does not.
         notices: what a reader must know before the figures.
         titles: one a column, with its group and the node's chip and memory.
-        advice: sentences that follow from the verdicts; evidence: files they rest on.
+        evidence: files the verdicts rest on.
     """
 
+    verdicts: tuple[NodeVerdict, ...]
     head: str
     environment: tuple[str, ...]
+    same: tuple[str, ...]
     notices: tuple[str, ...]
     titles: tuple[str, ...]
     sections: tuple[Section, ...]
-    advice: tuple[str, ...]
     evidence: tuple[str, ...]
 
 
@@ -55,21 +59,18 @@ def lay_out(comparison: Comparison) -> Layout:
     columns = comparison.columns
     names = sorted({(c.bucket, c.concurrency, c.cell) for column in columns for c in column.cells})
     return Layout(
+        verdicts=node_verdicts(comparison),
         head=(
             f"Baseline {comparison.baseline} · contract {comparison.contract[:12]} · "
             f"requests {comparison.sent[:12]} identical · vantage {comparison.vantage}"
         ),
         environment=tuple(_environment(comparison)),
+        same=tuple(f"{name} {short(value)}" for name, value in comparison.environment.same.items()),
         notices=comparison.notices,
         titles=tuple(_title(column) for column in columns),
         sections=(
             *(_cell_section(comparison, bucket, many, name) for bucket, many, name in names),
             _verdict_section(columns),
-        ),
-        advice=tuple(
-            f"{node}: {sentence}"
-            for node, sentences in dict.fromkeys((c.node, c.headline.advice) for c in columns)
-            for sentence in sentences
         ),
         evidence=tuple(
             sorted({name.partition("#")[0] for c in columns for j in c.judgements for name in j.evidence})
@@ -84,10 +85,6 @@ def _environment(comparison: Comparison) -> Iterable[str]:
     for difference in environment.differences:
         values = " / ".join(short(value) for value in difference.values.values())
         yield f"{difference.name} {values}"
-    if environment.same and len(comparison.columns) > 1:
-        yield "same: " + ", ".join(f"{name} {short(value)}" for name, value in environment.same.items())
-    elif environment.same:
-        yield ", ".join(f"{name} {short(value)}" for name, value in environment.same.items())
 
 
 def _title(column: Column) -> str:
@@ -99,41 +96,55 @@ def _title(column: Column) -> str:
 def _cell_section(comparison: Comparison, bucket: str, concurrency: int, name: str) -> Section:
     columns = comparison.columns
     arms = sorted({cell.arm for column in columns for cell in column.cells if cell.cell == name})
+    spoilt = [arm for arm in arms if _is_spoilt(columns, arm, name)]
     rows = [
-        Row(f"{label} · {arm}", tuple(_figure(column, arm, name, show) for column in columns))
+        Row(
+            f"{label} · {arm}",
+            tuple(_figure(column, arm, name, show, first=label == _FIRST) for column in columns),
+        )
         for label, show in _METRICS
         for arm in arms
+        if label == _FIRST or arm not in spoilt
     ]
-    rows = [row for row in rows if _worth_showing(row)]
     rows += _gap_rows(columns, name)
     if concurrency == 4:
         rows += _growth_rows(columns, bucket)
+    rows = [row for row in rows if _worth_showing(row)]
     if comparison.by == "arm":
         rows = _merged(rows)
     return Section(f"{bucket} × {concurrency}", tuple(rows))
 
 
+_FIRST = "tokens/s"
+_INVALID = "INVALID"
 _METRICS: Sequence[tuple[str, Callable[[CellSummary], str]]] = (
-    ("tokens/s", lambda cell: figures.rate(cell.tokens_per_second)),
+    (_FIRST, lambda cell: figures.rate(cell.tokens_per_second)),
     ("p95", lambda cell: figures.seconds(cell.p95)),
     ("TTFT p50", lambda cell: figures.seconds(cell.ttft_p50)),
-    ("requests", lambda cell: figures.count(cell.n)),
+    ("n requests", lambda cell: figures.count(cell.n)),
     ("errors", lambda cell: figures.percent(cell.errors)),
     ("host memory", lambda cell: figures.share(cell.memory)),
     ("VM iowait", lambda cell: figures.share(cell.iowait)),
 )
 
 
-def _figure(column: Column, arm: str, name: str, show: Callable[[CellSummary], str]) -> str:
+def _is_spoilt(columns: Sequence[Column], arm: str, name: str) -> bool:
+    """Whether no column has a valid cell of the arm: one line says so instead of one a figure."""
+    cells = [c for column in columns for c in column.cells if (c.arm, c.cell) == (arm, name)]
+    return all(cell.invalid for cell in cells)
+
+
+def _figure(column: Column, arm: str, name: str, show: Callable[[CellSummary], str], *, first: bool) -> str:
+    """Return a cell's figure; an INVALID one says so once, in its first row."""
     cell = next((each for each in column.cells if (each.arm, each.cell) == (arm, name)), None)
     if cell is None:
         return figures.MISSING
-    return "INVALID" if cell.invalid else show(cell)
+    return show(cell) if not cell.invalid else _INVALID if first else ""
 
 
 def _worth_showing(row: Row) -> bool:
     """Errors are shown where there are any, series where they were sampled."""
-    nothing = {figures.MISSING, "0 %"} if row.label.startswith("errors") else {figures.MISSING}
+    nothing = {figures.MISSING, "", *(["0 %"] if row.label.startswith("errors") else [])}
     return not set(row.texts) <= nothing
 
 
@@ -144,7 +155,7 @@ def _merged(rows: Sequence[Row]) -> list[Row]:
         label = row.label.partition(" · ")[0]
         before = merged.get(label, tuple(figures.MISSING for _ in row.texts))
         merged[label] = tuple(
-            new if new != figures.MISSING else old for old, new in zip(before, row.texts, strict=True)
+            old if new == figures.MISSING else new for old, new in zip(before, row.texts, strict=True)
         )
     return [Row(label, texts) for label, texts in merged.items()]
 

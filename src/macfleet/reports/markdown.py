@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from macfleet.reports.comparison import Column, Comparison
 from macfleet.reports.layout import Layout, Section, lay_out
+from macfleet.reports.verdicts import NodeVerdict
 
 METHOD = (
     "tokens/s: generated-token events in the window over its length. p95: end to end, a failure counts "
@@ -17,19 +18,24 @@ METHOD = (
 def markdown(comparison: Comparison) -> str:
     """Return the whole report; the verdict first, the method last."""
     layout = lay_out(comparison)
-    lines = ["# Comparison", "", layout.head, ""]
-    lines += [f"> **Note:** {_escaped(notice)}  " for notice in layout.notices]
+    lines = ["# Comparison", "", "## Verdict", ""]
+    for verdict in layout.verdicts:
+        lines += _verdict(verdict)
+    lines += ["", *(f"> **Note:** {_escaped(notice)}  " for notice in layout.notices)]
     lines += [""] if layout.notices else []
-    lines += ["## Verdict", ""]
-    lines += [
-        f"- **{column.node}** {column.headline.symbol} {_escaped(column.headline.text)}"
-        for column in _once_a_node(comparison)
-    ]
-    lines += ["", *(f"- {_escaped(sentence)}" for sentence in layout.advice)]
-    lines += ["", "## Environment", "", *(f"- {_escaped(line)}" for line in layout.environment)]
+    lines += ["## Environment", "", f"- {layout.head}", *(f"- {_escaped(e)}" for e in layout.environment)]
+    lines += [f"- same: {_escaped(', '.join(layout.same))}"] if layout.same else []
     lines += ["", "## Figures", "", *_table(layout)]
     lines += ["", "## Evidence", "", *_evidence(comparison), "", "## Method", "", METHOD, ""]
     return "\n".join(lines)
+
+
+def _verdict(verdict: NodeVerdict) -> Iterable[str]:
+    yield f"- **{verdict.node}** {verdict.symbol} {_escaped(verdict.text)}"
+    yield from (f"  - {_escaped(sentence)}" for sentence in (*verdict.why, *verdict.invalid))
+    if verdict.mend:
+        words, colon, command = _escaped(verdict.mend).partition(": ")
+        yield f"  - → {words}{colon}`{command}`"
 
 
 def _once_a_node(comparison: Comparison) -> Iterable[Column]:

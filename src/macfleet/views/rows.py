@@ -13,6 +13,7 @@ _ROOM = 36
 """Columns words need beside a subject; with fewer they go beneath it."""
 _SUBJECT = 52
 _DEEPER = 2
+_ARROW = "→ "
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +58,18 @@ def together(blocks: Sequence[Block]) -> list[Block]:
     return list(joined.values())
 
 
-def lay_out(blocks: Sequence[Block], width: int) -> Iterator[str]:
-    """Yield the lines of all blocks with one set of columns; `width` 0 folds nothing."""
+def lay_out(blocks: Sequence[Block], width: int, *, beside: bool = True) -> Iterator[str]:
+    """Yield the lines of all blocks with one set of columns; `width` 0 folds nothing.
+
+    Words stand beside their subjects, or, for sentences that need the room, all beneath.
+    """
     names = max((len(block.nodes[0]) for block in blocks if len(block.nodes) == 1), default=0)
     subjects = [len(row.subject) for block in blocks for row in block.rows if row.words]
     left = names + len(_GAP) + 2
     most = max(width - left - 2 - _ROOM, 0) if width else _SUBJECT
     # A few long subjects do not push everybody's words to the right; they stand on a line of their own.
     column = max((size for size in subjects if size <= min(most, _SUBJECT)), default=0)
+    column = column if beside else 0
     for block in blocks:
         label = block.nodes[0]
         if len(block.nodes) > 1:
@@ -88,10 +93,23 @@ def _row_lines(row: Row, lead: str, column: int, width: int) -> Iterator[str]:
     yield from words
     for paragraph in row.why.splitlines():
         yield from _inset("", paragraph, inset, width)
-    for position, paragraph in enumerate(row.mend.splitlines()):
-        yield from _inset("" if position else "→ ", paragraph, inset, width)
+    for position, paragraph in enumerate(_mend(row.mend, width - len(inset) if width else 0)):
+        yield from _inset("" if position else _ARROW, paragraph, inset, width)
+
+
+def _mend(mend: str, room: int) -> Iterator[str]:
+    """Yield the paragraphs; a command that does not fit beside its words gets a line of its own."""
+    for paragraph in mend.splitlines():
+        words, colon, command = paragraph.rpartition(": macfleet ")
+        if colon and room and len(_ARROW + paragraph) > room:
+            yield f"{words}:"
+            yield f"  macfleet {command}"
+        else:
+            yield paragraph
 
 
 def _inset(mark: str, text: str, inset: str, width: int) -> list[str]:
     room = width - len(inset) if width else 0
+    if text.startswith("  macfleet "):
+        return [f"{inset}{clean(text)}"]
     return [f"{inset}{line}" for line in fold(f"{mark}{clean(text)}", room, indent="  ")]
