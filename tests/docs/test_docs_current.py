@@ -15,6 +15,7 @@ from macfleet.cli.compose import weights_lock
 from macfleet.cli.fleet import FleetContext
 from macfleet.cli.main import cli
 from macfleet.contract.images import load_images
+from macfleet.gates import KINDS as GATES
 from macfleet.model.exit_codes import ExitCode
 from macfleet.model.image import Blob, ResolvedImage
 from macfleet.model.node import Arm, Endpoint, Node, Roots, VmSize
@@ -240,6 +241,17 @@ def test_every_design_page_has_the_same_four_parts():
             "Rejected",
         ], page.name
         assert len(text.splitlines()) <= 90, f"{page.name} is longer than a page"
+
+
+def test_every_gate_that_can_refuse_says_what_to_type():
+    text = (DOCS / "how-to" / "refuse-and-mend.md").read_text(encoding="utf-8")
+    assert not [kind for kind in GATES if f"`{kind}`" not in text]
+
+
+def test_the_index_leads_to_every_page():
+    text = (DOCS / "index.md").read_text(encoding="utf-8")
+    pages = {str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md")} - {"index.md"}
+    assert not {page for page in pages if f"({page})" not in text}
 
 
 def test_every_dependency_has_its_reason():
