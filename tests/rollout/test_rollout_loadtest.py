@@ -1,0 +1,123 @@
+"""Stage 5: the order of segments, one engine at a time, what is left behind."""
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from straight_line import Fleet, outcomes
+
+from macfleet.model.node import Arm
+from macfleet.model.stage import StageName
+from macfleet.rollout.loadtest import LoadProfile, blocks, short_profile
+
+LOADTEST = StageName.LOADTEST
+
+
+def order(names, segments):
+    return "".join(block.arm for block in blocks(names, segments))
+
+
+@pytest.mark.parametrize(
+    ("names", "segments", "expected"),
+    [
+        ("AB", 2, "ABBA"),
+        ("AB", 4, "ABBABAAB"),
+        ("AB", 8, "ABBABAABABBABAAB"),
+        ("ABC", 2, "ABCCBA"),
+        ("ABC", 4, "ABCCBAABCCBA"),
+        ("A", 3, "AAA"),
+        ("", 4, ""),
+    ],
+)
+def test_arms_are_interleaved(names, segments, expected):
+    assert order(names, segments) == expected
+
+
+@given(st.integers(1, 4), st.integers(1, 6).map(lambda half: 2 * half))
+def test_every_arm_gets_the_same_segments_and_kth_segments_are_neighbours(count, segments):
+    names = "ABCD"[:count]
+    found = blocks(names, segments)
+    for arm in names:
+        assert [block.segment for block in found if block.arm == arm] == list(range(segments))
+    for segment in range(segments):
+        positions = [i for i, block in enumerate(found) if block.segment == segment]
+        assert positions == list(range(positions[0], positions[0] + count))
+
+
+@given(st.integers(1, 6).map(lambda half: 2 * half))
+def test_two_arms_take_equally_many_first_turns_so_that_a_trend_cancels(segments):
+    firsts = order("AB", segments)[::2]
+    assert firsts.count("A") == firsts.count("B")
+
+
+@pytest.mark.parametrize(
+    ("duration", "segments", "short"),
+    [(20.0, 2, True), (239.0, 2, True), (240.0, 4, True), (1799.0, 4, True), (1800.0, 4, False)],
+)
+def test_a_duration_under_30_minutes_is_short_and_few_seconds_have_few_segments(duration, segments, short):
+    found = short_profile(LoadProfile(1800.0), duration)
+    assert (found.segments, found.short) == (segments, short)
+    assert found.window * found.segments == pytest.approx(duration)
+    assert 1.0 <= found.warmup <= 5.0
+
+
+@pytest.fixture
+def measured(tmp_path):
+    """One node, measured, with what its engines were doing at each segment."""
+    fleet = Fleet.make(tmp_path, "mac-01").upto(LOADTEST)
+    home = fleet.home("mac-01")
+    ports = {"bare": "up.8081", "container": "up.8080"}
+    running = []
+
+    def look():
+        running.append({arm for arm, file in ports.items() if (home / file).exists()})
+
+    fleet.load.pause = look
+    fleet.upto_result = fleet.rollout(LOADTEST)
+    fleet.running = running
+    return fleet
+
+
+def test_a_load_test_measures_each_arm_alone_and_leaves_every_engine_running(measured):
+    assert outcomes(measured.upto_result) == {"mac-01": "changed"}
+    segments = [(spec.arm, spec.segment, spec.cell) for _, spec in measured.load.measured]
+    assert [arm for arm, _ in itertools.groupby(arm for arm, _, _ in segments)] == [
+        "bare",
+        "container",
+        "bare",
+    ]
+    assert len(segments) == len(set(segments)) == 2 * 2 * 2
+    assert measured.running == [{arm} for arm, _, _ in segments]
+    for file in ("up.8080", "up.8081"):
+        assert (measured.home("mac-01") / file).exists()
+
+    # The same fixtures, route and rules in both arms; only the port differs.
+    specs = [spec for _, spec in measured.load.measured]
+    by_arm = {arm: [s for s in specs if s.arm == arm] for arm in ("bare", "container")}
+    assert {s.base_url for s in by_arm["bare"]} == {"http://127.0.0.1:8081"}
+    assert {s.base_url for s in by_arm["container"]} == {"http://127.0.0.1:8080"}
+    sent = {
+        arm: sorted(
+            (s.cell, s.segment, s.nonce_key, s.fixtures[0].id, s.duration, s.concurrency) for s in found
+        )
+        for arm, found in by_arm.items()
+    }
+    assert sent["bare"] == sent["container"]
+
+    # A short run passes its gate, says so everywhere, and keeps its figures.
+    record = measured.evidences.latest("mac-01", LOADTEST)
+    assert record.outcome == "pass"
+    assert "short: passes the gate, cannot be signed" in record.verdicts[-1].reasons[0]
+    manifest = measured.runs.manifest(record.run)
+    assert (manifest.kind, manifest.short) == ("loadtest", True)
+    assert manifest.arms == ("bare", "container")
+    files = measured.runs.opened[record.run].files
+    assert any(path.endswith("samples.parquet") for path in files)
+    assert "nodes/mac-01/facts.json" in files
+
+
+def test_one_declared_arm_is_measured_alone(tmp_path):
+    fleet = Fleet.make(tmp_path, "mac-01", arms=(Arm.CONTAINER,)).upto(LOADTEST)
+    fleet.rollout(LOADTEST)
+    assert {spec.arm for _, spec in fleet.load.measured} == {"container"}
