@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from macfleet.model.load import SegmentReport
+from macfleet.model.load import Sample, SegmentReport
 
 if TYPE_CHECKING:
     import numpy as np
@@ -54,10 +54,25 @@ def problems(segments: Sequence[MeasuredSegment], first_token: float, foreign: i
     return tuple(found)
 
 
+def client_was_late(report: SegmentReport, samples: Sequence[Sample]) -> bool:
+    """Whether one segment is spoiled by the client's own lateness or load, whatever the engine did."""
+    firsts = sorted(
+        sample.t_first_gen - sample.t_send
+        for sample in samples
+        if sample.t_first_gen is not None and sample.t_send is not None and not sample.warmup
+    )
+    first_token = firsts[len(firsts) // 2] / 1e9 if firsts else 0.0
+    return report.loop_lag_p99 > _allowed(first_token) or report.cpu_share > CLIENT_CPU
+
+
+def _allowed(first_token: float) -> float:
+    return max(LOOP_LAG, LOOP_LAG_OF_FIRST_TOKEN * first_token)
+
+
 def _of_segment(segment: MeasuredSegment, first_token: float) -> list[str]:
     report = segment.report
     found = []
-    allowed = max(LOOP_LAG, LOOP_LAG_OF_FIRST_TOKEN * first_token)
+    allowed = _allowed(first_token)
     if report.loop_lag_p99 > allowed:
         found.append(
             f"segment {report.segment}: the client's own loop was {report.loop_lag_p99 * 1000:.1f} ms late "
