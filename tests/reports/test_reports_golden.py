@@ -54,8 +54,9 @@ def test_the_terminal_shows_what_was_looked_at(comparison, width):
 
 @pytest.mark.parametrize("width", [40, 60, 80, 100, 200])
 def test_no_line_is_wider_than_the_terminal(comparison, width):
-    # Below the width of one column the table is as narrow as it can be.
-    assert max(len(line.rstrip()) for line in terminal(comparison, width).splitlines()) <= max(width, 53)
+    # Below the width of one column the table is as narrow as it can be; a command is kept whole to be copied.
+    lines = [line.rstrip() for line in terminal(comparison, width).splitlines()]
+    assert max(len(line) for line in lines if not line.strip().startswith("macfleet ")) <= max(width, 53)
 
 
 def test_without_colour_every_verdict_keeps_its_symbol(comparison):

@@ -3,25 +3,37 @@
 from __future__ import annotations
 
 import json
-import textwrap
+import sys
 from collections.abc import Iterable
 
 from macfleet.model.diagnostic import Diagnostic, Severity
+from macfleet.views.flow import fold, fold_words, width_of
 
 _WIDTH = 100
+_RED, _AMBER, _BLUE, _BOLD = "1;38;2;213;94;0", "1;38;2;230;159;0", "38;2;86;180;233", "1"
 
 
-def text(diagnostic: Diagnostic, *, colour: bool = False) -> str:
-    """Return a diagnostic as people read it: what, where, why, what to type next."""
+def text(diagnostic: Diagnostic, *, colour: bool = False, width: int | None = None) -> str:
+    """Return a diagnostic as people read it: what, where, why, what to type next.
+
+    Lines are folded to the terminal that stderr is, never beyond 100 columns; `width` says another.
+    """
+    room = min(width or width_of(sys.stderr) or _WIDTH, _WIDTH)
     kind = "error" if diagnostic.severity is Severity.ERROR else "warning"
-    lines = [f"{_paint(f'{kind}[{diagnostic.code}]', colour, kind)}: {clean(diagnostic.summary)}"]
+    tone = _RED if kind == "error" else _AMBER
+    label = f"{kind}[{diagnostic.code}]"
+    first, *rest = fold(f"{label}: {clean(diagnostic.summary)}", room, indent="  ")
+    summary = [first.removeprefix(f"{label}: "), *rest]
+    lines = [_paint(line, _BOLD, colour=colour) for line in summary]
+    lines[0] = f"{_paint(label, tone, colour=colour)}: {lines[0]}"
     place = " ".join(part for part in (str(diagnostic.where or ""), _on(diagnostic)) if part)
     if place:
-        lines.append(f"  {place}")
+        lines.append(_paint(f"  {place}", _BLUE, colour=colour))
     if diagnostic.snippet and diagnostic.where:
-        lines += _snippet(diagnostic)
-    lines += _wrapped(diagnostic.why)
-    lines += _wrapped(diagnostic.mend)
+        source, caret = _snippet(diagnostic, room)
+        lines += [source, _paint(caret, tone, colour=colour)]
+    lines += _wrapped(diagnostic.why, room)
+    lines += [_paint(line, _BLUE, colour=colour) for line in _wrapped(diagnostic.mend, room)]
     return "\n".join(lines)
 
 
@@ -57,25 +69,20 @@ def _on(diagnostic: Diagnostic) -> str:
     return " · ".join(part for part in (node, address) if part)
 
 
-def _snippet(diagnostic: Diagnostic) -> list[str]:
-    where = diagnostic.where
-    if where is None:
-        return []
-    number = f"{where.line:>4} | "
-    caret = " " * (len(number) - 2) + "| " + " " * (where.column - 1) + "^" * max(diagnostic.span, 1)
-    return [f"{number}{clean(diagnostic.snippet)}", caret]
+def _snippet(diagnostic: Diagnostic, room: int) -> tuple[str, str]:
+    """Return the source line and the caret beneath it; a long line is cut around what is meant."""
+    column = diagnostic.where.column if diagnostic.where else 1
+    number = f"{diagnostic.where.line if diagnostic.where else 0:>4} | "
+    shown = clean(diagnostic.snippet)
+    most = max(room - len(number), 1)
+    start = max(column - 1 - most // 2, 0) if len(shown) > most else 0
+    caret = " " * (column - 1 - start) + "^" * max(diagnostic.span, 1)
+    return number + shown[start : start + most], " " * (len(number) - 2) + "| " + caret[:most]
 
 
-def _wrapped(paragraph: str) -> list[str]:
-    lines: list[str] = []
-    for line in clean(paragraph).splitlines():
-        lines += textwrap.wrap(
-            line, _WIDTH, initial_indent="  ", subsequent_indent="  ", break_long_words=False
-        )
-    return lines
+def _wrapped(paragraph: str, room: int) -> list[str]:
+    return [f"  {folded}" for line in clean(paragraph).splitlines() for folded in fold_words(line, room - 2)]
 
 
-def _paint(label: str, colour: bool, kind: str) -> str:  # noqa: FBT001 (private, one caller)
-    if not colour:
-        return label
-    return f"\x1b[1;{'31' if kind == 'error' else '33'}m{label}\x1b[0m"
+def _paint(text: str, tone: str, *, colour: bool) -> str:
+    return f"\x1b[{tone}m{text}\x1b[0m" if colour and text else text

@@ -29,6 +29,12 @@ def fold(text: str, width: int, *, indent: str = "") -> list[str]:
     return textwrap.wrap(text, room, subsequent_indent=indent, break_on_hyphens=False) or [""]
 
 
+def fold_words(text: str, width: int) -> list[str]:
+    """Return the lines of one paragraph without cutting any word: paths and commands stay whole."""
+    room = max(width, _NARROWEST)
+    return textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False) or [""]
+
+
 def flow(parts: Sequence[str], width: int, *, joint: str = " · ") -> list[str]:
     """Return parts in lines that break between parts; a part longer than a line is folded by words."""
     lines: list[str] = []
