@@ -44,6 +44,13 @@ def test_a_segment_that_takes_longer_never_runs_over_its_end():
     assert row(found, "mac-01").endswith("████████████  finishing")
 
 
+def test_a_segment_measured_again_is_not_counted_twice():
+    found = board(FakeClock())
+    for kind in ("loadtest.segment", "loadtest.late", "loadtest.segment", "loadtest.segment"):
+        found.emit(Event(kind, "mac-01", SEGMENT))
+    assert "2/8" in row(found, "mac-01")
+
+
 @pytest.mark.parametrize(
     ("kind", "data", "shown"),
     [

@@ -178,6 +178,7 @@ def _announce(nodes: tuple[object, ...], desired: Desired, options: Options, *, 
     from macfleet.model.node import Node
     from macfleet.model.quantity import show_seconds
     from macfleet.rollout.loadtest import judged_concurrency, seconds_needed
+    from macfleet.views.flow import flow, width_of
 
     chosen = [node for node in nodes if isinstance(node, Node)]
     groups: dict[str, float] = {}
@@ -187,14 +188,27 @@ def _announce(nodes: tuple[object, ...], desired: Desired, options: Options, *, 
     longest = max(groups.values(), default=0.0)
     cells = len(judged_concurrency(desired))
     arms = max((len(node.arms) for node in chosen), default=0)
-    short = " · short: cannot be signed" if options.load.short else ""
-    click.echo(
-        f"Stage 5 · loadtest · {len(chosen)} nodes, {len(groups)} at once · {arms} arms × {cells} cells"
-        f" × {show_seconds(options.load.duration)} = about {show_seconds(longest)} unless current{short}",
-        err=True,
-    )
+    many = f"{len(chosen)} node{'' if len(chosen) == 1 else 's'}"
+    if len(groups) > 1:
+        many += f", {len(groups)} at once"
+    parts = [
+        "Stage 5 · loadtest",
+        many,
+        f"{arms} arms × {cells} cells × {show_seconds(options.load.duration)}",
+        f"about {show_seconds(longest)} until {_clock_after(longest)}, less where evidence is current",
+        *(["short: cannot be signed"] if options.load.short else []),
+    ]
+    for line in flow(parts, width_of(sys.stderr)):
+        click.echo(line, err=True)
     if longest > 1800:
         confirm("Start?", yes=yes)
+
+
+def _clock_after(seconds: float) -> str:
+    """Return the local time of day `seconds` from now."""
+    import datetime as dt
+
+    return f"{dt.datetime.now().astimezone() + dt.timedelta(seconds=seconds):%H:%M}"
 
 
 def _lock_network(fleet: FleetContext, desired: Desired, ports: Ports, result: StageResult) -> Desired:

@@ -64,6 +64,7 @@ class _Standing:
     Attributes:
         since: monotonic second at which it came there.
         segments: how many of a load test began; of: how many there are; seconds: length of each.
+        late: 1 while the segment that began last is to be measured again.
     """
 
     symbol: str
@@ -73,6 +74,7 @@ class _Standing:
     segments: int = 0
     of: int = 0
     seconds: float = 0.0
+    late: int = 0
 
 
 class Board:
@@ -120,10 +122,14 @@ def _advance(standing: _Standing, event: Event, now: float) -> None:
         standing.symbol, standing.words = ("~" if pending else "·"), words
     elif event.kind == "loadtest.segment":
         seconds, of = data.get("seconds"), data.get("of")
-        standing.segments += 1
+        standing.segments = standing.segments - standing.late + 1
+        standing.late = 0
         standing.seconds = float(seconds) if isinstance(seconds, int | float) else 0.0
         standing.of = of if isinstance(of, int) else 0
         standing.symbol, standing.words = "⌛", clean(f"{data.get('arm')} {data.get('cell')}")
+    elif event.kind == "loadtest.late":
+        standing.late = 1
+        return
     elif event.kind == "node.settled":
         standing.symbol, standing.words = _outcome(event)
         standing.settled = True
@@ -172,6 +178,8 @@ def _plain_line(event: Event) -> str:
     data = event.data
     if event.kind == "loadtest.segment":
         symbol, words = "⌛", clean(f"{data.get('arm')} {data.get('cell')} segment {data.get('segment')}")
+    elif event.kind == "loadtest.late":
+        symbol, words = "⌛", clean(f"{data.get('arm')} {data.get('cell')}: the client was late, once more")
     elif event.kind == "node.settled":
         symbol, words = _outcome(event)
     else:

@@ -11,21 +11,20 @@ from rich.text import Text
 from macfleet.model.run import CellSummary, Interval, RunManifest
 from macfleet.reports import figures
 
+_WIDE = 100
+_NAMED = 2
+
 
 def show_runs(manifests: Sequence[RunManifest], unfinished: Sequence[str], console: Console) -> None:
     """Print one line a run, oldest first, and name those that were never sealed."""
+    wide = console.width >= _WIDE
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for title in ("run", "kind", "nodes", "arms", ""):
-        table.add_column(title, overflow="fold", no_wrap=title == "run")
+    for title in ("run", "kind", "nodes", *(["arms"] if wide else []), ""):
+        table.add_column(title, overflow="fold", no_wrap=title in ("run", "kind"))
     for manifest in manifests:
         marks = [word for word, on in (("short", manifest.short), ("simulated", manifest.simulated)) if on]
-        texts = (
-            manifest.id,
-            manifest.kind,
-            ", ".join(manifest.nodes),
-            ", ".join(manifest.arms),
-            ", ".join(marks),
-        )
+        arms = [", ".join(manifest.arms)] if wide else []
+        texts = (manifest.id, manifest.kind, _nodes(manifest.nodes), *arms, ", ".join(marks))
         table.add_row(*(Text(text) for text in texts))
     if manifests:
         console.print(table)
@@ -33,6 +32,10 @@ def show_runs(manifests: Sequence[RunManifest], unfinished: Sequence[str], conso
         console.print("No run was recorded yet.", highlight=False)
     for run_id in unfinished:
         console.print(Text(f"! {run_id} was begun and never finished"))
+
+
+def _nodes(names: Sequence[str]) -> str:
+    return ", ".join(names) if len(names) <= _NAMED else f"{names[0]} and {len(names) - 1} more"
 
 
 def show_run(manifest: RunManifest, cells: Sequence[CellSummary], console: Console) -> None:
