@@ -22,7 +22,8 @@ class Converged:
         if "plan" not in evidence:
             return missing(self.kind, context, "plan")
         left = record(evidence["plan"]).get("left")
-        if left:
-            reasons = (f"{left} resources still differ",)
+        if left != 0:
+            count = left if isinstance(left, int) else "an unknown number of"
+            reasons = (f"{count} resources still differ",)
             return held(self.kind, context, reasons, "Run the stage again.", ("plan",))
         return passed(self.kind, context, evidence=("plan",))

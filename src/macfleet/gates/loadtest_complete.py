@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from macfleet.gates.gate import GateContext, held, missing, passed, record
+from macfleet.model.json import Json
 from macfleet.model.stage import Evidence, EvidenceRequest, MeasureRequest, Verdict
 
 _NAME = "loadtest"
@@ -29,8 +30,7 @@ class LoadtestComplete:
         cells = report.get("cells")
         rows = [record(cell) for cell in cells] if isinstance(cells, Sequence) else []
         reasons = [reason for row in rows for reason in _faults(row)]
-        measured = {str(row.get("arm")) for row in rows}
-        reasons += [f"arm {arm} was not measured" for arm in context.node.arms if str(arm) not in measured]
+        reasons += _gaps(rows, [str(arm) for arm in context.node.arms])
         if reasons:
             mend = f"Measure again: macfleet rollout stage5 -l {context.node.name} --again"
             return held(self.kind, context, tuple(reasons), mend, (_NAME,))
@@ -38,6 +38,21 @@ class LoadtestComplete:
         if report.get("short"):
             shown += ", short: passes the gate, cannot be signed"
         return passed(self.kind, context, shown, evidence=(_NAME,))
+
+
+def _gaps(rows: Sequence[Mapping[str, Json]], arms: Sequence[str]) -> list[str]:
+    """Name arms without any cell, and cells that another arm has."""
+    if not rows and not arms:
+        return ["nothing was measured"]
+    measured = {(str(row.get("arm")), str(row.get("cell"))) for row in rows}
+    known = {arm for arm, _ in measured}
+    gaps = [f"arm {arm} was not measured" for arm in arms if arm not in known]
+    return gaps + [
+        f"{arm} {cell} was not measured"
+        for arm in arms
+        for cell in sorted({cell for _, cell in measured})
+        if arm in known and (arm, cell) not in measured
+    ]
 
 
 def _faults(row: object) -> list[str]:

@@ -27,7 +27,7 @@ class MountsLocal:
     before: bool = True
 
     def needs(self, context: GateContext) -> tuple[EvidenceRequest, ...]:
-        """The mount table and where each root lies in it."""
+        """The mount table and where each root lies in it, symbolic links followed."""
         if context.node.roots is None:
             return ()
         return (ProbeRequest(_NAME, Probe(_script(context.node.roots), _parse, 10)),)
@@ -56,8 +56,11 @@ class MountsLocal:
                 reasons.append(f"{name} on {point or path} ({kind}), allowed: {', '.join(self.kinds)}")
             if "removable" in self.refuse and point.startswith("/Volumes/"):
                 reasons.append(f"{name} on {point} (removable)")
-            if "icloud" in self.refuse and any(part in f"{path}/" for part in _ICLOUD):
-                reasons.append(f"{name} at {path} is synced by iCloud")
+            real = str(table.get(f"{name}.path", path))
+            if "icloud" in self.refuse and any(
+                part in f"{place}/" for place in (path, real) for part in _ICLOUD
+            ):
+                reasons.append(f"{name} at {real} is synced by iCloud")
         return tuple(reasons)
 
 
@@ -72,17 +75,20 @@ def _overlaps(roots: Roots) -> tuple[str, ...]:
         f"{name} at {path} lies inside {other} at {outer}"
         for name, path in named
         for other, outer in named
-        if name != other and f"{path}/".startswith(f"{outer}/")
+        if name != other and f"{path.rstrip('/')}/".startswith(f"{outer.rstrip('/')}/")
     )
 
 
 def _script(roots: Roots) -> str:
-    lines = [f"echo {quote(f'root {name} {path}')}" for name, path in _named(roots)]
+    lines = [
+        f"""printf 'root {name} %s\\n' "$(cd {quote(path)} 2>/dev/null && pwd -P || echo {quote(path)})\""""
+        for name, path in _named(roots)
+    ]
     return "\n".join([*lines, "echo mounts", "mount"])
 
 
 def _parse(output: ProbeOutput) -> State:
-    head, found, table = output.stdout.partition("mounts\n")
+    head, found, table = output.stdout.partition("\nmounts\n")
     if output.exit != 0 or not found:
         raise ValueError("mount printed no table")
     mounts = [m.groups() for m in (_MOUNT.match(line) for line in table.splitlines()) if m]
@@ -94,4 +100,5 @@ def _parse(output: ProbeOutput) -> State:
         ]
         point, kind = max(inside, key=lambda pair: len(pair[0]), default=("", "unknown"))
         state[name] = f"{kind} {point}"
+        state[f"{name}.path"] = path
     return state
