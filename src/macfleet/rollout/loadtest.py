@@ -252,7 +252,6 @@ def _reduce(
         writer.json(f"{folder}/spoiled.json", [report.document() for report in spoiled])
     accelerators = {str(arm): accelerator_of(node, arm) for arm in node.arms}
     cells = summarise(samples, reports, series, node=node.name, accelerators=accelerators)
-    writer.json(f"{folder}/summary.json", summary_document(cells))
     rows: list[Json] = [
         {"arm": c.arm, "cell": c.cell, "n": c.n, "ok": c.ok, "invalid": list(c.invalid), "minutes": c.minutes}
         for c in cells
@@ -263,6 +262,7 @@ def _reduce(
         "cells": rows,
         "segments": profile.segments,
         "archives": archives,
+        "summary": summary_document(cells),
         "measured_again": len(spoiled),
     }
     return Measured(cells, evidence)

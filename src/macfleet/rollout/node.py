@@ -61,11 +61,11 @@ def carry_out(
         )
     _record(stage, planned, tuple(verdicts), evidence, ports, options)
     if worst(verdicts) in (Outcome.HOLD, Outcome.FAIL):
-        return _result(planned, NodeOutcome.HELD, tuple(verdicts), changed, tuple(notes))
+        return _result(planned, NodeOutcome.HELD, tuple(verdicts), changed, tuple(notes), evidence)
     if leaves:
         notes.append(ports.gateway.undrain(node))
     outcome = NodeOutcome.CHANGED if changed else NodeOutcome.UNCHANGED
-    return _result(planned, outcome, tuple(verdicts), changed, tuple(notes))
+    return _result(planned, outcome, tuple(verdicts), changed, tuple(notes), evidence)
 
 
 def record_failure(stage: StageName, planned: NodePlan, ports: Ports, options: Options) -> None:
@@ -166,6 +166,7 @@ def _result(
     verdicts: tuple[Verdict, ...],
     changed: tuple[str, ...] = (),
     notes: tuple[str, ...] = (),
+    evidence: Mapping[str, Json] | None = None,
 ) -> NodeResult:
     return NodeResult(
         planned.node.name,
@@ -176,4 +177,5 @@ def _result(
         notes=notes,
         key=planned.key,
         facts=planned.facts,
+        evidence=evidence or {},
     )

@@ -14,6 +14,7 @@ from macfleet.model.resource import Plan
 from macfleet.model.run import RunManifest
 from macfleet.model.stage import StageName, Verdict
 from macfleet.rollout.desired import Desired, number
+from macfleet.rollout.loadtest import judged_concurrency
 from macfleet.rollout.planning import NodePlan
 from macfleet.rollout.ports import Ports
 from macfleet.rollout.result import NodeResult
@@ -85,6 +86,8 @@ def finish_run(
     for node, result in zip(nodes, results, strict=True):
         if result.key is not None:
             writer.json(f"nodes/{node.name}/facts.json", facts_document(node, result, desired))
+    if cells := [cell for result in results for cell in _listed(_loadtest(result).get("summary"), "cells")]:
+        writer.json("summary.json", {"schema": 1, "cells": cells})
     verdicts: list[Json] = [verdict_document(v) for result in results for v in result.verdicts]
     writer.json("verdicts.json", {"schema": 1, "stage": str(stage), "verdicts": verdicts})
     journal: list[Json] = [
@@ -132,6 +135,21 @@ def _accelerator(node: Node, arm: str) -> str:
     return str(node.variables.get("accelerator") or "metal")
 
 
+def _loadtest(result: NodeResult) -> Mapping[str, Json]:
+    found = result.evidence.get("loadtest")
+    return found if isinstance(found, Mapping) else {}
+
+
+def _listed(document: Json, key: str) -> list[Json]:
+    found = document.get(key) if isinstance(document, Mapping) else None
+    return list(found) if isinstance(found, Sequence) and not isinstance(found, str) else []
+
+
+def _archives(results: Sequence[NodeResult]) -> list[str]:
+    """Digests of the load client's archive; one digest serves every vantage."""
+    return sorted({str(a) for result in results for a in _listed(dict(_loadtest(result)), "archives")})
+
+
 def _mounts(node: Node, result: NodeResult) -> dict[str, Json]:
     """Return each bind mount as its type and the path on the node."""
     roots = node.roots
@@ -173,11 +191,13 @@ def _manifest(
         who=options.who,
         why=options.why,
         client_version=__version__,
+        client_archive=", ".join(_archives(results)),
         short=options.load.short if measured else True,
         profile={
             "duration": options.load.duration,
             "segments": options.load.segments,
             "warmup": options.load.warmup,
+            "judged": [f"{desired.contract.primary}×{c}" for c in judged_concurrency(desired)],
         }
         if measured
         else {},

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from macfleet.model.diagnostic import Diagnostic
 from macfleet.model.exit_codes import ExitCode, strongest
+from macfleet.model.json import Json
 from macfleet.model.resource import Plan, State
 from macfleet.model.stage import EvidenceKey, StageName, Verdict
 
@@ -53,6 +54,7 @@ class NodeResult:
         notes: what was done besides, in words, such as draining.
         key: what the evidence is about.
         facts: parsed facts by probe name.
+        evidence: what was gathered after applying, by name.
     """
 
     node: str
@@ -64,6 +66,7 @@ class NodeResult:
     notes: tuple[str, ...] = ()
     key: EvidenceKey | None = None
     facts: Mapping[str, State | None] = field(default_factory=dict)
+    evidence: Mapping[str, Json] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
