@@ -31,7 +31,7 @@ def failed(node: Node, vantage: Vantage, ended: Completed, image: str) -> Macfle
             "E0905",
             f"the load client ended with status {ended.exit}: {told or 'no word'}",
             "A segment counts only when its client ended well.",
-            "Run the stage again; `macfleet logs` shows what happened on the node at that time.",
+            "Run the stage again; with -v it says more.",
         )
     )
 

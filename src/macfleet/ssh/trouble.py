@@ -63,7 +63,8 @@ def login_refused(node: str, place: str, user: str, tried: str) -> Diagnostic:
         code="E0405",
         summary=f"{place} refused the login of {user}",
         why=f"Tried: {tried}.",
-        mend="Name the right key as `identity_file` in the inventory, or put its public half into the "
+        mend="Name the right key as `ansible_ssh_private_key_file` in the inventory, or put its public half into "
+        "the "
         "Mac's ~/.ssh/authorized_keys.",
         node=node,
         exit_code=ExitCode.UNREACHABLE,
@@ -125,7 +126,7 @@ def too_late(node: str, seconds: float, ended: str) -> Diagnostic:
         code="E0410",
         summary=f"the script was still running after {seconds:g} s",
         why=f"Every remote script has a deadline. {ended}",
-        mend="See what hangs on the node with `macfleet logs`, or raise the step's `deadline`.",
+        mend=f"See what hangs on the node: macfleet exec -l {node} -- ps -axo pid,etime,command",
         node=node,
         exit_code=ExitCode.NODE_FAILED,
     )
@@ -160,8 +161,8 @@ def bad_route(node: str, reason: str) -> Diagnostic:
     return Diagnostic(
         code="E0413",
         summary=f"the SSH route cannot be followed: {reason}",
-        why="The inventory's `jump` or a ProxyJump of ssh_config leads nowhere.",
-        mend="Compare with `ssh -G`, and correct `jump` or ssh_config.",
+        why="ProxyJump in the inventory's `ansible_ssh_common_args` or in ssh_config leads nowhere.",
+        mend="Compare with `ssh -G`, and correct `ansible_ssh_common_args` or ssh_config.",
         node=node,
         exit_code=ExitCode.USAGE,
     )
