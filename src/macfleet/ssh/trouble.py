@@ -63,9 +63,8 @@ def login_refused(node: str, place: str, user: str, tried: str) -> Diagnostic:
         code="E0405",
         summary=f"{place} refused the login of {user}",
         why=f"Tried: {tried}.",
-        mend="Name the right key as `ansible_ssh_private_key_file` in the inventory, or put its public half into "
-        "the "
-        "Mac's ~/.ssh/authorized_keys.",
+        mend="Name the right key as `ansible_ssh_private_key_file` in the inventory, or put its public "
+        "half into the Mac's ~/.ssh/authorized_keys.",
         node=node,
         exit_code=ExitCode.UNREACHABLE,
     )
