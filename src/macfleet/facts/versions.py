@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from macfleet.model.resource import Probe, ProbeOutput, State
@@ -58,8 +59,8 @@ def parse_system(output: ProbeOutput) -> State:
 
 def parse_formulae(output: ProbeOutput) -> State:
     """Return the installed Homebrew formulae with their newest version directory."""
-    pairs = (line.strip().partition("/") for line in output.stdout.splitlines() if "/" in line)
-    return {name: version for name, _, version in sorted(pairs)}
+    pairs = [line.strip().partition("/")[::2] for line in output.stdout.splitlines() if "/" in line]
+    return dict(sorted(pairs, key=lambda pair: (pair[0], _age(pair[1]))))
 
 
 def parse_docker(output: ProbeOutput) -> State | None:
@@ -75,6 +76,11 @@ def parse_applied(output: ProbeOutput) -> State | None:
     pairs = (line.split(" ", 1) for line in output.stdout.splitlines() if " " in line)
     found = {name: value.strip().strip("\"'") for name, value in pairs}
     return found or None
+
+
+def _age(version: str) -> tuple[bool, list[int]]:
+    """Return what sorts versions from old to new: 0.9 before 0.10, a HEAD build last."""
+    return version.startswith("HEAD"), [int(number) for number in re.findall(r"[0-9]+", version)]
 
 
 def versions(facts: Mapping[str, State | None]) -> dict[str, str]:

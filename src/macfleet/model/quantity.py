@@ -67,10 +67,11 @@ def show_bytes(size: int) -> str:
 
 def show_seconds(seconds: float) -> str:
     """Return a duration as people read it: ``850 ms``, ``12.3 s``, ``4 min 05 s``, ``3 h 12 min``."""
-    if seconds < 1:
+    # The limits are where rounding carries into the next form: 59.7 s is a minute, not "60 s".
+    if seconds < 0.9995:
         return f"{seconds * 1000:.0f} ms"
-    if seconds < 60:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    if seconds < 59.5:
+        return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
     whole = round(seconds)
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
