@@ -56,6 +56,7 @@ def test_a_segment_measured_again_is_not_counted_twice():
     [
         ("node.planned", {"pending": 2}, "~ planned: 2 changes"),
         ("node.planned", {"pending": 0}, "· nothing to change"),
+        ("node.planned", {"pending": 0, "current": True}, "· current"),
         ("change.started", {"address": "file./etc/x", "action": "create"}, "+ file /etc/x"),
         ("network.mode", {"mode": "bridge"}, "⌛ measuring bridge mode"),
         ("gate.judged", {"gate": "cells_valid", "outcome": "pass"}, "✓ gate cells_valid: pass"),

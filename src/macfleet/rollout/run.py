@@ -73,7 +73,8 @@ def _plan_fleet(
 
     def plan(node: Node) -> NodePlan:
         found = plan_node(stage, node, desired, ports, again=options.again, max_age=options.max_age)
-        ports.events.emit(Event("node.planned", node.name, {"pending": len(found.plan.pending)}))
+        detail: dict[str, Json] = {"pending": len(found.plan.pending), "current": _is_idle(found)}
+        ports.events.emit(Event("node.planned", node.name, detail))
         return found
 
     by_name = {node.name: node for node in nodes}

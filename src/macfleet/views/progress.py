@@ -120,6 +120,8 @@ def _advance(standing: _Standing, event: Event, now: float) -> None:
         pending = data.get("pending")
         words = f"planned: {pending} change{'' if pending == 1 else 's'}" if pending else "nothing to change"
         standing.symbol, standing.words = ("~" if pending else "·"), words
+        if data.get("current"):
+            standing.words, standing.settled = "current", True
     elif event.kind == "loadtest.segment":
         seconds, of = data.get("seconds"), data.get("of")
         standing.segments = standing.segments - standing.late + 1

@@ -32,6 +32,7 @@ _ORDER = (
     NodeOutcome.CURRENT,
 )
 _NO_EDGE = "no edge: "
+_TO_MEASURE = "to measure"
 
 
 def lines(result: StageResult, desired: Desired, *, verbose: bool = False, width: int = 0) -> Iterator[str]:
@@ -136,7 +137,8 @@ def _rows(node: NodeResult, result: StageResult, *, verbose: bool) -> Iterator[R
     if not details or node.outcome in (*_QUIET, NodeOutcome.CHANGED):
         made = f" · {_changes_made(len(node.changed))}" if node.changed else ""
         notes = "".join(f" · {note}" for note in node.notes if not note.startswith(_NO_EDGE))
-        yield Row(NODES[node.outcome], f"{_word(node.outcome, result)}{made}{notes}")
+        symbol = "⌛" if _word(node.outcome, result) == _TO_MEASURE else NODES[node.outcome]
+        yield Row(symbol, f"{_word(node.outcome, result)}{made}{notes}")
     yield from details
 
 
@@ -172,7 +174,7 @@ def _problems(node: NodeResult) -> Iterator[Row]:
 def _word(outcome: NodeOutcome, result: StageResult) -> str:
     """Measuring stages change nothing when they go well: such a node is measured, not unchanged."""
     if outcome is NodeOutcome.UNCHANGED and result.stage in _MEASURED:
-        return "to measure" if result.check else "measured"
+        return _TO_MEASURE if result.check else "measured"
     return str(outcome)
 
 

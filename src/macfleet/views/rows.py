@@ -10,7 +10,7 @@ from macfleet.views.flow import fold
 
 _GAP = "   "
 _ROOM = 36
-"""Columns words need beside a subject; with fewer they go beneath it."""
+"""Columns that long words need beside a subject; with fewer they go beneath it."""
 _SUBJECT = 52
 _DEEPER = 2
 _ARROW = "→ "
@@ -66,7 +66,8 @@ def lay_out(blocks: Sequence[Block], width: int, *, beside: bool = True) -> Iter
     names = max((len(block.nodes[0]) for block in blocks if len(block.nodes) == 1), default=0)
     subjects = [len(row.subject) for block in blocks for row in block.rows if row.words]
     left = names + len(_GAP) + 2
-    most = max(width - left - 2 - _ROOM, 0) if width else _SUBJECT
+    longest = max((len(w) for block in blocks for row in block.rows for w in row.words), default=0)
+    most = max(width - left - 2 - min(_ROOM, longest), 0) if width else _SUBJECT
     # A few long subjects do not push everybody's words to the right; they stand on a line of their own.
     column = max((size for size in subjects if size <= min(most, _SUBJECT)), default=0)
     column = column if beside else 0

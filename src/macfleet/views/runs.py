@@ -10,6 +10,7 @@ from rich.text import Text
 
 from macfleet.model.run import CellSummary, Interval, RunManifest
 from macfleet.reports import figures
+from macfleet.views.diagnostics import clean
 
 _WIDE = 100
 _NAMED = 2
@@ -62,11 +63,13 @@ def show_run(manifest: RunManifest, cells: Sequence[CellSummary], console: Conso
         console.print(_cells(cells))
 
 
-def show_verified(results: Sequence[tuple[str, int, Sequence[str]]], console: Console) -> None:
-    """Print for each run, given with its number of files, what was found; nothing found is good."""
-    for run_id, files, problems in results:
+def show_verified(results: Sequence[tuple[str, int, str, Sequence[str]]], console: Console) -> None:
+    """Print for each run, given with its files and signature, what was found; nothing found is good."""
+    for run_id, files, signature, problems in results:
         mark = "✗" if problems else "✓"
-        console.print(Text(f"{mark} {run_id}  {figures.count(files)} files"), soft_wrap=True)
+        console.print(
+            Text(f"{mark} {run_id}  {figures.count(files)} files  {clean(signature)}"), soft_wrap=True
+        )
         for problem in problems:
             console.print(Text(f"    {problem}"), soft_wrap=True)
 
