@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 
 from macfleet.documents import Border, nearest
 from macfleet.gates.bind_sources import BindSources
@@ -17,9 +17,11 @@ from macfleet.gates.loadtest_complete import LoadtestComplete
 from macfleet.gates.mounts_local import MountsLocal
 from macfleet.gates.network_proven import NetworkProven
 from macfleet.gates.routes_answer import RoutesAnswer
+from macfleet.gates.weights_safe import WeightsSafe
 from macfleet.gates.weights_verified import WeightsVerified
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
 from macfleet.model.node import Arm
+from macfleet.model.quantity import parse_bytes
 from macfleet.model.stage import GateSpec
 
 
@@ -40,6 +42,20 @@ class MountsLocalParams(Border):
     refuse: tuple[str, ...] = Field(("icloud", "removable"), description="Places that are refused")
 
 
+class WeightsSafeParams(Border):
+    """Parameters of weights_safe."""
+
+    limit: int = Field(
+        32 * 2**20, ge=2**20, le=40 * 2**20, description="Bytes brought from a node, all files together"
+    )
+    allow: tuple[str, ...] = Field((), description="Patterns of paths that may be Python or unknown bytes")
+
+    @field_validator("limit", mode="before")
+    @classmethod
+    def _size(cls, value: str | int) -> int:
+        return parse_bytes(value)
+
+
 Builder = Callable[[Mapping[str, object]], Gate]
 
 KINDS: Mapping[str, Builder] = {
@@ -52,6 +68,7 @@ KINDS: Mapping[str, Builder] = {
     "mounts_local": lambda params: _mounts_local(MountsLocalParams.model_validate(params)),
     "network_proven": lambda params: _plain(params, NetworkProven),
     "routes_answer": lambda params: RoutesAnswer(str(RoutesAnswerParams.model_validate(params).arm)),
+    "weights_safe": lambda params: _weights_safe(WeightsSafeParams.model_validate(params)),
     "weights_verified": lambda params: _plain(params, WeightsVerified),
 }
 
@@ -87,3 +104,7 @@ def _plain(params: Mapping[str, object], gate: Callable[[], Gate]) -> Gate:
 
 def _mounts_local(params: MountsLocalParams) -> Gate:
     return MountsLocal(params.kinds, params.refuse)
+
+
+def _weights_safe(params: WeightsSafeParams) -> Gate:
+    return WeightsSafe(params.limit, params.allow)
