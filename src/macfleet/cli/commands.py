@@ -26,8 +26,9 @@ COMMANDS: dict[str, Entry] = {
     "inventory": Entry("macfleet.cli.inventory", "inventory", "List, explain and check the inventory."),
     "lab": Entry("macfleet.cli.lab", "lab", "Simulated Mac nodes with real OpenSSH and Docker Engine."),
     "lock": Entry("macfleet.cli.lock", "lock", "Who holds a node's lock; break a dead one."),
+    "model": Entry("macfleet.cli.model", "model", "Model files: what is pinned, and whether it is safe."),
     "ping": Entry("macfleet.cli.reach", "ping", "Whether nodes answer over SSH."),
     "plan": Entry("macfleet.cli.playbook", "plan", "What a playbook would change; changes nothing."),
     "rollout": Entry("macfleet.cli.rollout", "rollout", "The five stages, each a playbook with gates."),
-    "run": Entry("macfleet.cli.compare", "run", "List, show and verify recorded runs."),
+    "run": Entry("macfleet.cli.compare", "run", "List, show, verify and sign recorded runs; bundles."),
 }

@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING
 import click
 
 from macfleet.cli.fleet import FleetContext, fleet_command
-from macfleet.model.diagnostic import Diagnostic, MacfleetError
+from macfleet.cli.run_ids import find_runs
+from macfleet.cli.sign import allowed_signers, export, import_, sign, signers_option
 from macfleet.model.exit_codes import ExitCode, strongest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from pathlib import Path
 
+    from macfleet.model.diagnostic import Diagnostic
     from macfleet.model.json import Json
     from macfleet.reports.comparison import Comparison
-    from macfleet.store import FolderRuns
 
 _BY = ("arm", "node", "ownership", "chip", "network", "runtime")
 
@@ -43,14 +44,14 @@ def compare(
 
     store = fleet.runs
     chosen = (
-        Selection(tuple(load_run(store, run) for run in dict.fromkeys(_find(store, runs))))
+        Selection(tuple(load_run(store, run) for run in dict.fromkeys(find_runs(store, runs))))
         if runs
         else newest_runs(store)
     )
     comparison = compare_runs(
         chosen.runs,
         by,
-        baseline=load_run(store, _find(store, [baseline])[0]) if baseline else None,
+        baseline=load_run(store, find_runs(store, [baseline])[0]) if baseline else None,
         thresholds=load_thresholds(fleet.files),
         every_run=bool(runs),
         notes=chosen.notes,
@@ -61,7 +62,7 @@ def compare(
 
 @click.group(epilog="Example: macfleet run verify")
 def run() -> None:
-    """List, show and verify recorded runs."""
+    """List, show, verify and sign recorded runs; carry them elsewhere and back."""
 
 
 @run.command("list", epilog="Example: macfleet run list --output json")
@@ -91,7 +92,7 @@ def show(fleet: FleetContext, run_id: str) -> int:
     from macfleet.analysis.summaries import parse_summary, summary_document
     from macfleet.store.manifests import manifest_document
 
-    found = _find(fleet.runs, [run_id])[0]
+    found = find_runs(fleet.runs, [run_id])[0]
     manifest = fleet.runs.manifest(found)
     summarised = "summary.json" in manifest.files
     cells = parse_summary(fleet.runs.document(found, "summary.json")) if summarised else ()
@@ -106,51 +107,55 @@ def show(fleet: FleetContext, run_id: str) -> int:
     return ExitCode.DONE
 
 
-@run.command(epilog="Examples: macfleet run verify · macfleet run verify RUN")
+@run.command(epilog="Examples: macfleet run verify · macfleet run verify RUN --allowed-signers FILE")
 @click.argument("runs", metavar="[RUN]...", nargs=-1)
+@signers_option
 @fleet_command
-def verify(fleet: FleetContext, runs: tuple[str, ...]) -> int:
-    """Compare every file of runs with the digest recorded when they were sealed; all runs without RUN."""
-    store = fleet.runs
-    results = [(each, store.verify(each)) for each in (_find(store, runs) if runs else store.ids())]
-    found = [problem for _, problems in results for problem in problems]
+def verify(fleet: FleetContext, runs: tuple[str, ...], signers: Path | None) -> int:
+    """Compare every file of runs with the digest recorded when they were sealed, and check signatures.
+
+    Without RUN all runs are verified. With --allowed-signers every run must be signed by one of them.
+    """
+    from macfleet.store.bundles import unsigned
+    from macfleet.store.signing import check_folder
+
+    store, allowed = fleet.runs, allowed_signers(fleet, signers)
+    results: list[tuple[str, str, list[Diagnostic]]] = []
+    for each in find_runs(store, runs) if runs else store.ids():
+        signed = check_folder(store.folder(each), allowed)
+        problems = [*store.verify(each), *([signed.problem] if signed.problem else [])]
+        if signers is not None and not signed.present:
+            problems.append(unsigned(each))
+        results.append((each, signed.words, problems))
+    _print_verified(fleet, results)
+    return strongest(problem.exit_code for _, _, problems in results for problem in problems)
+
+
+for _command in (sign, export, import_):
+    run.add_command(_command)
+
+
+def _print_verified(fleet: FleetContext, results: list[tuple[str, str, list[Diagnostic]]]) -> None:
     if fleet.output == "json":
         rows: list[Json] = [
-            {"run": each, "problems": [{"code": p.code, "summary": p.summary} for p in problems]}
-            for each, problems in results
+            {
+                "run": each,
+                "signature": words,
+                "problems": [{"code": p.code, "summary": p.summary} for p in problems],
+            }
+            for each, words, problems in results
         ]
         _print_json("verified", {"runs": rows})
-    else:
-        from rich.console import Console
+        return
+    from rich.console import Console
 
-        from macfleet.views.runs import show_verified
+    from macfleet.views.runs import show_verified
 
-        shown = [
-            (each, len(store.manifest(each).files), [f"{p.code} {p.summary}" for p in problems])
-            for each, problems in results
-        ]
-        show_verified(shown, Console())
-    return strongest(problem.exit_code for problem in found)
-
-
-def _find(store: FolderRuns, given: Iterable[str]) -> list[str]:
-    """Return full ids for ids or their beginnings; report every one that fits no run or several."""
-    ids = store.ids()
-    found: list[str] = []
-    problems: list[Diagnostic] = []
-    for text in given:
-        fitting = [run_id for run_id in ids if run_id == text] or [r for r in ids if r.startswith(text)]
-        if len(fitting) == 1:
-            found.append(fitting[0])
-        elif fitting:
-            problems.append(
-                Diagnostic("E0958", f"{text} fits {len(fitting)} runs", mend="Type more of the id.")
-            )
-        else:
-            problems.append(Diagnostic("E0950", f"there is no run {text}", mend="macfleet run list"))
-    if problems:
-        raise MacfleetError(problems)
-    return found
+    shown = [
+        (each, len(fleet.runs.manifest(each).files), words, [f"{p.code} {p.summary}" for p in problems])
+        for each, words, problems in results
+    ]
+    show_verified(shown, Console())
 
 
 def _print(comparison: Comparison, form: str | None) -> None:

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     import polars as pl
 
 PARTIAL = ".partial"
-_ADDED_LATER = ("manifest.json", "signature")
+IMPORTED = "imported.json"
+"""The mark of a run that came in a bundle."""
+_ADDED_LATER = ("manifest.json", "signature", IMPORTED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,7 @@ class FolderRuns:
         Raises:
             MacfleetError: E0951 the run is finished, or its id could not be a folder's name.
         """
-        self._check_name(run_id)
+        self.checked(run_id)
         final = self.root / run_id
         if final.exists():
             raise MacfleetError(
@@ -57,7 +59,12 @@ class FolderRuns:
 
     def unfinished(self) -> tuple[str, ...]:
         """Ids of runs that were begun and never sealed, oldest first."""
-        return tuple(sorted(path.name.removesuffix(PARTIAL) for path in self.root.glob(f"*{PARTIAL}")))
+        names = [path.name for path in self.root.glob(f"*{PARTIAL}") if not path.name.startswith(".")]
+        return tuple(sorted(name.removesuffix(PARTIAL) for name in names))
+
+    def imported(self, run_id: str) -> bool:
+        """Whether a run came in a bundle from elsewhere (raises MacfleetError E0950)."""
+        return (self.folder(run_id) / IMPORTED).is_file()
 
     def manifest(self, run_id: str) -> RunManifest:
         """Read a run's manifest.
@@ -84,7 +91,7 @@ class FolderRuns:
 
     def folder(self, run_id: str) -> Path:
         """Return where a finished run lies (raises MacfleetError E0950)."""
-        self._check_name(run_id)
+        self.checked(run_id)
         folder = self.root / run_id
         if not (folder / "manifest.json").is_file():
             begun = (self.root / f"{run_id}{PARTIAL}").is_dir()
@@ -125,12 +132,14 @@ class FolderRuns:
         return (path for path in self.root.glob("*/manifest.json") if path.parent.suffix != PARTIAL)
 
     @staticmethod
-    def _check_name(run_id: str) -> None:
+    def checked(run_id: str) -> str:
+        """Return an id that may be a folder's name (raises MacfleetError E0950 for any other text)."""
         plain = run_id.replace("-", "").replace("_", "").replace(".", "")
         if not plain.isalnum() or run_id.startswith(".") or run_id.endswith(PARTIAL) or os.sep in run_id:
             raise MacfleetError(
                 Diagnostic("E0950", f"{run_id!r} is not the id of a run", mend="macfleet run list")
             )
+        return run_id
 
 
 def _read_json(file: Path, run_id: str) -> Json:

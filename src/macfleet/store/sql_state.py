@@ -12,6 +12,7 @@ from sqlalchemy import Engine, func, insert, select, update
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
 from macfleet.model.json import JsonObject
 from macfleet.model.stage import EvidenceKey, Outcome, StageName, StageRecord, Verdict
+from macfleet.store.sql_services import SqlLeases, SqlServices
 from macfleet.store.tables import EVIDENCE, JOURNAL, RUNS, open_state
 
 SETTLED = "node.settled"
@@ -157,7 +158,7 @@ class SqlEvidences:
 
 
 class SqlState(SqlJournal, SqlEvidences):
-    """The state database: journal and evidence over one engine.
+    """The state database over one engine: journal, evidence, states of nodes in service, leases.
 
     Opening it makes file and tables when they are missing. `url` is an SQLAlchemy URL such as
     ``sqlite:////fleet/.macfleet/state.db``.
@@ -165,6 +166,8 @@ class SqlState(SqlJournal, SqlEvidences):
 
     def __init__(self, url: str, clock: Callable[[], float] = time.time) -> None:
         super().__init__(open_state(url), clock)
+        self.services = SqlServices(self.engine)
+        self.leases = SqlLeases(self.engine, clock)
 
     def close(self) -> None:
         """Give up all connections."""

@@ -1,0 +1,59 @@
+import subprocess
+
+import pytest
+
+from macfleet.model.run import RunManifest
+from macfleet.store.folder_runs import FolderRuns
+
+RUN = "20261123T041205Z-stage5-1a2b"
+MANIFEST = RunManifest(
+    id=RUN,
+    kind="loadtest",
+    stage="loadtest",
+    contract="9f2c" + "0" * 60,
+    sent="5a5a" + "0" * 60,
+    git_commit="abc",
+    git_dirty=False,
+    nodes=("mac-01",),
+    arms=("bare",),
+    vantage="node-loopback",
+    started="2026-11-23T04:12:05Z",
+    finished="2026-11-23T05:12:05Z",
+    who="ops",
+    why="",
+    client_version="0.1.0",
+)
+
+
+@pytest.fixture
+def runs(tmp_path):
+    return FolderRuns(tmp_path / "runs")
+
+
+@pytest.fixture
+def sealed(runs):
+    """One small finished run; its folder."""
+    writer = runs.create(RUN)
+    writer.json("verdicts.json", {"schema": 1, "verdicts": []})
+    writer.json("nodes/mac-01/facts.json", {"chip": "m4"})
+    writer.text("nodes/mac-01/logs/first-failure.txt", "nothing failed\n")
+    writer.finish(MANIFEST)
+    return runs.folder(RUN)
+
+
+@pytest.fixture(scope="session")
+def make_key(tmp_path_factory):
+    """Make an SSH key without a passphrase; its path and its line in an allowed-signers file."""
+
+    def make(who):
+        key = tmp_path_factory.mktemp("keys") / "id_ed25519"
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", who, "-f", str(key)], check=True)
+        kind, public, *_ = key.with_suffix(".pub").read_text().split()
+        return key, f'{who} namespaces="macfleet-run" {kind} {public}\n'
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def key(make_key):
+    return make_key("ops@example")
