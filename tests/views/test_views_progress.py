@@ -44,6 +44,15 @@ def test_a_segment_that_takes_longer_never_runs_over_its_end():
     assert row(found, "mac-01").endswith("████████████  finishing")
 
 
+def test_time_left_follows_the_pace_of_the_segments_before():
+    clock = FakeClock()
+    found = board(clock)
+    for _ in range(5):
+        found.emit(Event("loadtest.segment", "mac-01", SEGMENT))
+        clock.sleep(900)
+    assert row(found, "mac-01").endswith("about 45:00 left")
+
+
 def test_a_segment_measured_again_is_not_counted_twice():
     found = board(FakeClock())
     for kind in ("loadtest.segment", "loadtest.late", "loadtest.segment", "loadtest.segment"):

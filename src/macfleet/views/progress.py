@@ -64,6 +64,7 @@ class _Standing:
     Attributes:
         since: monotonic second at which it came there.
         segments: how many of a load test began; of: how many there are; seconds: length of each.
+        first: monotonic second at which the first segment began.
         late: 1 while the segment that began last is to be measured again.
     """
 
@@ -74,6 +75,7 @@ class _Standing:
     segments: int = 0
     of: int = 0
     seconds: float = 0.0
+    first: float = 0.0
     late: int = 0
 
 
@@ -126,6 +128,7 @@ def _advance(standing: _Standing, event: Event, now: float) -> None:
         seconds, of = data.get("seconds"), data.get("of")
         standing.segments = standing.segments - standing.late + 1
         standing.late = 0
+        standing.first = standing.first or now
         standing.seconds = float(seconds) if isinstance(seconds, int | float) else 0.0
         standing.of = of if isinstance(of, int) else 0
         standing.symbol, standing.words = "⌛", clean(f"{data.get('arm')} {data.get('cell')}")
@@ -148,11 +151,13 @@ def _text(standing: _Standing, now: float) -> str:
     if not (standing.of and standing.seconds):
         waited = f"  {_clock(spent)}" if spent >= 2 else ""
         return f"{standing.symbol} {standing.words}{waited}"
-    whole = standing.of * standing.seconds
-    gone = min((standing.segments - 1) * standing.seconds + min(spent, standing.seconds), whole)
-    full = int(_BAR * gone / whole)
+    # Changing engines and measuring again take time as well: what the segments before took is the pace.
+    done = standing.segments - 1
+    pace = max(standing.seconds, (standing.since - standing.first) / done if done else 0.0)
+    gone = min(done + min(spent / pace, 1.0), standing.of)
+    full = int(_BAR * gone / standing.of)
     bar = "█" * full + "░" * (_BAR - full)
-    left = f"about {_clock(whole - gone)} left" if gone < whole else "finishing"
+    left = f"about {_clock(pace * (standing.of - gone))} left" if gone < standing.of else "finishing"
     return f"{standing.symbol} {standing.segments}/{standing.of}  {standing.words:<18}  {bar}  {left}"
 
 
