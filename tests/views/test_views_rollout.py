@@ -55,6 +55,14 @@ def test_a_missing_edge_is_said_once(desired, carried_out):
     assert text(carried_out, desired).lower().count("no edge") == 1
 
 
+def test_many_reasons_of_one_verdict_are_counted_unless_more_is_asked_for(desired, checked):
+    verdict = replace(checked.results[10].verdicts[0], reasons=tuple(f"cell {n} is late" for n in range(9)))
+    held = replace(checked, results=(NodeResult("mac-11", NodeOutcome.HELD, verdicts=(verdict,)),))
+    assert "and 5 more, shown with -v" in text(held, desired)
+    assert "cell 8 is late" not in text(held, desired)
+    assert "cell 8 is late" in text(held, desired, verbose=True)
+
+
 def test_what_a_node_says_cannot_steer_the_terminal(desired, checked):
     verdict = replace(checked.results[10].verdicts[0], reasons=("\x1b[2Jgone",))
     held = NodeResult("mac-11", NodeOutcome.HELD, verdicts=(verdict,))

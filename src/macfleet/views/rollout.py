@@ -20,6 +20,8 @@ _MEASURED = (StageName.NETWORK, StageName.LOADTEST)
 _FOLDED = 3
 """Up to so many nodes without news keep a line each."""
 _NAMED = 5
+_REASONS = 4
+"""Reasons of one verdict shown without -v."""
 _WIDEST = 110
 _ORDER = (
     NodeOutcome.UNREACHABLE,
@@ -156,11 +158,13 @@ def _changes(node: NodeResult, *, check: bool) -> Iterator[Row]:
 def _verdicts(node: NodeResult, *, verbose: bool) -> Iterator[Row]:
     for verdict in node.verdicts:
         if verbose or verdict.outcome not in (Outcome.PASS, Outcome.NOT_APPLICABLE):
-            yield _verdict_row(verdict)
+            yield _verdict_row(verdict, verbose=verbose)
 
 
-def _verdict_row(verdict: Verdict) -> Row:
+def _verdict_row(verdict: Verdict, *, verbose: bool) -> Row:
     words = verdict.reasons or (str(verdict.outcome),)
+    if len(words) > _REASONS + 1 and not verbose:
+        words = (*words[:_REASONS], f"and {len(words) - _REASONS} more, shown with -v")
     return Row(OUTCOMES[verdict.outcome], verdict.gate, words, mend=verdict.mend)
 
 
