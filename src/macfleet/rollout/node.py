@@ -106,7 +106,14 @@ def _apply(
     )
     found = dict(applied.observation.extra)
     # Applying may have installed another version; evidence is about what runs now.
-    key = evidence_key(planned.stage, planned.node, desired, facts.versions(found), planned.compiled.digest)
+    key = evidence_key(
+        planned.stage,
+        planned.node,
+        desired,
+        facts.versions(found),
+        planned.compiled.digest,
+        options.load.duration,
+    )
     return applied.changed, replace(planned, key=key, facts=found)
 
 

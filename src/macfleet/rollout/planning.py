@@ -46,9 +46,18 @@ class NodePlan:
 
 
 def plan_node(
-    stage: StageName, node: Node, desired: Desired, ports: Ports, *, again: bool, max_age: float
+    stage: StageName,
+    node: Node,
+    desired: Desired,
+    ports: Ports,
+    *,
+    again: bool,
+    max_age: float,
+    duration: float,
 ) -> NodePlan:
     """Compile, observe in one exec, plan, and judge what can be judged before a change.
+
+    `duration` is the seconds per arm and cell that a load test would measure.
 
     Raises:
         MacfleetError: what does not compile, or probes that are not understood.
@@ -65,7 +74,7 @@ def plan_node(
     seen = observe(node.name, compiled.resources, ports.transports.to(node), nonce=ports.nonce, extra=extra)
     plan = make_plan(node.name, compiled.resources, seen, compiled=compiled.digest)
     found = {name: seen.extra.get(name) for name in facts.probes()}
-    key = evidence_key(stage, node, desired, facts.versions(found), compiled.digest)
+    key = evidence_key(stage, node, desired, facts.versions(found), compiled.digest, duration)
     evidence = image_evidence([r for r in requests if isinstance(r, ImageRequest)], ports)
     evidence |= {r.name: as_json(seen.extra[r.name]) for r in requests if isinstance(r, ProbeRequest)}
     verdicts = [gate.judge(context, evidence) for gate in gates if gate.before]
@@ -77,7 +86,12 @@ def plan_node(
 
 
 def evidence_key(
-    stage: StageName, node: Node, desired: Desired, versions: Mapping[str, str], compiled: str
+    stage: StageName,
+    node: Node,
+    desired: Desired,
+    versions: Mapping[str, str],
+    compiled: str,
+    duration: float,
 ) -> EvidenceKey:
     """Return what evidence of this stage on this node is about."""
     parts = {"node": node.name, "stage": str(stage), "compiled": compiled, **versions}
@@ -86,6 +100,9 @@ def evidence_key(
         parts["images"] = desired.images_digest(node)
     if stage in (StageName.LAYOUT, StageName.LOADTEST):
         parts["network"] = desired.mode(node)
+    if stage is StageName.LOADTEST:
+        # A short measurement does not stand for a long one that is asked for later.
+        parts["duration"] = f"{duration:g} s"
     return EvidenceKey(parts)
 
 

@@ -72,7 +72,15 @@ def _plan_fleet(
         desired.compile(stage, node)
 
     def plan(node: Node) -> NodePlan:
-        found = plan_node(stage, node, desired, ports, again=options.again, max_age=options.max_age)
+        found = plan_node(
+            stage,
+            node,
+            desired,
+            ports,
+            again=options.again,
+            max_age=options.max_age,
+            duration=options.load.duration,
+        )
         detail: dict[str, Json] = {"pending": len(found.plan.pending), "current": _is_idle(found)}
         ports.events.emit(Event("node.planned", node.name, detail))
         return found
