@@ -17,6 +17,8 @@ COMMANDS: dict[str, Entry] = {
     "apply": Entry("macfleet.cli.playbook", "apply", "Carry a playbook out on the nodes it names."),
     "compare": Entry("macfleet.cli.compare", "compare", "One comparison out of many nodes' runs."),
     "contract": Entry("macfleet.cli.contract", "contract", "Freeze, check and show what is promised."),
+    "cordon": Entry("macfleet.cli.drain", "cordon", "Mark nodes as leaving; they go on serving."),
+    "drain": Entry("macfleet.cli.drain", "drain", "Take nodes out of service, within a deadline."),
     "drift": Entry("macfleet.cli.playbook", "drift", "What differs from a playbook; changes nothing."),
     "enrol": Entry("macfleet.cli.reach", "enrol", "Learn the host keys of nodes, with fingerprints."),
     "exec": Entry("macfleet.cli.reach", "exec_", "Run a command on many nodes."),
@@ -31,4 +33,8 @@ COMMANDS: dict[str, Entry] = {
     "plan": Entry("macfleet.cli.playbook", "plan", "What a playbook would change; changes nothing."),
     "rollout": Entry("macfleet.cli.rollout", "rollout", "The five stages, each a playbook with gates."),
     "run": Entry("macfleet.cli.compare", "run", "List, show, verify and sign recorded runs; bundles."),
+    "status": Entry("macfleet.cli.drain", "status", "Which nodes serve, which are out, and why."),
+    "uncordon": Entry("macfleet.cli.drain", "uncordon", "Take a cordon, or a running drain, back."),
+    "undrain": Entry("macfleet.cli.drain", "undrain", "Bring nodes back: start, warm up, prove, open."),
+    "watch": Entry("macfleet.cli.drain", "watch", "The same, again each time something moves."),
 }

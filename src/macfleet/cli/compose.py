@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import sys
 from collections.abc import Iterator, Mapping
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from macfleet.model.ports import Events
     from macfleet.playbooks import ParsedPlaybook
     from macfleet.rollout.desired import Desired, NetworkChoice
+    from macfleet.rollout.drain_ports import DrainPorts
     from macfleet.rollout.ports import Ports
 
 PLAYBOOKS = {
@@ -189,6 +191,38 @@ def open_ports(fleet: FleetContext, events: Events) -> Iterator[Ports]:
             nonce=lambda: secrets.token_hex(12),
             write_lock=lambda name, text: write_lock(fleet.root / name, text),
         )
+
+
+def drain_ports(fleet: FleetContext, events: Events, *, proves: bool = False) -> DrainPorts:
+    """Return the adapters of a drain; with `proves` an opened node is held to the frozen contract."""
+    from macfleet.executors.threads import ThreadExecutor
+    from macfleet.executors.vantage import VantageLoadGenerator
+    from macfleet.gateway.node_half import NodeScripts, RouteProof
+    from macfleet.loadgen.local import InProcessClient
+    from macfleet.rollout.drain_ports import DrainPorts
+    from macfleet.sources.archive import ensure_archive
+    from macfleet.sources.clock import SystemClock
+
+    contract = frozen_contract(fleet) if proves else None
+    load = VantageLoadGenerator(fleet.transports, ensure_archive, InProcessClient())
+    everybody = fleet.nodes("")
+    return DrainPorts(
+        services=fleet.state.services,
+        leases=fleet.state.leases,
+        half=NodeScripts(fleet.transports, contract.model if contract else ""),
+        executor=ThreadExecutor(fleet.forks or fleet.settings.forks),
+        clock=SystemClock(),
+        events=events,
+        pool_of=lambda node: [each for each in everybody if node.pool and each.pool == node.pool],
+        prove=RouteProof(fleet.transports, load, contract) if contract else _nothing_to_prove,
+        holder=f"{fleet.who} process {os.getpid()} {secrets.token_hex(3)}",
+        who=fleet.who,
+    )
+
+
+def _nothing_to_prove(node: Node) -> tuple[str, ...]:
+    _ = node
+    return ()
 
 
 def write_lock(path: Path, text: str) -> None:

@@ -1,0 +1,310 @@
+"""`macfleet drain`, `undrain`, `cordon`, `uncordon`, `status` and `watch`: nodes out of service and back."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+from macfleet.cli.fleet import FleetContext, fleet_command, limit_option
+from macfleet.model.diagnostic import Diagnostic, MacfleetError, NodeUnreachable
+from macfleet.model.exit_codes import ExitCode, strongest
+from macfleet.model.quantity import parse_seconds
+
+if TYPE_CHECKING:
+    from macfleet.model.node import Node
+    from macfleet.model.ports import Events
+    from macfleet.rollout.drain_ports import DrainPorts
+    from macfleet.views.drain import Standing
+
+Answer = TypeVar("Answer")
+
+_names = click.argument("names", metavar="NODE...", nargs=-1, required=True)
+
+
+@click.command()
+@_names
+@click.option("--reason", default="", help="Why, kept with the node and shown to everybody.")
+@click.option("--deadline", default="", metavar="TIME", help="Time requests get to finish; 30m unless said.")
+@click.option(
+    "--on-deadline",
+    type=click.Choice(["wait", "cancel", "fail"]),
+    help="With requests in flight then: wait on, cut them, or give up (fail unless said).",
+)
+@click.option("--once", is_flag=True, help="Give up at once when something is in flight.")
+@click.option("--detach", is_flag=True, help="Start it and return; follow with: macfleet watch.")
+@click.option("--monitor", is_flag=True, help="Follow a drain that somebody else runs; start none.")
+@fleet_command
+def drain(
+    fleet: FleetContext,
+    names: tuple[str, ...],
+    reason: str,
+    deadline: str,
+    on_deadline: str | None,
+    once: bool,
+    detach: bool,
+    monitor: bool,
+) -> int:
+    """Take nodes out of service: no new requests, those in flight finish, then the containers stop.
+
+    Refused (exit 7) where the pool would keep fewer nodes than its min_ready. A drain that fails leaves
+    its node cordoned. Run it again to go on with one that broke off.
+
+    Example: macfleet drain mac-03 --reason "fan noise, ticket 4711"
+    """
+    from macfleet.rollout.drain import Wish
+    from macfleet.rollout.drain import drain as drain_node
+    from macfleet.rollout.drain_state import OnDeadline
+    from macfleet.views.drain import drained_document, drained_line
+    from macfleet.views.terminal import show, show_json
+
+    policy = OnDeadline(on_deadline) if on_deadline else None
+    wish = Wish(reason, _deadline(deadline), policy, once)
+    nodes = _nodes(fleet, names)
+    if monitor:
+        return _follow(fleet, nodes, until_settled=True)
+    if detach:
+        return _detached(fleet, nodes)
+    ports = _ports(fleet, nodes)
+    try:
+        done, failed = _each(fleet, nodes, lambda node: drain_node(node, wish, ports))
+    except KeyboardInterrupt:
+        _say(f"Not drained yet. Go on with: macfleet drain {' '.join(n.name for n in nodes)}")
+        _say("Give it up with: macfleet uncordon --cancel and the node's name")
+        raise
+    if fleet.output == "json":
+        show_json(drained_document(done))
+    else:
+        show(drained_line(name, result) for name, result in done.items())
+        if done:
+            _say(f"Back with: macfleet undrain {' '.join(done)}")
+    return _finish(failed)
+
+
+@click.command()
+@_names
+@fleet_command
+def undrain(fleet: FleetContext, names: tuple[str, ...]) -> int:
+    """Bring nodes back: start, warm up, open, prove the promised routes.
+
+    A node that does not keep its promises is closed again and stays drained (exit 7).
+
+    Example: macfleet undrain mac-03
+    """
+    from macfleet.rollout.drain_back import undrain as undrain_node
+
+    return _moved(fleet, names, undrain_node, proves=True)
+
+
+@click.command()
+@_names
+@click.option("--reason", default="", help="Why, kept with the node and shown to everybody.")
+@fleet_command
+def cordon(fleet: FleetContext, names: tuple[str, ...], reason: str) -> int:
+    """Mark nodes as leaving; they go on serving.
+
+    Example: macfleet cordon mac-03 --reason "to be re-imaged on Monday"
+    """
+    from macfleet.rollout.drain_back import cordon as cordon_node
+
+    return _moved(fleet, names, lambda node, ports: cordon_node(node, reason, ports))
+
+
+@click.command()
+@_names
+@click.option("--cancel", is_flag=True, help="Give a running drain up, whoever runs it.")
+@fleet_command
+def uncordon(fleet: FleetContext, names: tuple[str, ...], cancel: bool) -> int:
+    """Take a cordon back; a drained node is brought back with undrain.
+
+    Example: macfleet uncordon mac-03
+    """
+    from macfleet.rollout.drain_back import uncordon as uncordon_node
+
+    return _moved(fleet, names, lambda node, ports: uncordon_node(node, ports, cancel=cancel))
+
+
+@click.command()
+@limit_option
+@fleet_command
+def status(fleet: FleetContext, limit: str) -> int:
+    """Show which nodes serve, which are out, why, and what is in flight. Changes nothing.
+
+    Example: macfleet status -l chat
+    """
+    from macfleet.sources.clock import SystemClock
+    from macfleet.views.drain import status_document, status_lines
+    from macfleet.views.terminal import show, show_json
+
+    standings = _standings(fleet, fleet.nodes(limit))
+    if fleet.output == "json":
+        show_json(status_document(standings))
+    else:
+        show(status_lines(standings, SystemClock().now()))
+    unreachable = any(each.sight is None for each in standings)
+    return int(ExitCode.UNREACHABLE if unreachable else ExitCode.DONE)
+
+
+@click.command()
+@click.argument("names", metavar="[NODE]...", nargs=-1)
+@fleet_command
+def watch(fleet: FleetContext, names: tuple[str, ...]) -> int:
+    """Show the same as status, again each time something moves, until interrupted.
+
+    Example: macfleet watch mac-03
+    """
+    return _follow(fleet, _nodes(fleet, names) if names else fleet.nodes(""), until_settled=False)
+
+
+def _moved(
+    fleet: FleetContext,
+    names: tuple[str, ...],
+    move: Callable[[Node, DrainPorts], object],
+    *,
+    proves: bool = False,
+) -> int:
+    """Carry one move out on every node and show where each stands then."""
+    from macfleet.rollout.drain_state import Service
+    from macfleet.views.drain import service_line, service_row
+    from macfleet.views.terminal import show, show_json
+
+    nodes = _nodes(fleet, names)
+    ports = _ports(fleet, nodes, proves=proves)
+    done, failed = _each(fleet, nodes, lambda node: move(node, ports))
+    services = [service for service in done.values() if isinstance(service, Service)]
+    if fleet.output == "json":
+        show_json({"schema": 1, "kind": "services", "nodes": [service_row(each) for each in services]})
+    else:
+        show(service_line(each) for each in services)
+    return _finish(failed)
+
+
+def _nodes(fleet: FleetContext, names: Sequence[str]) -> tuple[Node, ...]:
+    return fleet.nodes(",".join(names))
+
+
+def _ports(fleet: FleetContext, nodes: Sequence[Node], *, proves: bool = False) -> DrainPorts:
+    from macfleet.cli.compose import drain_ports
+    from macfleet.sources.clock import SystemClock
+    from macfleet.views.drain import DrainLines
+    from macfleet.views.progress import EventLines
+
+    events: Events = EventLines(as_json=True)
+    if fleet.output != "json":
+        events = DrainLines([node.name for node in nodes], SystemClock().monotonic)
+    return drain_ports(fleet, events, proves=proves)
+
+
+def _each(
+    fleet: FleetContext, nodes: Sequence[Node], work: Callable[[Node], Answer]
+) -> tuple[Mapping[str, Answer], list[MacfleetError]]:
+    """Do one thing on every node at once; return answers by name, and what failed."""
+    from macfleet.executors.threads import ThreadExecutor
+
+    by_name = {node.name: node for node in nodes}
+    _ = fleet.transports, fleet.state
+    done: dict[str, Answer] = {}
+    failed: list[MacfleetError] = []
+    executor = ThreadExecutor(fleet.forks or fleet.settings.forks)
+    for name, answer in executor.each(tuple(by_name), lambda name: work(by_name[name])).items():
+        if isinstance(answer, MacfleetError):
+            failed.append(answer)
+        elif isinstance(answer, Exception):
+            raise answer
+        else:
+            done[name] = answer
+    return done, failed
+
+
+def _finish(failed: Sequence[MacfleetError]) -> int:
+    """Raise everything that went wrong at once, or return 0."""
+    if failed:
+        raise MacfleetError(found for error in failed for found in error.diagnostics)
+    return int(ExitCode.DONE)
+
+
+def _standings(fleet: FleetContext, nodes: Sequence[Node]) -> list[Standing]:
+    """See every node at once; one that does not answer has no sight."""
+    from macfleet.gateway.node_half import NodeScripts
+    from macfleet.views.drain import Standing
+
+    half = NodeScripts(fleet.transports)
+    sights, failed = _each(fleet, nodes, half.look)
+    for error in failed:
+        if not isinstance(error, NodeUnreachable) and error.exit_code is not ExitCode.UNREACHABLE:
+            raise error
+    return [
+        Standing(node.name, node.pool, fleet.state.services.service(node.name), sights.get(node.name))
+        for node in nodes
+    ]
+
+
+def _follow(fleet: FleetContext, nodes: Sequence[Node], *, until_settled: bool) -> int:
+    """Show a table whenever it differs from the one before; end when no node is draining, if asked to."""
+    from macfleet.rollout.drain_state import ServiceState
+    from macfleet.sources.clock import SystemClock
+    from macfleet.views.drain import status_document, status_lines
+    from macfleet.views.terminal import show, show_json
+
+    clock, shown = SystemClock(), None
+    while True:
+        standings = _standings(fleet, nodes)
+        found = status_document(standings)
+        if found != shown:
+            shown = found
+            if fleet.output == "json":
+                show_json(found)
+            else:
+                show([*status_lines(standings, clock.now()), ""])
+            sys.stdout.flush()
+        states = [each.service for each in standings]
+        if until_settled and not any(each.state is ServiceState.DRAINING for each in states):
+            failed = any(each.failure for each in states)
+            return int(strongest([ExitCode.HELD] if failed else []))
+        clock.sleep(1.0)
+
+
+def _detached(fleet: FleetContext, nodes: Sequence[Node]) -> int:
+    """Start the same command as a process of its own that outlives this one; its lines go to a file."""
+    arguments = [argument for argument in sys.argv[1:] if argument != "--detach"]
+    log = fleet.root / ".macfleet" / f"drain-{secrets.token_hex(3)}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("wb") as lines:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "macfleet", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=lines,
+            stderr=lines,
+            start_new_session=True,
+            env={**os.environ, "MACFLEET_FLEET": str(fleet.root)},
+        )
+    names = " ".join(node.name for node in nodes)
+    _say(f"⌛ process {process.pid} drains {names}; its lines: {log}")
+    _say(f"Follow it with: macfleet drain {names} --monitor")
+    return int(ExitCode.DONE)
+
+
+def _deadline(text: str) -> float | None:
+    """Return the seconds of --deadline; a drain without one would hang silently, so there is no "none"."""
+    if not text:
+        return None
+    try:
+        return parse_seconds(text)
+    except ValueError as error:
+        raise MacfleetError(
+            Diagnostic(
+                "E0115",
+                f"--deadline: {error}",
+                why="A drain always has a deadline; what happens then is said with --on-deadline.",
+                mend="Such as 30m; 0s means now.",
+            )
+        ) from error
+
+
+def _say(line: str) -> None:
+    click.echo(line, err=True)

@@ -1,0 +1,134 @@
+"""The node's half of a drain, for pools without an edge: the node itself refuses new connections."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from macfleet.gateway import node_scripts as scripts
+from macfleet.gateway.node_answers import read_sight, read_stop
+from macfleet.model.contract import Contract
+from macfleet.model.diagnostic import Diagnostic, MacfleetError
+from macfleet.model.exit_codes import ExitCode
+from macfleet.model.node import Arm, Node
+from macfleet.model.ports import Completed, LoadGenerator, Transports
+from macfleet.rollout.arms import ENVIRONMENT, base_url, port_of, wait_until_healthy
+from macfleet.rollout.drain import Wish, drain
+from macfleet.rollout.drain_back import undrain
+from macfleet.rollout.drain_ports import DrainPorts, Sight
+from macfleet.rollout.drain_state import InFlight, Service
+
+_LOOK = 40.0
+_START = 180.0
+_FORWARDED = 30.0
+_STOP = 150.0
+
+
+@dataclass(frozen=True, slots=True)
+class NodeScripts:
+    """A `NodeHalf` over SSH; `model` is what the contract calls the model, to warm it up."""
+
+    transports: Transports
+    model: str = ""
+
+    def look(self, node: Node) -> Sight:
+        """See the node (raises NodeUnreachable)."""
+        return read_sight(node.name, self._run(node, scripts.look(self._target(node)), _LOOK, "be seen"))
+
+    def enter(self, node: Node, service: Service) -> None:
+        """Write the state on the node and close or open its port.
+
+        Raises:
+            MacfleetError: E0873 a newer lease wrote the node (exit 6), E0876 the port could not be closed
+                or opened (exit 4).
+        """
+        self._run(node, scripts.enter(self._target(node), service), _LOOK, f"become {service.state}")
+
+    def stop(self, node: Node) -> tuple[InFlight, Mapping[str, bool]]:
+        """Stop the project; return what was in flight then, and by id which containers still run."""
+        return read_stop(node.name, self._run(node, scripts.stop(self._target(node)), _STOP, "stop"))
+
+    def start(self, node: Node) -> None:
+        """Start the project, wait until it is healthy and warm it up behind the closed port."""
+        self._run(node, scripts.start(self._target(node), _START - 30), _START, "start")
+
+    def _target(self, node: Node) -> scripts.Target:
+        project = str(node.variables.get("compose_project") or node.pool or "macfleet")
+        return scripts.Target(project, port_of(node, Arm.CONTAINER), self.model)
+
+    def _run(self, node: Node, script: str, deadline: float, verb: str) -> str:
+        done = self.transports.to(node).run(script, deadline=deadline)
+        if done.exit == scripts.STALE:
+            raise MacfleetError(_taken_over(node))
+        if done.exit != 0:
+            raise MacfleetError(_failed(node, done, verb))
+        return done.stdout.decode("utf-8", "replace")
+
+
+@dataclass(frozen=True, slots=True)
+class RouteProof:
+    """Asks an opened node for every promised route, once the VM forwards the port again."""
+
+    transports: Transports
+    load: LoadGenerator
+    contract: Contract
+
+    def __call__(self, node: Node) -> tuple[str, ...]:
+        """Return what is broken, in words (raises MacfleetError where nothing can be asked)."""
+        url = base_url(node, Arm.CONTAINER)
+        waits = f"{ENVIRONMENT}\n{wait_until_healthy(url, _FORWARDED)}"
+        if self.transports.to(node).run(waits, deadline=_FORWARDED * 2 + 30).exit != 0:
+            return (f"nothing answers at {url}",)
+        report = self.load.probe(node, Arm.CONTAINER, url, self.contract)
+        return tuple(f"{route.route}: {problem}" for route in report.routes for problem in route.problems)
+
+
+@dataclass(frozen=True, slots=True)
+class NodeHalfGateway:
+    """A `Gateway` without an edge: each node refuses new connections and is waited for.
+
+    Containers are left running, for what takes a node out here works on them itself.
+    """
+
+    ports: Callable[[], DrainPorts]
+
+    def drain(self, node: Node, *, deadline: float, reason: str) -> str:
+        """Take the node out of service; return in words what was done (raises MacfleetError)."""
+        done = drain(node, Wish(reason, deadline, stop=False), self.ports())
+        return "drained before" if done.already else f"drained in {done.seconds:.0f} s"
+
+    def undrain(self, node: Node) -> str:
+        """Put the node back; return in words what was done (raises MacfleetError)."""
+        undrain(node, self.ports())
+        return "back in service"
+
+
+def _taken_over(node: Node) -> Diagnostic:
+    return Diagnostic(
+        "E0873",
+        "another controller took this node over",
+        why="The node's own file carries a newer lease than this command holds; nothing was changed.",
+        mend=f"See where it stands: macfleet status -l {node.name}",
+        node=node.name,
+        exit_code=ExitCode.LOCKED,
+    )
+
+
+def _failed(node: Node, done: Completed, verb: str) -> Diagnostic:
+    said = done.stderr.decode("utf-8", "replace").strip()[-400:]
+    mend = f"Look at it: macfleet status -l {node.name}"
+    if done.exit == scripts.REFUSED_BY_SUDO:
+        mend = f"Let the login user run pfctl: macfleet exec -l {node.name} -- sudo -n pfctl -s info"
+    elif done.exit == scripts.STILL_OPEN:
+        mend = (
+            'pf.conf must keep the line: anchor "com.apple/*"\n'
+            f"See: macfleet exec -l {node.name} -- sudo -n pfctl -s rules"
+        )
+    return Diagnostic(
+        "E0876",
+        f"the node did not {verb}",
+        why=f"exit status {done.exit}: {said}" if said else f"exit status {done.exit}",
+        mend=mend,
+        node=node.name,
+        exit_code=ExitCode.NODE_FAILED,
+    )

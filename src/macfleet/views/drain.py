@@ -1,0 +1,201 @@
+"""Nodes on their way out of service and back: lines while it happens, and the state of every node."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from macfleet.model.event import Event
+from macfleet.model.json import Json
+from macfleet.model.quantity import show_seconds
+from macfleet.rollout.drain import Drained
+from macfleet.rollout.drain_ports import Sight
+from macfleet.rollout.drain_state import Service, ServiceState
+from macfleet.rollout.record import iso
+from macfleet.views.diagnostics import clean
+
+SYMBOLS: Mapping[ServiceState, str] = {
+    ServiceState.ACTIVE: "✓",
+    ServiceState.CORDONED: "!",
+    ServiceState.DRAINING: "⌛",
+    ServiceState.DRAINED: "-",
+}
+
+
+class DrainLines:
+    """An `Events` sink of one line an event on stderr, each with the seconds since the command began."""
+
+    def __init__(self, names: Sequence[str], clock: Callable[[], float]) -> None:
+        self._width = max(map(len, names), default=0)
+        self._clock = clock
+        self._began = clock()
+        self._lock = threading.Lock()
+
+    def emit(self, event: Event) -> None:
+        """Write one event."""
+        words = _words(event)
+        if words:
+            symbol, text = words
+            spent = f"{self._clock() - self._began:.0f} s"
+            with self._lock:
+                line = f"{event.node:<{self._width}}   {symbol} {spent:>5}   {clean(text)}"
+                print(line, file=sys.stderr, flush=True)
+
+
+def _words(event: Event) -> tuple[str, str] | None:
+    data = event.data
+    told, count = data.get("words", ""), data.get("containers")
+    left = data.get("left")
+    seconds = float(left) if isinstance(left, int | float) else 0.0
+    when = f"deadline in {_clock(seconds)}" if seconds > 0 else f"{_clock(-seconds)} past the deadline"
+    return {
+        "drain.admitted": ("~", f"cordoned · {told}"),
+        "drain.waiting": ("⌛", f"{told}   {when}"),
+        "drain.quiet": ("✓", f"{told} ({data.get('polls')} polls)"),
+        "drain.cancelled": ("!", f"deadline: to be cut: {told}"),
+        "drain.stopped": (
+            "✓",
+            f"compose stopped, {count} container{'' if count == 1 else 's'} proven stopped",
+        ),
+        "drain.queued": ("⌛", f"waits for {data.get('holder')}"),
+        "undrain.started": ("✓", "started and warmed up behind the closed port"),
+    }.get(event.kind)
+
+
+def drained_line(node: str, done: Drained) -> str:
+    """Return how a node left, as a result."""
+    if done.already:
+        return f"{node}   · drained before, {_when(done.service)}"
+    cut = f"{done.cut} request{'' if done.cut == 1 else 's'} cut"
+    return f"{node}   ✓ drained in {show_seconds(done.seconds)}, {cut}"
+
+
+def drained_document(results: Mapping[str, Drained]) -> dict[str, Json]:
+    """Return how nodes left as JSON."""
+    rows: list[Json] = [
+        {
+            **service_row(done.service),
+            "seconds": round(done.seconds, 3),
+            "cut": done.cut,
+            "already": done.already,
+        }
+        for done in results.values()
+    ]
+    return {"schema": 1, "kind": "drain", "nodes": rows}
+
+
+def service_line(service: Service) -> str:
+    """Return where a node stands after a command."""
+    return f"{service.node}   {SYMBOLS[service.state]} {service.state}{_because(service)}"
+
+
+def service_row(service: Service) -> dict[str, Json]:
+    """Return where a node stands as JSON."""
+    return {
+        "node": service.node,
+        "state": str(service.state),
+        "reason": service.reason,
+        "who": service.who,
+        "since": iso(service.since) if service.since else None,
+        "deadline": iso(service.deadline) if service.deadline else None,
+        "failure": service.failure,
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What store and node say of a node; `sight` is None when it did not answer."""
+
+    node: str
+    pool: str
+    kept: Service
+    sight: Sight | None = None
+
+    @property
+    def service(self) -> Service:
+        """The node's own word counts: another controller may have moved it."""
+        own = self.sight.service if self.sight else None
+        return own if own is not None and own.token >= self.kept.token else self.kept
+
+    @property
+    def disagrees(self) -> str:
+        """Where what is kept and what is true part, in words; empty when they do not."""
+        if self.sight is None:
+            return ""
+        if self.service.state is not self.kept.state:
+            return f"this controller's store says {self.kept.state}"
+        if self.service.closed and not self.sight.closed:
+            return "its port is open: it restarted, or somebody removed the rule"
+        if self.service.state is ServiceState.DRAINED and any((self.sight.containers or {}).values()):
+            return "containers run all the same"
+        return ""
+
+
+def status_lines(standings: Sequence[Standing], now: float) -> Iterator[str]:
+    """Yield a table: node, pool, state and for how long, what it does, why it is out."""
+    heads = ("node", "pool", "state", "for", "serving", "in flight", "")
+    rows = [_cells(standing, now) for standing in standings]
+    widths = [max(len(row[i]) for row in (heads, *rows)) for i in range(len(heads))]
+    for row in (heads, *rows):
+        yield "  ".join(clean(cell).ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
+def status_document(standings: Sequence[Standing]) -> dict[str, Json]:
+    """Return the table as JSON with absolute times."""
+    rows: list[Json] = [
+        {
+            **service_row(each.service),
+            "pool": each.pool,
+            "reachable": each.sight is not None,
+            "serving": _serving(each),
+            "in_flight": each.sight.in_flight.requests if each.sight else None,
+            "connections": len(each.sight.in_flight.connections) if each.sight else None,
+            "disagrees": each.disagrees,
+        }
+        for each in standings
+    ]
+    return {"schema": 1, "kind": "status", "nodes": rows}
+
+
+def _cells(standing: Standing, now: float) -> tuple[str, ...]:
+    service, sight = standing.service, standing.sight
+    since = _age(now - service.since) if service.since else "–"
+    serving = "?" if sight is None else "yes" if _serving(standing) else "no"
+    flight = "?" if sight is None else "–" if sight.in_flight.requests is None else str(sight.in_flight.count)
+    notes = [f"! {standing.disagrees}"] if standing.disagrees else []
+    notes += ["✗ does not answer"] if sight is None else []
+    notes += [part for part in (service.failure, service.reason) if part]
+    state = f"{SYMBOLS[service.state]} {service.state}"
+    return standing.node, standing.pool or "–", state, since, serving, flight, " · ".join(notes)
+
+
+def _serving(standing: Standing) -> bool:
+    return standing.sight is not None and standing.sight.healthy and not standing.service.closed
+
+
+def _because(service: Service) -> str:
+    parts = [part for part in (service.reason, service.failure) if part]
+    return f" · {clean(' · '.join(parts))}" if parts else ""
+
+
+def _when(service: Service) -> str:
+    who = f" by {service.who}" if service.who else ""
+    return f"at {iso(service.since)}{who}{_because(service)}"
+
+
+def _age(seconds: float) -> str:
+    for size, unit in ((86400.0, "d"), (3600.0, "h"), (60.0, "min")):
+        if seconds >= size:
+            return f"{int(seconds // size)} {unit}"
+    return f"{max(int(seconds), 0)} s"
+
+
+def _clock(seconds: float) -> str:
+    whole = round(seconds)
+    return (
+        f"{whole // 3600}:{whole % 3600 // 60:02}:{whole % 60:02}"
+        if whole >= 3600
+        else (f"{whole // 60}:{whole % 60:02}")
+    )
