@@ -16,7 +16,7 @@ from macfleet.model.load import LoadSpec, Sample, SegmentReport, Vantage
 from macfleet.model.node import Arm, Node
 from macfleet.model.ports import RunWriter, Transport
 from macfleet.model.run import CellSummary
-from macfleet.rollout import arms
+from macfleet.rollout import arms, vm
 from macfleet.rollout.desired import Desired
 from macfleet.rollout.ports import Ports
 
@@ -91,7 +91,8 @@ def seconds_needed(desired: Desired, node: Node, profile: LoadProfile) -> float:
     """Return about how long the node is busy: windows, warm-ups and changes of engine."""
     cells = len(judged_concurrency(desired))
     turns = len(node.arms) * profile.segments
-    return turns * (cells * (profile.window + profile.warmup) + 5.0)
+    changes = 0.0 if profile.short else turns * vm.CHANGE_SECONDS
+    return turns * (cells * (profile.window + profile.warmup) + 5.0) + changes
 
 
 def measure_loadtest(
@@ -104,6 +105,7 @@ def measure_loadtest(
     reports: list[SegmentReport] = []
     series: list[dict[str, Json]] = []
     spoiled: list[SegmentReport] = []
+    states: list[tuple[str, int, bool | None]] = []
     try:
         for arm in names:
             arms.stop(node, arm, transport)
@@ -112,17 +114,35 @@ def measure_loadtest(
             if running and running != block.arm:
                 arms.stop(node, running, transport)
             if running != block.arm:
+                _prepare_vm(block.arm, node, profile, transport)
                 arms.start(node, block.arm, transport)
             running = block.arm
+            states.append((block.arm, block.segment, vm.is_up(transport)))
             found = _measure_block(block, node, desired, ports, profile, writer)
             samples += found.samples
             reports += found.reports
             series += found.series
             spoiled += found.spoiled
     finally:
+        _prepare_vm("", node, profile, transport)
         for arm in names:
             arms.start(node, arm, transport)
+    writer.json(f"nodes/{node.name}/vm.json", vm.document(states))
     return _reduce(node, samples, reports, spoiled, series, profile, writer)
+
+
+def _prepare_vm(arm: str, node: Node, profile: LoadProfile, transport: Transport) -> None:
+    """Have the VM down for a bare arm and up for any other.
+
+    A VM that idles takes memory from the bare arm. A short run, which nobody can sign, leaves it alone: a
+    stop and a start would take longer than its segments; the run records that it was up.
+    """
+    if profile.short or str(Arm.CONTAINER) not in node.arms:
+        return
+    if arm in vm.NEEDS_NO_VM:
+        vm.stop(node, transport)
+    elif not vm.is_up(transport):
+        vm.start(node, transport)
 
 
 @dataclass(frozen=True, slots=True)
