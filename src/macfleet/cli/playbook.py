@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,13 +23,20 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("playbook")
 @limit_option
+@click.option("--save", type=click.Path(path_type=Path), metavar="FILE", help="Keep the plan for `apply`.")
 @fleet_command
-def plan(fleet: FleetContext, playbook: str, limit: str) -> int:
+def plan(fleet: FleetContext, playbook: str, limit: str, save: Path | None) -> int:
     """Show what a playbook would change; exit 3 when something would.
 
-    Example: macfleet plan playbooks/site.yml -l mac-01
+    Example: macfleet plan playbooks/site.yml -l mac-01 --save site.plan
     """
-    return int(_run(fleet, playbook, limit, check=True, reason="").exit_code)
+    result = _run(fleet, playbook, limit, check=True, reason="")
+    if save is not None:
+        from macfleet.cli.saved_plan import save_plan
+
+        save_plan(save, playbook, result)
+        click.echo(f"Saved: {save}. Carry it out: macfleet apply {save}", err=True)
+    return int(result.exit_code)
 
 
 @click.command()
@@ -38,11 +46,19 @@ def plan(fleet: FleetContext, playbook: str, limit: str) -> int:
 @click.option("--reason", default="", help="Why, for the record.")
 @fleet_command
 def apply(fleet: FleetContext, playbook: str, limit: str, check: bool, reason: str) -> int:
-    """Bring nodes to the state a playbook describes.
+    """Bring nodes to the state a playbook describes, or carry a saved plan out.
+
+    A saved plan that no longer fits a node is refused for that node alone.
 
     Example: macfleet apply playbooks/site.yml -l rented
     """
-    return int(_run(fleet, playbook, limit, check=check, reason=reason).exit_code)
+    from macfleet.cli.saved_plan import is_saved_plan, read_plan
+
+    saved: Mapping[str, str] = {}
+    if is_saved_plan(Path(playbook)):
+        _, playbook, saved = read_plan(Path(playbook))
+        limit = limit or ",".join(saved)
+    return int(_run(fleet, playbook, limit, check=check, reason=reason, saved=saved).exit_code)
 
 
 @click.command()
@@ -57,7 +73,15 @@ def drift(fleet: FleetContext, playbook: str, limit: str) -> int:
     return int(_run(fleet, playbook, limit, check=True, reason="").exit_code)
 
 
-def _run(fleet: FleetContext, playbook: str, limit: str, *, check: bool, reason: str) -> StageResult:
+def _run(
+    fleet: FleetContext,
+    playbook: str,
+    limit: str,
+    *,
+    check: bool,
+    reason: str,
+    saved: Mapping[str, str] | None = None,
+) -> StageResult:
     from macfleet.cli.compose import desired_of, new_run_id, open_ports, stage_nodes
     from macfleet.rollout.run import Options, rollout
     from macfleet.views import rollout as view
@@ -71,7 +95,7 @@ def _run(fleet: FleetContext, playbook: str, limit: str, *, check: bool, reason:
     with open_ports(fleet, EventLines(as_json=as_json)) as ports:
         nodes = stage_nodes(fleet, desired, stage, limit)
         run_id = new_run_id(posixpath.basename(playbook).split(".")[0].split("-")[0], ports.clock.now())
-        options = Options(run_id=run_id, who=fleet.who, check=check, why=reason)
+        options = Options(run_id=run_id, who=fleet.who, check=check, why=reason, saved=saved or {})
         with watching(playbook, [node.name for node in nodes], as_json=as_json) as events:
             result = rollout(stage, nodes, desired, replace(ports, events=events), options)
     if as_json:

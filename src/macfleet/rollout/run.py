@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from macfleet.model.diagnostic import MacfleetError, NodeUnreachable
+from macfleet.model.diagnostic import Diagnostic, MacfleetError, NodeUnreachable
 from macfleet.model.event import Event
 from macfleet.model.exit_codes import ExitCode
 from macfleet.model.json import Json
@@ -35,6 +35,7 @@ class Options:
         resume: id of the run whose unfinished nodes this one goes on with, empty for none: their locks
             are taken over and they are settled in its journal too.
         load: how long stage 5 measures.
+        saved: digest by node of a plan that was looked at; a node whose plan differs now is refused.
     """
 
     run_id: str
@@ -46,6 +47,7 @@ class Options:
     max_age: float = MAX_AGE
     max_failures: str = ""
     load: LoadProfile = field(default_factory=lambda: LoadProfile(1800.0))
+    saved: Mapping[str, str] = field(default_factory=dict)
 
 
 def rollout(
@@ -81,6 +83,7 @@ def _plan_fleet(
             max_age=options.max_age,
             duration=options.load.duration,
         )
+        _refuse_other_plan(node, found, options.saved)
         detail: dict[str, Json] = {"pending": len(found.plan.pending), "current": _is_idle(found)}
         ports.events.emit(Event("node.planned", node.name, detail))
         return found
@@ -91,6 +94,22 @@ def _plan_fleet(
         if isinstance(answer, Exception) and not isinstance(answer, MacfleetError):
             raise answer
     return answers
+
+
+def _refuse_other_plan(node: Node, found: NodePlan, saved: Mapping[str, str]) -> None:
+    """Raise E0515 (exit 4) when a saved plan is carried out and the node needs something else by now."""
+    if not saved or saved.get(node.name) == found.plan.digest:
+        return
+    raise MacfleetError(
+        Diagnostic(
+            "E0515",
+            "the saved plan no longer fits this node",
+            why=f"It needs {len(found.plan.pending)} changes now, and they are not the ones that were saved.",
+            mend="Nothing was changed on it. Look again: macfleet plan … --save FILE",
+            node=node.name,
+            exit_code=ExitCode.NODE_FAILED,
+        )
+    )
 
 
 def _checked(node: Node, planned: NodePlan | Exception) -> NodeResult:

@@ -1,0 +1,59 @@
+"""A plan as a file: what was looked at is what is carried out, or nothing is."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from macfleet.model.diagnostic import Diagnostic, Location, MacfleetError
+from macfleet.model.stage import StageName
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from macfleet.rollout.result import StageResult
+
+
+def save_plan(path: Path, playbook: str, result: StageResult) -> None:
+    """Write every node's plan with its digest; nodes that could not be planned are left out."""
+    from macfleet.cli.compose import write_lock
+    from macfleet.rollout.record import plan_document
+
+    document = {
+        "schema": 1,
+        "kind": "saved-plan",
+        "stage": str(result.stage),
+        "playbook": playbook,
+        "plans": [plan_document(node.plan) for node in result.results if node.plan],
+    }
+    write_lock(path, json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+
+
+def is_saved_plan(path: Path) -> bool:
+    """Whether the file says that it is a saved plan."""
+    if not path.is_file() or path.suffix in (".yml", ".yaml"):
+        return False
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(document, dict) and document.get("kind") == "saved-plan"
+
+
+def read_plan(path: Path) -> tuple[StageName, str, Mapping[str, str]]:
+    """Return stage, playbook and each node's plan digest (raises MacfleetError E0117)."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        digests = {str(row["node"]): str(row["digest"]) for row in document["plans"]}
+        return StageName(document["stage"]), str(document["playbook"]), digests
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise MacfleetError(
+            Diagnostic(
+                "E0117",
+                f"{path} is not a plan this version can read",
+                why=f"{type(error).__name__}: {error}",
+                mend="Make it anew: macfleet plan PLAYBOOK --save FILE",
+                where=Location(str(path)),
+            )
+        ) from error
