@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import os
 import sys
@@ -48,6 +47,8 @@ class LazyCommands(click.Group):
         """Find the command, or name the nearest one."""
         name = args[0]
         if name not in COMMANDS and not name.startswith("-"):
+            import difflib
+
             close = difflib.get_close_matches(name, COMMANDS, n=1, cutoff=0.4)
             hint = f' Did you mean "{close[0]}"?' if close else " See: macfleet --help"
             ctx.fail(f'There is no command "{name}".{hint}')
@@ -72,11 +73,17 @@ def cli(debug: bool) -> None:
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line and exit with the code of the table in the CLI reference."""
     given = sys.argv[1:] if arguments is None else arguments
-    sys.exit(int(_run(given)))
+    code = int(_run(given))
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _nobody_reads()
+    sys.exit(code)
 
 
 def _run(arguments: list[str]) -> ExitCode | int:  # noqa: PLR0911 (one return per way to end)
     debug = "--debug" in arguments
+    stdout = sys.stdout
     try:
         result = cli.main(args=arguments, prog_name="macfleet", standalone_mode=False)
     except click.exceptions.Exit as stop:
@@ -90,8 +97,12 @@ def _run(arguments: list[str]) -> ExitCode | int:  # noqa: PLR0911 (one return p
     except MacfleetError as error:
         return _show(error, as_json=_wants_json(arguments))
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ExitCode.DONE
+        return _nobody_reads()
+    except SystemExit:
+        # Click answers a closed pipe with an exit 1 of its own, and leaves a wrapper in stdout's place.
+        if sys.stdout is not stdout:
+            return _nobody_reads()
+        raise
     except Exception as error:
         if debug:
             raise
@@ -104,6 +115,12 @@ def _run(arguments: list[str]) -> ExitCode | int:  # noqa: PLR0911 (one return p
         )
         return _show(MacfleetError(bug), as_json=_wants_json(arguments))
     return int(result) if isinstance(result, int) else ExitCode.DONE
+
+
+def _nobody_reads() -> ExitCode:
+    """Send the rest of stdout nowhere: a reader that has seen enough is no error."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return ExitCode.DONE
 
 
 def _show(error: MacfleetError, *, as_json: bool) -> ExitCode:
