@@ -17,7 +17,7 @@ class ModelFileRefused(ValueError):
 
 
 class HeaderBeyond(ModelFileRefused):
-    """The header goes on behind the bytes that were brought here; it may be sound, but it is not proven."""
+    """The header goes on behind the bytes that can be read here; it may be sound, but it is not proven."""
 
 
 class ModelSource(Protocol):
@@ -28,7 +28,7 @@ class ModelSource(Protocol):
         """Size of the whole file in bytes."""
 
     def read(self, offset: int, count: int) -> bytes:
-        """Return `count` bytes from `offset`, fewer only at the file's end (raises HeaderBeyond)."""
+        """Return at most `count` bytes from `offset`: fewer at the end of what can be read here."""
 
 
 def shown(name: str) -> str:
@@ -50,13 +50,13 @@ class PrefixSource:
         self.size = size
 
     def read(self, offset: int, count: int) -> bytes:
-        """Return bytes of the prefix; what lies behind it in the file is an error, never empty."""
-        end = min(offset + count, self.size)
-        if end > max(len(self._prefix), offset):
-            raise HeaderBeyond(
-                f"its header goes on behind the first {len(self._prefix)} bytes that were read"
-            )
-        return self._prefix[offset:end]
+        """Return bytes of the prefix, none behind it."""
+        return self._prefix[offset : offset + count]
+
+
+def beyond(read: int) -> HeaderBeyond:
+    """Return the refusal of a header of which only the first `read` bytes can be read here."""
+    return HeaderBeyond(f"its header goes on behind the first {read} bytes, which are all that was read")
 
 
 class Cursor:
@@ -86,7 +86,7 @@ class Cursor:
             self._start, inside = self.position, 0
         taken = self._window[inside : inside + count]
         if len(taken) < count:
-            raise ModelFileRefused(f"the file ends inside {what}")
+            raise beyond(self.position + len(taken))
         self.position += count
         return taken
 
@@ -101,6 +101,8 @@ class Cursor:
             if self.left < _LENGTH.size:
                 raise ModelFileRefused(f"the file ends inside {what}")
             window = self._source.read(self.position, min(_WINDOW, self.left))
+            if len(window) < _LENGTH.size:
+                raise beyond(self.position + len(window))
             last, inside = len(window) - _LENGTH.size, 0
             while count and inside <= last:
                 inside += _LENGTH.size + _LENGTH.unpack_from(window, inside)[0]

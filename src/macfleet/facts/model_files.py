@@ -13,7 +13,7 @@ import struct
 from collections.abc import Sequence
 
 from macfleet.facts import gguf
-from macfleet.facts.model_bytes import ModelFileRefused, ModelSource
+from macfleet.facts.model_bytes import ModelFileRefused, ModelSource, beyond
 from macfleet.facts.model_file import ModelFile
 from macfleet.facts.safetensors import looks_like_safetensors, read_safetensors
 
@@ -40,6 +40,8 @@ _REFUSED: Sequence[tuple[int, bytes, str]] = (
     (0, b"MZ", "a program"),
     (0, b"#!", "a script"),
 )
+# Control characters no text has; tab, line feed, form feed, carriage return and escape are left out.
+_CONTROLS = bytes({*range(32)} - {9, 10, 12, 13, 27})
 _PROTOCOLS = range(2, 6)
 # Opcodes of a pickle that call what an opcode before them named.
 _CALLS = frozenset({"OBJ", "NEWOBJ", "NEWOBJ_EX", "REDUCE", "BUILD", "STOP"})
@@ -55,13 +57,15 @@ def inspect(source: ModelSource) -> ModelFile:
         ModelFileRefused: it is not, or not provably, something an engine may be given.
     """
     head = source.read(0, min(SNIFF, source.size))
-    if not head:
+    if not source.size:
         raise ModelFileRefused("it is empty")
     if head.startswith(gguf.MAGIC):
         return gguf.read_gguf(source)
     if looks_like_safetensors(head, source.size):
         _refuse_pickle(head)  # the length of a header can be made to look like a pickle's first bytes
         return read_safetensors(source)
+    if len(head) < min(SNIFF, source.size):
+        raise beyond(len(head))
     for offset, magic, what in _REFUSED:
         if head.startswith(magic, offset):
             raise ModelFileRefused(f"it is {what}")
@@ -111,7 +115,7 @@ def _calls_something(head: bytes) -> bool:
 
 
 def _is_text(head: bytes, *, whole: bool) -> bool:
-    if b"\0" in head:
+    if len(head.translate(None, _CONTROLS)) != len(head):
         return False
     try:
         codecs.getincrementaldecoder("utf-8")().decode(head, final=whole)
