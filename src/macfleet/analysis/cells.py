@@ -152,6 +152,7 @@ def _summary(
     latency = [_latencies(segment.measured) for segment in segments]
     pooled = [value for each in latency for value in each]
     first = [value for segment in segments for value in _first_tokens(segment.measured)]
+    gaps = [gap for segment in segments for gap in _gaps(segment.measured)]
     outcomes = Counter(value for segment in segments for value in segment.measured.get_column("outcome"))
     status = Counter(str(value) for segment in segments for value in segment.measured.get_column("status"))
     count = len(pooled)
@@ -172,7 +173,8 @@ def _summary(
         p99=percentile(pooled, 0.99),
         ttft_p50=percentile(first, 0.50),
         ttft_p95=percentile(first, 0.95),
-        itl_p50=percentile([gap for segment in segments for gap in _gaps(segment.measured)], 0.50),
+        itl_p50=percentile(gaps, 0.50),
+        itl_p95=percentile(gaps, 0.95),
         errors=(count - ok) / count if count else 0.0,
         status=dict(sorted(status.items())),
         outcomes=dict(sorted(outcomes.items())),

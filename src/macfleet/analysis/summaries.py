@@ -20,6 +20,7 @@ _INTERVALS = (
     "ttft_p50",
     "ttft_p95",
     "itl_p50",
+    "itl_p95",
     "iowait",
     "psi_io",
     "memory",

@@ -65,6 +65,7 @@ class CellSummary:
         p50, p95, p99: end to end; a failure counts as +∞ (value may be infinite).
         iowait: share of VM CPU time, None where there is no VM series; memory: host used share.
         minutes: measured minutes; invalid: why the cell must not be judged, empty when valid.
+        itl_p95: of the mean gaps of complete answers; None in runs that did not record it.
     """
 
     node: str
@@ -95,3 +96,4 @@ class CellSummary:
     cached_tokens: int | None = None
     accelerator: str = ""
     invalid: tuple[str, ...] = ()
+    itl_p95: Interval | None = None
