@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from macfleet.gates.gate import GateContext, held, missing, passed, record
 from macfleet.model.image import ResolvedImage
+from macfleet.model.json import Json
 from macfleet.model.resource import Probe, ProbeOutput, State
 from macfleet.model.shell import words
 from macfleet.model.stage import Evidence, EvidenceRequest, ProbeRequest, Verdict
@@ -36,7 +37,10 @@ class ImagesNative:
         for name, image in sorted(context.images.items()):
             reasons += _faults(name, image, str(found.get(image.repository, "")), platform)
         if reasons:
-            mend = f"Deliver the pinned image again: macfleet rollout stage2 -l {context.node.name}"
+            again = f"macfleet rollout stage2 -l {context.node.name}"
+            mend = f"Deliver the pinned image again: {again}"
+            if foreign := _foreign(found, context.images.values(), platform):
+                mend = f"Remove it on the node (docker image rm -f {words(foreign)}), then: {again}"
             return held(self.kind, context, tuple(reasons), mend, (_NAME,))
         shown = f"{len(context.images)} images proven on the engine ({platform})"
         return passed(self.kind, context, shown, evidence=(_NAME,))
@@ -65,6 +69,13 @@ def _parse(output: ProbeOutput) -> State:
         elif fields[:1] == ["image"] and len(fields) == 4:
             state[fields[1]] = f"{state.get(fields[1], '')} {fields[2]}={fields[3]}".strip()
     return state
+
+
+def _foreign(found: Mapping[str, Json], images: Iterable[ResolvedImage], platform: str) -> list[str]:
+    """Return ids of images of the pinned repositories that were made for another platform."""
+    entries = {entry for image in images for entry in str(found.get(image.repository, "")).split()}
+    pairs = (entry.partition("=") for entry in entries)
+    return sorted({digest for digest, _, kind in pairs if kind != platform})
 
 
 def _faults(name: str, image: ResolvedImage, found: str, platform: str) -> list[str]:
