@@ -141,6 +141,11 @@ def test_only_the_header_is_read_of_a_large_file():
     assert source.reads <= 4 * len(header)
 
 
+def test_a_header_length_of_opcodes_alone_is_no_pickle():
+    length = int.from_bytes(b"\x93\x62\x01", "little")  # STACK_GLOBAL and BUILD with nothing to work on
+    assert judge(safetensors(b"{}" + b" " * (length - 2))).kind == "safetensors"
+
+
 def test_a_safetensors_pickle_is_refused_as_what_runs_code():
     with pytest.raises(ModelFileRefused, match="pickle"):
         judge(pickle_in_safetensors() + bytes(100_000))

@@ -13,7 +13,7 @@ import struct
 from collections.abc import Sequence
 
 from macfleet.facts import gguf
-from macfleet.facts.model_bytes import ModelFileRefused, ModelSource, beyond
+from macfleet.facts.model_bytes import ModelFileRefused, ModelSource, beyond, shown
 from macfleet.facts.model_file import ModelFile
 from macfleet.facts.safetensors import looks_like_safetensors, read_safetensors
 
@@ -45,7 +45,7 @@ _CONTROLS = bytes({*range(32)} - {9, 10, 12, 13, 27})
 _PROTOCOLS = range(2, 6)
 # Opcodes of a pickle that call what an opcode before them named.
 _CALLS = frozenset({"OBJ", "NEWOBJ", "NEWOBJ_EX", "REDUCE", "BUILD", "STOP"})
-_NAMES = frozenset({"STACK_GLOBAL", "EXT1", "EXT2", "EXT4"})
+_SPEAKS = frozenset({"SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8", "UNICODE"})
 _WRITTEN_NAME = re.compile(r"[A-Za-z_][\w.]* [A-Za-z_][\w.]*")
 _CUT_SHORT = ("remain", "no newline", "exhausted")
 
@@ -87,8 +87,8 @@ def _zip_member(head: bytes) -> str:
         length = int.from_bytes(head[position + 26 : position + 28], "little")
         names.append(head[position + 30 : position + 30 + length].decode("utf-8", "replace"))
         position = head.find(b"PK\x03\x04", position + 30)
-    shown = next((name for name in names if name.endswith(".pkl")), names[0] if names else "")
-    return f" with {shown[:80]}" if shown else ""
+    told = next((name for name in names if name.endswith(".pkl")), names[0] if names else "")
+    return f" with {shown(told)}" if told else ""
 
 
 def _refuse_pickle(head: bytes) -> None:
@@ -101,11 +101,13 @@ def _calls_something(head: bytes) -> bool:
 
     It is one from the call on, whatever follows: a loader would have made the call before it failed.
     """
-    marked = named = False
+    marked = spoke = named = False
     try:
         for opcode, argument, _ in pickletools.genops(head):
             written = isinstance(argument, str) and _WRITTEN_NAME.fullmatch(argument) is not None
-            named = named or opcode.name in _NAMES or (opcode.name == "GLOBAL" and written)
+            named = named or (opcode.name == "GLOBAL" and written)
+            named = named or (opcode.name == "STACK_GLOBAL" and spoke)
+            spoke = spoke or opcode.name in _SPEAKS
             marked = marked or opcode.name == "MARK"
             if (named and opcode.name in _CALLS) or (marked and written and opcode.name == "INST"):
                 return True
