@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     from macfleet.model.json import Json
     from macfleet.model.node import Node
     from macfleet.sources.disk import DiskFiles
+    from macfleet.sources.secrets import SecretReferences
     from macfleet.ssh import SshTransports
     from macfleet.store import FolderRuns, SqlState
+    from macfleet.views.redaction import Redactor
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -119,6 +121,26 @@ class FleetContext:
         return FolderRuns(self.root / ".macfleet" / "runs")
 
     @cached_property
+    def redactor(self) -> Redactor:
+        """Keeps what `secrets` revealed out of everything this command writes."""
+        from macfleet.views.redaction import Redactor
+
+        return Redactor()
+
+    @cached_property
+    def secrets(self) -> SecretReferences:
+        """Reads secret references such as ``env:NAME``."""
+        from macfleet.sources.secrets import SecretReferences
+        from macfleet.views.diagnostics import text
+
+        return SecretReferences(
+            self.root,
+            learned=self.redactor.learn,
+            warn=lambda found: click.echo(text(found), err=True),
+            vault_password=os.environ.get("MACFLEET_VAULT_PASSWORD", ""),
+        )
+
+    @cached_property
     def commit(self) -> tuple[str, bool]:
         """The fleet folder's git commit and whether the tree is dirty; ("", True) without git."""
         head = _git(self.root, "rev-parse", "HEAD")
@@ -149,8 +171,11 @@ def fleet_command(command: Callable[Concatenate[FleetContext, P], R]) -> Callabl
             verbose=options.pop("verbose"),
             forks=options.pop("forks"),
         )
+        from macfleet.views.redacting_stream import hushed
+
         try:
-            return command(fleet, *args, **options)
+            with hushed(fleet.redactor):
+                return command(fleet, *args, **options)
         finally:
             fleet.close()
 

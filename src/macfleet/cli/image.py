@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -108,7 +107,7 @@ def resolver_of(fleet: FleetContext) -> Iterator[RegistryResolver]:
     resolver = RegistryResolver(
         clock=SystemClock(),
         plain_http=[each.host for each in settings if each.plain_http],
-        credentials={each.host: _credential(each) for each in settings if each.user},
+        credentials=_credentials(fleet, settings),
     )
     try:
         yield resolver
@@ -116,22 +115,33 @@ def resolver_of(fleet: FleetContext) -> Iterator[RegistryResolver]:
         resolver.close()
 
 
-def _credential(settings: RegistrySettings) -> Credential:
-    from macfleet.model.secret import Secret
+def _credentials(fleet: FleetContext, settings: Sequence[RegistrySettings]) -> dict[str, Credential]:
+    """Return the logins by host; every password that cannot be had is reported (MacfleetError E0626)."""
     from macfleet.registry import Credential
 
-    scheme, _, name = settings.password.partition(":")
-    value = os.environ.get(name) if scheme == "env" else None
-    if value is None:
-        raise MacfleetError(
-            Diagnostic(
-                "E0626",
-                f"the password for registry {settings.host} is not there",
-                why=f"images.yml names it as {settings.password!r}; env:NAME reads an environment variable.",
-                mend=f"export {name or 'NAME'}=…",
-            )
-        )
-    return Credential(settings.user, Secret(value), settings.realms)
+    found: dict[str, Credential] = {}
+    problems: list[Diagnostic] = []
+    for each in settings:
+        if not each.user:
+            continue
+        try:
+            found[each.host] = Credential(each.user, fleet.secrets.resolve(each.password), each.realms)
+        except MacfleetError as error:
+            problems += (_no_password(each.host, why) for why in error.diagnostics)
+    if problems:
+        raise MacfleetError(problems)
+    return found
+
+
+def _no_password(host: str, why: Diagnostic) -> Diagnostic:
+    what = f"{why.where.file}: {why.summary}" if why.where else why.summary
+    return replace(
+        why,
+        code="E0626",
+        summary=f"the password for registry {host} is not there: {what}",
+        why=f"{why.why} images.yml names it under registries: ({why.code}).".strip(),
+        where=None,
+    )
 
 
 def _pinned(fleet: FleetContext, resolver: RegistryResolver, wanted: WantedImage) -> LockedImage:

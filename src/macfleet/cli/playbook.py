@@ -87,6 +87,7 @@ def _run(
     from macfleet.views import rollout as view
     from macfleet.views.flow import width_of
     from macfleet.views.progress import EventLines, watching
+    from macfleet.views.redacted_ports import RedactedEvents
     from macfleet.views.terminal import show, show_json
 
     desired = desired_of(fleet)
@@ -97,7 +98,10 @@ def _run(
         run_id = new_run_id(posixpath.basename(playbook).split(".")[0].split("-")[0], ports.clock.now())
         options = Options(run_id=run_id, who=fleet.who, check=check, why=reason, saved=saved or {})
         with watching(playbook, [node.name for node in nodes], as_json=as_json) as events:
-            result = rollout(stage, nodes, desired, replace(ports, events=events), options)
+            result = rollout(
+                stage, nodes, desired, replace(ports, events=RedactedEvents(events, fleet.redactor)), options
+            )
+    result = fleet.redactor.value(result)
     if as_json:
         show_json(view.document(result))
     else:
