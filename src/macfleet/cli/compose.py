@@ -174,20 +174,22 @@ def open_ports(fleet: FleetContext, events: Events) -> Iterator[Ports]:
     from macfleet.rollout.ports import Ports
     from macfleet.sources.archive import ensure_archive
     from macfleet.sources.clock import SystemClock
+    from macfleet.views.redacted_ports import RedactedEvents, RedactedEvidences, RedactedJournal, RedactedRuns
 
+    redactor = fleet.redactor
     with resolver_of(fleet) as resolver:
         yield Ports(
             transports=fleet.transports,
             resolver=resolver,
             sources=OciSources(resolver),
             gateway=NoEdge(),
-            runs=fleet.runs,
-            evidences=fleet.state,
-            journal=fleet.state,
+            runs=RedactedRuns(fleet.runs, redactor),
+            evidences=RedactedEvidences(fleet.state, redactor),
+            journal=RedactedJournal(fleet.state, redactor),
             load=VantageLoadGenerator(fleet.transports, ensure_archive, InProcessClient()),
             executor=ThreadExecutor(fleet.forks or fleet.settings.forks),
             clock=SystemClock(),
-            events=events,
+            events=RedactedEvents(events, redactor),
             nonce=lambda: secrets.token_hex(12),
             write_lock=lambda name, text: write_lock(fleet.root / name, text),
         )
@@ -202,6 +204,7 @@ def drain_ports(fleet: FleetContext, events: Events, *, proves: bool = False) ->
     from macfleet.rollout.drain_ports import DrainPorts
     from macfleet.sources.archive import ensure_archive
     from macfleet.sources.clock import SystemClock
+    from macfleet.views.redacted_ports import RedactedEvents
 
     contract = frozen_contract(fleet) if proves else None
     load = VantageLoadGenerator(fleet.transports, ensure_archive, InProcessClient())
@@ -212,7 +215,7 @@ def drain_ports(fleet: FleetContext, events: Events, *, proves: bool = False) ->
         half=NodeScripts(fleet.transports, contract.model if contract else ""),
         executor=ThreadExecutor(fleet.forks or fleet.settings.forks),
         clock=SystemClock(),
-        events=events,
+        events=RedactedEvents(events, fleet.redactor),
         pool_of=lambda node: [each for each in everybody if node.pool and each.pool == node.pool],
         prove=RouteProof(fleet.transports, load, contract) if contract else _nothing_to_prove,
         holder=f"{fleet.who} process {os.getpid()} {secrets.token_hex(3)}",

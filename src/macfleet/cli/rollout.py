@@ -106,6 +106,7 @@ def _stage(
     from macfleet.rollout.desired import number
     from macfleet.rollout.run import rollout as run_stage
     from macfleet.views.progress import watching
+    from macfleet.views.redacted_ports import RedactedEvents
 
     nodes = stage_nodes(fleet, desired, stage, wanted.limit)
     options = _options(fleet, desired, ports, stage, wanted)
@@ -113,7 +114,8 @@ def _stage(
         _announce(nodes, desired, options, yes=wanted.yes)
     title = f"Stage {number(stage)} · {stage}" if number(stage) else "Provisioning"
     with watching(title, [node.name for node in nodes], as_json=fleet.output == "json") as events:
-        result = run_stage(stage, nodes, desired, replace(ports, events=events), options)
+        ports_of_run = replace(ports, events=RedactedEvents(events, fleet.redactor))
+        result = run_stage(stage, nodes, desired, ports_of_run, options)
     _show(fleet, result, desired)
     if stage is StageName.NETWORK and not wanted.check:
         desired = _lock_network(fleet, desired, ports, result)
@@ -239,6 +241,7 @@ def _show(fleet: FleetContext, result: StageResult, desired: Desired) -> None:
     from macfleet.views.flow import width_of
     from macfleet.views.terminal import show, show_json
 
+    result = fleet.redactor.value(result)
     if fleet.output == "json":
         show_json(view.document(result))
     else:
