@@ -68,6 +68,15 @@ class NodeCost:
     slo: bool | None = None
     why: tuple[str, ...] = ()
 
+    @property
+    def load(self) -> str:
+        """The load in words; a question mark where the service level is not proven there."""
+        if self.full is not None:
+            return self.cell if self.slo else f"? {self.cell}, SLO not proven"
+        if self.why and all(" is INVALID" in reason for reason in self.why):
+            return "INVALID"
+        return "none keeps the SLO"
+
 
 @dataclass(frozen=True, slots=True)
 class BreakEven:

@@ -19,6 +19,7 @@ COMMANDS: dict[str, Entry] = {
     "contract": Entry("macfleet.cli.contract", "contract", "Freeze, check and show what is promised."),
     "cordon": Entry("macfleet.cli.drain", "cordon", "Mark nodes as leaving; they go on serving."),
     "drain": Entry("macfleet.cli.drain", "drain", "Take nodes out of service, within a deadline."),
+    "cost": Entry("macfleet.cli.cost", "cost", "Cost per million tokens; rent or own."),
     "drift": Entry("macfleet.cli.playbook", "drift", "What differs from a playbook; changes nothing."),
     "enrol": Entry("macfleet.cli.reach", "enrol", "Learn the host keys of nodes, with fingerprints."),
     "exec": Entry("macfleet.cli.reach", "exec_", "Run a command on many nodes."),

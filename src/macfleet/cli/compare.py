@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from macfleet.cli.cost import cost_terms, utilisation_option
 from macfleet.cli.fleet import FleetContext, fleet_command
 from macfleet.cli.run_ids import find_runs
 from macfleet.cli.sign import allowed_signers, export, import_, sign, signers_option
@@ -30,13 +31,20 @@ _BY = ("arm", "node", "ownership", "chip", "network", "runtime")
 )
 @click.option("--baseline", metavar="RUN", help="Hold every column against this run as well.")
 @click.option("--format", "form", type=click.Choice(["md", "json", "csv"]), help="Print a file to forward.")
+@utilisation_option
 @fleet_command
 def compare(
-    fleet: FleetContext, runs: tuple[str, ...], by: str, baseline: str | None, form: str | None
+    fleet: FleetContext,
+    runs: tuple[str, ...],
+    by: str,
+    baseline: str | None,
+    form: str | None,
+    utilisation: str,
 ) -> int:
     """Put the figures of many nodes beside each other, with their uncertainty and a verdict a node.
 
-    Without RUN the newest load test of each node is taken. RUN may be the beginning of an id.
+    Without RUN the newest load test of each node is taken. RUN may be the beginning of an id. By ownership,
+    costs per million tokens are shown as well.
     """
     from macfleet.analysis.thresholds import load_thresholds
     from macfleet.reports.compare import compare as compare_runs
@@ -56,6 +64,10 @@ def compare(
         every_run=bool(runs),
         notes=chosen.notes,
     )
+    if by == "ownership":
+        from macfleet.reports.costs import with_costs
+
+        comparison = with_costs(comparison, chosen.runs, cost_terms(fleet, utilisation))
     _print(comparison, "json" if fleet.output == "json" else form)
     return ExitCode.DONE
 

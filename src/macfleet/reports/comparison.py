@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from macfleet.analysis.cost import NodeCost
 from macfleet.analysis.judging import Judgement
 from macfleet.analysis.pairs import Ratio
 from macfleet.model.run import CellSummary
@@ -59,6 +60,7 @@ class Column:
     Attributes:
         title: what stands above it; group: the value it is ordered by; about: chip and memory.
         gaps: container against its base, GPU worth, and against a baseline run.
+        costs: per million output tokens, by arm and bucket; only where they were asked for.
     """
 
     title: str
@@ -72,6 +74,7 @@ class Column:
     growths: tuple[Growth, ...]
     judgements: tuple[Judgement, ...]
     headline: Headline
+    costs: tuple[NodeCost, ...] = ()
 
     @property
     def arms(self) -> tuple[str, ...]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import datetime as dt
 import io
 import math
 from collections.abc import Mapping
 from dataclasses import asdict
+from decimal import Decimal
 
 from macfleet.model.json import Json
 from macfleet.model.run import CellSummary, Interval
@@ -28,7 +30,7 @@ _FIGURES = (
 
 def json_document(comparison: Comparison) -> dict[str, Json]:
     """Return the comparison as one JSON document of schema 1; +∞ is the text ``inf``."""
-    document = _plain(asdict(comparison))
+    document = plain(asdict(comparison))
     if not isinstance(document, dict):
         raise TypeError("a comparison is a mapping")
     return {"kind": "comparison", **document}
@@ -71,13 +73,18 @@ def _figures(cell: CellSummary) -> list[tuple[str, Interval]]:
     return [*found, ("qps", Interval(cell.qps)), ("errors", Interval(cell.errors))]
 
 
-def _plain(value: object) -> Json:
+def plain(value: object) -> Json:
+    """Return a value made of dataclasses' parts as JSON; +∞ is the text ``inf``, amounts are text."""
     if isinstance(value, float):
         return value if math.isfinite(value) else "inf"
     if value is None or isinstance(value, bool | int | str):
         return value
+    if isinstance(value, Decimal):
+        return str(value)  # as text, so that no digit of an amount is lost
+    if isinstance(value, dt.date):
+        return value.isoformat()
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     raise TypeError(f"{type(value).__name__} has no place in a document")

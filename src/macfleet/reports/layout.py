@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from macfleet.analysis.conditions import change, factor
+from macfleet.analysis.cost import NodeCost, Price
 from macfleet.model.node import Arm
 from macfleet.model.run import CellSummary
-from macfleet.reports import figures
+from macfleet.reports import figures, money
 from macfleet.reports.comparison import Column, Comparison, Gap
 from macfleet.reports.environment import short
 from macfleet.reports.headline import spoken
@@ -70,6 +71,7 @@ def lay_out(comparison: Comparison) -> Layout:
         titles=tuple(_title(column) for column in columns),
         sections=(
             *(_cell_section(comparison, bucket, many, name) for bucket, many, name in names),
+            *_cost_sections(columns),
             _verdict_section(columns),
         ),
         evidence=tuple(
@@ -203,6 +205,35 @@ def _growth_text(column: Column, arm: str, bucket: str) -> str:
     if growth is None or growth.ratio is None:
         return figures.MISSING
     return factor(growth.ratio)
+
+
+def _cost_sections(columns: Sequence[Column]) -> Iterable[Section]:
+    """Cost per million output tokens, one section a bucket: at full and at the planned utilisation."""
+    costs = [cost for column in columns for cost in column.costs]
+    for bucket in dict.fromkeys(cost.bucket for cost in costs):
+        rows = []
+        for arm in dict.fromkeys(cost.arm for cost in costs if cost.bucket == bucket):
+            found = [_cost(column, arm, bucket) for column in columns]
+            planned = money.share(costs[0].utilisation)
+            rows += [
+                Row(f"at 100 % · {arm}", tuple(_cost_text(each, lambda c: c.full) for each in found)),
+                Row(f"at {planned} · {arm}", tuple(_cost_text(each, lambda c: c.planned) for each in found)),
+                Row(
+                    f"at load · {arm}",
+                    tuple(figures.MISSING if each is None else each.load for each in found),
+                ),
+            ]
+        shown = tuple(row for row in rows if _worth_showing(row))
+        yield Section(f"cost per 1M output tokens · {bucket}", shown)
+
+
+def _cost(column: Column, arm: str, bucket: str) -> NodeCost | None:
+    return next((cost for cost in column.costs if (cost.arm, cost.bucket) == (arm, bucket)), None)
+
+
+def _cost_text(cost: NodeCost | None, choose: Callable[[NodeCost], Price | None]) -> str:
+    amount = None if cost is None else choose(cost)
+    return figures.MISSING if amount is None else money.price(amount)
 
 
 def _verdict_section(columns: Sequence[Column]) -> Section:
