@@ -239,12 +239,29 @@ def test_a_bug_in_the_code_is_not_taken_for_a_failed_node(fleet):
         fleet.rollout(CONTRACT)
 
 
-def test_what_the_fleet_folder_has_wrong_stops_before_any_node_is_asked(fleet):
-    fleet.use(CONTRACT, more="    - name: x\n      command: {run: '{{ nothing }}', creates: /x}\n")
+@pytest.mark.parametrize(
+    ("head", "more"),
+    [
+        ("", "    - name: x\n      command: {run: '{{ nothing }}', creates: /x}\n"),
+        ("gates: [contract_frosen: {}]", ""),
+        ("gates: [routes_answer: {arm: bear}]", ""),
+    ],
+)
+def test_what_the_fleet_folder_has_wrong_stops_before_any_node_is_asked(fleet, head, more):
+    fleet.use(CONTRACT, head, more)
     with pytest.raises(MacfleetError) as caught:
         fleet.rollout(CONTRACT)
     assert caught.value.exit_code is ExitCode.USAGE
     assert fleet.macs.opened["mac-01"].scripts == []
+
+
+def test_what_the_site_playbook_has_wrong_is_wrong_usage_not_a_failed_node(fleet):
+    fleet.use(StageName.PROVISION, more="    - name: x\n      command: {run: '{{ nothing }}', creates: /x}\n")
+    with pytest.raises(MacfleetError) as caught:
+        fleet.rollout(CONTRACT)
+    assert caught.value.exit_code is ExitCode.USAGE
+    assert {d.node for d in caught.value.diagnostics} == {"mac-01", "mac-02"}
+    assert fleet.runs.opened == {}
 
 
 def test_an_applied_change_is_journalled_before_it_is_made(fleet):

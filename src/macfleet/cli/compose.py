@@ -43,6 +43,7 @@ def desired_of(fleet: FleetContext, *, pins: bool = False, write: bool = False) 
     they are kept in images.lock.
     """
     from macfleet.cli.image import checked_lock, resolver_of
+    from macfleet.gates import build_gate
     from macfleet.playbooks import load_stage
     from macfleet.rollout.desired import Desired
 
@@ -51,6 +52,8 @@ def desired_of(fleet: FleetContext, *, pins: bool = False, write: bool = False) 
     for stage, path in PLAYBOOKS.items():
         try:
             playbooks[stage] = load_stage(fleet.files, path)
+            for gate in playbooks[stage].gates:
+                build_gate(gate)
         except MacfleetError as error:
             problems += error.diagnostics
     contract: Contract | None = None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from macfleet.cli.fleet import FleetContext, fleet_command, limit_option
+from macfleet.cli.params import count_or_share
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
 from macfleet.model.exit_codes import ExitCode, strongest
 from macfleet.model.quantity import parse_seconds
@@ -36,7 +37,13 @@ STAGES = {
 @click.option("--again", is_flag=True, help="Measure again where evidence is current.")
 @click.option("--resume", metavar="RUN", default="", help="Only the nodes that RUN did not finish.")
 @click.option("--from", "first", type=click.Choice(list(STAGES)), help="With all: begin at this stage.")
-@click.option("--max-failures", default="", metavar="N or N%", help="Failures that stop; met means stop.")
+@click.option(
+    "--max-failures",
+    callback=count_or_share,
+    default="",
+    metavar="N or N%",
+    help="Failures that stop; met means stop.",
+)
 @click.option("--duration", default="", metavar="TIME", help="Per arm and cell; under 30m cannot be signed.")
 @click.option("--reason", default="", help="Why, for the record.")
 @click.option("--yes", is_flag=True, help="Do not ask before a load test.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from macfleet.gates import build_gate
 from macfleet.model.diagnostic import Diagnostic, MacfleetError, NodeUnreachable
 from macfleet.model.event import Event
 from macfleet.model.exit_codes import ExitCode
@@ -69,7 +70,9 @@ Planned = Mapping[str, NodePlan | Exception]
 def _plan_fleet(
     stage: StageName, nodes: Sequence[Node], desired: Desired, ports: Ports, options: Options
 ) -> Planned:
-    """Plan every node concurrently; a compile error is the fleet folder's and stops everything."""
+    """Plan every node concurrently; what the fleet folder has wrong stops everything."""
+    for gate in desired.playbooks[stage].gates:
+        build_gate(gate)
     for node in nodes:
         desired.compile(stage, node)
 
@@ -90,9 +93,14 @@ def _plan_fleet(
 
     by_name = {node.name: node for node in nodes}
     answers = ports.executor.each(tuple(by_name), lambda name: plan(by_name[name]))
+    wrong: list[Diagnostic] = []
     for answer in answers.values():
-        if isinstance(answer, Exception) and not isinstance(answer, MacfleetError):
+        if isinstance(answer, MacfleetError):
+            wrong += answer.diagnostics if answer.exit_code is ExitCode.USAGE else ()
+        elif isinstance(answer, Exception):
             raise answer
+    if wrong:
+        raise MacfleetError(dict.fromkeys(wrong))
     return answers
 
 

@@ -1,0 +1,69 @@
+"""`macfleet init`: a folder that is right from the start and is never overwritten."""
+
+from __future__ import annotations
+
+import yaml
+
+
+def test_a_new_folder_passes_its_own_checks(run, tmp_path):
+    folder = tmp_path / "my-fleet"
+    code, out, err = run("init", folder)
+    assert code == 0
+    assert "files made" in out
+    assert "macfleet inventory check" in err
+    assert run("inventory", "check", "--fleet", folder)[0] == 0
+    assert run("contract", "check", "--fleet", folder)[0] == 2  # nothing is frozen for them
+    assert run("contract", "freeze", "--fleet", folder)[0] == 0
+    assert run("contract", "check", "--fleet", folder)[0] == 0
+
+
+def test_a_new_folder_has_every_part_of_a_fleet(made):
+    top = {path.name for path in made.iterdir()}
+    assert {"inventory", "playbooks", "roles", "contract", "macfleet.yml", ".gitignore", ".git"} <= top
+    assert {"images.yml", "weights.lock"} <= top
+    assert yaml.safe_load((made / "macfleet.yml").read_text())["name"] == "my-fleet"
+    assert "/.macfleet/" in (made / ".gitignore").read_text().splitlines()
+
+
+def test_every_file_that_is_edited_is_commented(made):
+    edited = (*made.glob("*.yml"), *made.glob("playbooks/*.yml"), *made.glob("contract/*.yml"))
+    for path in (*edited, made / "inventory/hosts.yml", made / "weights.lock"):
+        assert "#" in path.read_text(), path
+
+
+def test_every_playbook_of_a_new_folder_compiles_for_every_node(fleet):
+    from macfleet.cli.compose import desired_of
+    from macfleet.cli.fleet import FleetContext
+    from macfleet.model.stage import StageName
+
+    context = FleetContext(fleet)
+    desired = desired_of(context)
+    for node in context.nodes("serving"):
+        resources = {stage: desired.compile(stage, node).resources for stage in StageName}
+        assert all(resources[s] for s in (StageName.PROVISION, StageName.IMAGES, StageName.LAYOUT))
+    context.close()
+
+
+def test_images_that_are_not_pinned_yet_are_refused_with_the_command(run, made):
+    code, _, err = run("rollout", "stage2", "--check", "--fleet", made)
+    assert code == 2
+    assert "images.yml:" in err
+    assert "macfleet image pin" in err
+
+
+def test_what_is_there_already_is_left_alone(run, made, tmp_path):
+    folder = tmp_path / "mine"
+    run("init", folder)
+    (folder / "images.yml").write_text("# mine\n")
+    (folder / "inventory/hosts.yml").write_text("# mine\n")
+    (folder / "contract/contract.yml").unlink()
+    code, out, _ = run("init", folder)
+    assert (code, out) == (0, f"{folder}: 1 files made\n")
+    assert (folder / "images.yml").read_text() == "# mine\n"
+    assert (folder / "inventory/hosts.yml").read_text() == "# mine\n"
+    assert "everything was there already" in run("init", folder)[1]
+
+
+def test_a_folder_is_named_by_the_option_or_by_itself(run, tmp_path):
+    run("init", tmp_path / "a", "--name", "chat")
+    assert yaml.safe_load((tmp_path / "a/macfleet.yml").read_text())["name"] == "chat"

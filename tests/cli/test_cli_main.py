@@ -1,0 +1,219 @@
+"""The command itself: what it imports, suggests, prints and ends with."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from macfleet.cli.commands import COMMANDS
+
+SOURCE = Path(__file__).parents[2] / "src"
+HEAVY = {
+    "fabric",
+    "httpx",
+    "invoke",
+    "jinja2",
+    "numpy",
+    "paramiko",
+    "polars",
+    "pydantic",
+    "rich",
+    "scipy",
+    "sqlalchemy",
+    "yaml",
+}
+
+
+def environment(**more):
+    return {**os.environ, "PYTHONPATH": str(SOURCE), **more}
+
+
+def imported_by(*arguments):
+    """Modules in memory after a command ended."""
+    script = (
+        "import sys\nfrom macfleet.__main__ import main\nsys.argv[1:] = sys.argv[1:]\n"
+        "try: main()\nexcept SystemExit: pass\n"
+        "print('\\n'.join(sys.modules), file=sys.stderr)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments],
+        capture_output=True,
+        text=True,
+        env=environment(),
+        check=True,
+        timeout=60,
+    )
+    return set(done.stderr.splitlines())
+
+
+def test_help_imports_the_table_of_commands_and_nothing_behind_it():
+    found = imported_by("--help")
+    assert {name for name in found if name.startswith("macfleet")} == {
+        "macfleet",
+        "macfleet.__main__",
+        "macfleet.cli",
+        "macfleet.cli.commands",
+        "macfleet.cli.main",
+        "macfleet.model",
+        "macfleet.model.diagnostic",
+        "macfleet.model.exit_codes",
+    }
+    assert {name.partition(".")[0] for name in found} & HEAVY == set()
+
+
+@pytest.mark.parametrize("command", ["rollout", "plan", "init", "facts"])
+def test_the_help_of_a_command_imports_nothing_heavy(command):
+    found = imported_by(command, "--help")
+    assert {name.partition(".")[0] for name in found} & (HEAVY - {"rich"}) == set()
+
+
+def test_help_lists_every_command_with_what_it_does(run):
+    code, out, err = run("--help")
+    assert (code, err) == (0, "")
+    for name, entry in COMMANDS.items():
+        assert name in out
+        assert entry.help.endswith(".")
+    assert "macfleet init my-fleet" in out
+
+
+def leaves():
+    """Every command and subcommand by its full name."""
+
+    def below(name, command):
+        if isinstance(command, click.Group):
+            for each, found in sorted(command.commands.items()):
+                yield from below(f"{name} {each}", found)
+        else:
+            yield name, command
+
+    for name, entry in COMMANDS.items():
+        command = getattr(importlib.import_module(entry.module), entry.attribute)
+        yield from below(name, command)
+
+
+LEAVES = dict(leaves())
+
+
+@pytest.mark.parametrize("name", sorted(LEAVES))
+def test_every_command_has_help_with_an_example_of_itself(name, run):
+    code, out, err = run(*name.split(), "--help")
+    assert (code, err) == (0, "")
+    assert re.search(rf"Examples?: macfleet {name}\b", " ".join(out.split()))
+
+
+@pytest.mark.parametrize("name", sorted(LEAVES))
+def test_every_command_on_a_fleet_answers_as_json_too(name):
+    options = {option for parameter in LEAVES[name].params for option in parameter.opts}
+    if "--fleet" in options:
+        assert {"--output", "--inventory", "-i", "--forks", "--verbose", "-v"} <= options
+    if "--limit" in options:
+        assert "-l" in options
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [("rolout", "rollout"), ("invntory", "inventory"), ("imgae", "image"), ("compair", "compare")],
+)
+def test_a_typing_error_is_answered_with_the_nearest_command(run, typed, meant):
+    code, out, err = run(typed)
+    assert (code, out) == (2, "")
+    assert f'There is no command "{typed}". Did you mean "{meant}"?' in err
+
+
+def test_what_is_near_nothing_leads_to_the_help(run):
+    code, _, err = run("xyzzy")
+    assert (code, "macfleet --help" in err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("rollout", "stage9"),
+        ("rollout", "stage3", "--no-such"),
+        ("plan",),
+        ("rollout", "stage1", "--forks", "x"),
+    ],
+)
+def test_wrong_usage_is_exit_2_without_a_traceback(run, arguments):
+    code, out, err = run(*arguments)
+    assert (code, out) == (2, "")
+    assert "Traceback" not in err
+    assert "Usage:" in err
+
+
+def test_a_folder_that_is_no_fleet_is_a_diagnostic(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MACFLEET_FLEET", raising=False)
+    code, out, err = run("plan", "playbooks/site.yml")
+    assert (code, out) == (2, "")
+    assert err.startswith("error[E0110]: this is not a fleet folder\n")
+    assert "macfleet init my-fleet" in err
+
+
+@pytest.mark.parametrize("option", [("--output", "json"), ("--output=json",)])
+def test_an_error_as_json_is_one_versioned_document(run, tmp_path, option):
+    code, out, _ = run("plan", "playbooks/site.yml", "--fleet", str(tmp_path), *option)
+    document = json.loads(out)
+    assert code == 2
+    assert (document["schema"], document["kind"]) == (1, "diagnostics")
+    (found,) = document["diagnostics"]
+    assert (found["code"], found["exit_code"], found["severity"]) == ("E0110", 2, "error")
+    assert str(tmp_path) in found["why"]
+
+
+def shell(command, **more):
+    return subprocess.run(
+        ["/bin/bash", "-c", f"set -o pipefail; {command}"],
+        env=environment(PY=sys.executable, **more),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [("--help", 0), ("rollout --help", 0), ("--version", 0), ("inventory list", 0), ("contract show", 0)],
+)
+def test_a_reader_that_goes_away_is_no_error(made, arguments, code):
+    # The reader is gone for certain before anything is written.
+    script = f'exec 3> >(:); wait $!; cd "$FLEET"; "$PY" -m macfleet {arguments} >&3'
+    gone = shell(script, FLEET=str(made))
+    assert (gone.returncode, gone.stderr) == (code, "")
+
+
+def test_output_that_is_not_a_terminal_has_no_colour(tmp_path):
+    done = shell(f'"$PY" -m macfleet plan x --fleet {tmp_path}', FORCE_COLOR="1")
+    assert done.returncode == 2
+    assert "\x1b" not in done.stderr + done.stdout
+
+
+def test_an_interrupt_is_exit_130_without_a_traceback():
+    script = (
+        "import click, macfleet.cli.commands as c, sys, types\n"
+        "module = types.ModuleType('stopped')\n"
+        "@click.command()\n"
+        "def stop():\n    raise KeyboardInterrupt\n"
+        "module.stop = stop; sys.modules['stopped'] = module\n"
+        "c.COMMANDS['stop'] = c.Entry('stopped', 'stop', 'Stop.')\n"
+        "from macfleet.cli.main import main\nmain(['stop'])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout) == (130, "")
+    assert "Traceback" not in done.stderr
