@@ -1,7 +1,8 @@
-"""Inventory: parse, merge, select; Ansible's YAML layout, stricter."""
+"""Inventory: parse, merge, select; Ansible's layouts, stricter."""
 
 from macfleet.inventory.explain import Branch, explain, graph
 from macfleet.inventory.fleet import Contender, Group, Inventory
+from macfleet.inventory.listing import Scripts
 from macfleet.inventory.load import load_inventory
 from macfleet.inventory.select import select
 from macfleet.inventory.settings import (
@@ -22,6 +23,7 @@ __all__ = [
     "Group",
     "Inventory",
     "Retention",
+    "Scripts",
     "SettingOrigin",
     "explain",
     "graph",

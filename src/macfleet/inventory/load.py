@@ -9,6 +9,7 @@ from macfleet.documents import nearest
 from macfleet.inventory.build import Builder, Built
 from macfleet.inventory.consistency import check_fleet, find_warnings
 from macfleet.inventory.fleet import Group, Inventory
+from macfleet.inventory.listing import Scripts
 from macfleet.inventory.merge import Merger
 from macfleet.inventory.names import EVERYTHING, IMPLICIT_KINDS, UNGROUPED
 from macfleet.inventory.settings import FleetSettings
@@ -22,20 +23,25 @@ from macfleet.model.ports import Files
 
 
 def load_inventory(
-    files: Files, paths: Sequence[str], settings: FleetSettings, declared: Mapping[str, Json]
+    files: Files,
+    paths: Sequence[str],
+    settings: FleetSettings,
+    declared: Mapping[str, Json],
+    scripts: Scripts | None = None,
 ) -> Inventory:
-    """Read inventory sources in Ansible's YAML layout; later sources win over earlier ones.
+    """Read inventory sources in Ansible's layouts; later sources win over earlier ones.
 
     Args:
         files: where sources and the `group_vars/` and `host_vars/` beside them are read.
-        paths: hosts files, or folders of them.
+        paths: hosts files in YAML or INI, programs that answer to ``--list``, or folders of these.
         settings: gives the root for relative key files, and extra variables.
         declared: defaults of the variables that roles declare; they may be set, and templates may use them.
+        scripts: runs programs; without it a program among the sources is a problem.
 
     Raises:
-        MacfleetError: every problem of every source, E0201 to E0219.
+        MacfleetError: every problem of every source, E0201 to E0219 and E0230 to E0234.
     """
-    tree = read_tree(files, paths)
+    tree = read_tree(files, paths, scripts)
     names = {*KNOWN, *IGNORED, *MAGIC, *settings.variables, *declared}
     problems = [*tree.problems, *_refuse_unknown(tree, names)]
     merger = Merger(tree)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from ipaddress import AddressValueError, IPv6Address
 
 from macfleet.model.node import Ownership
 
@@ -14,7 +15,8 @@ ALWAYS_KNOWN = frozenset({EVERYTHING, UNGROUPED, *STATES, *(str(kind) for kind i
 
 NODE_RULE = (
     "A node name is 1 to 63 letters, digits, dots, hyphens and underscores, begins and ends with a letter "
-    "or digit and holds no two dots in a row: it becomes part of file names and commands."
+    "or digit and holds no two dots in a row, or it is an IPv6 address: it becomes part of file names and "
+    "commands."
 )
 GROUP_RULE = "A group name is letters, digits, dots, hyphens and underscores and begins with a letter or _."
 VARIABLE_RULE = "A variable name is letters, digits and underscores and begins with a letter or _."
@@ -26,7 +28,16 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 def is_node_name(name: str) -> bool:
     """Whether `NODE_RULE` holds."""
-    return _NODE.fullmatch(name) is not None and ".." not in name
+    return (_NODE.fullmatch(name) is not None and ".." not in name) or is_ipv6(name)
+
+
+def is_ipv6(name: str) -> bool:
+    """Whether the name is an IPv6 address without a zone."""
+    try:
+        IPv6Address(name)
+    except AddressValueError:
+        return False
+    return "%" not in name
 
 
 def is_group_name(name: str) -> bool:

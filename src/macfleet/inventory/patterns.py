@@ -6,9 +6,13 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
+from macfleet.inventory.addresses import is_address_like
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
 
-_SUBSCRIPT = re.compile(r"(?P<base>.+)\[(?:(?P<only>-?\d+)|(?P<first>-?\d+)?:(?P<last>-?\d+)?)\]")
+_SUBSCRIPT = re.compile(
+    r"(?P<base>.+)\[(?:(?P<only>-?\d+)|(?P<first>-?\d+)?:(?P<last>-?\d+)?|(?P<from>\d+)-(?P<to>\d+)?)\]",
+    re.ASCII,
+)
 _PAIRS = {"[": "]", "(": ")", "{": "}"}
 
 
@@ -30,7 +34,7 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class Subscript:
-    """``base[i]`` or ``base[i:j]``: positions among the nodes of `base`, both ends included."""
+    """``base[i]``, ``base[i:j]`` or ``base[i-j]``: positions among the nodes of `base`, ends included."""
 
     base: str
     first: int | None
@@ -47,11 +51,19 @@ class Subscript:
 def parse_pattern(pattern: str) -> tuple[Term, ...]:
     """Split a pattern into signed terms; brackets of ranges and of regular expressions hold together.
 
+    An IPv6 address keeps its colons where it stands alone or between commas; between colons it needs
+    brackets.
+
     Raises:
         MacfleetError: E0221 an empty term, two signs, commas and colons mixed, an open bracket.
     """
+    if is_address_like(_bare(pattern)):
+        return (_term(pattern, pattern.strip()),)
     parts, separators = _split(pattern)
     if len(separators) > 1:
+        by_comma, _ = _split(pattern, ",")
+        if all(is_address_like(each) or len(_split(each, ":")[0]) == 1 for each in map(_bare, by_comma)):
+            return tuple(_term(pattern, part.strip()) for part in by_comma)
         _refuse(pattern, "it mixes commas and colons", "Separate all terms by commas, or all by colons.")
     return tuple(_term(pattern, part.strip()) for part in parts)
 
@@ -64,7 +76,7 @@ def parse_subscript(term: str) -> Subscript | None:
     if matched["only"] is not None:
         position = int(matched["only"])
         return Subscript(matched["base"], position, position)
-    first, last = matched["first"], matched["last"]
+    first, last = matched["first"] or matched["from"], matched["last"] or matched["to"]
     return Subscript(matched["base"], int(first) if first else None, int(last) if last else None)
 
 
@@ -80,13 +92,18 @@ def _term(pattern: str, part: str) -> Term:
         _refuse(pattern, "a term is empty", "Remove the separator that has nothing beside it.")
     if text[0] in "&!":
         _refuse(pattern, f'"{part}" has two signs', "A term is plain, &term or !term.")
-    return Term(sign, text)
+    inside = text.removeprefix("[").removesuffix("]")
+    return Term(sign, inside if len(inside) == len(text) - 2 and is_address_like(inside) else text)
 
 
-def _split(pattern: str) -> tuple[list[str], set[str]]:
+def _bare(part: str) -> str:
+    return part.strip().lstrip("&!").strip()
+
+
+def _split(pattern: str, at: str = ",:") -> tuple[list[str], set[str]]:
     parts, separators, open_brackets, escaped = [""], set[str](), list[str](), False
     for each in pattern:
-        if not escaped and each in ",:" and not open_brackets and not parts[-1].startswith("@/"):
+        if not escaped and each in at and not open_brackets and not parts[-1].startswith("@/"):
             separators.add(each)
             parts.append("")
             continue

@@ -111,7 +111,7 @@ class _Reader:
 
     def _subscript(self, term: str) -> tuple[str, ...] | None:
         subscript = parse_subscript(term)
-        base = self._named(subscript.base) if subscript else None
+        base = self._counted(subscript.base) if subscript else None
         if subscript is None or base is None:
             return None
         found = subscript.of(base)
@@ -119,6 +119,21 @@ class _Reader:
             why = f'"{subscript.base}" has {len(base)} nodes, counted from 0; both ends are included.'
             raise MacfleetError(Diagnostic("E0220", f'"{term}" matches no node', why=why))
         return found
+
+    def _counted(self, base: str) -> tuple[str, ...] | None:
+        """Return what positions count: a group's own nodes as written, then its children's, by level."""
+        group = self.inventory.groups.get(base)
+        if group is None or base.startswith("~") or is_glob(base):
+            return self._named(base)
+        if group.kind or base == EVERYTHING:
+            return group.nodes
+        level, seen, found = [group], {base}, dict[str, None]()
+        while level:
+            found.update(dict.fromkeys(name for each in level for name in each.direct))
+            below = dict.fromkeys(child for each in level for child in each.children if child not in seen)
+            seen.update(below)
+            level = [self.inventory.groups[child] for child in below]
+        return tuple(found)
 
     def _range(self, term: str) -> tuple[str, ...] | None:
         if not has_range(term):

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from macfleet.documents import Border
+from macfleet.inventory.names import is_ipv6
 from macfleet.model.json import Json
 from macfleet.model.node import Arm, Ownership
 from macfleet.model.quantity import parse_bytes
@@ -80,6 +81,11 @@ def _size(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise ValueError("must be a size such as 24GiB")  # noqa: TRY004 (pydantic takes ValueError)
     return parse_bytes(value)
+
+
+def _hardware(value: str) -> str:
+    """The default is the node's name, which may be an IPv6 address."""
+    return value if is_ipv6(value) else _label(value)
 
 
 def _label(value: str) -> str:
@@ -227,7 +233,9 @@ class NodeVariables(Border):
     pool: Label | None = Field(default=None, description="pool the node serves in")
     role: Label | None = Field(default=None, description="such as edge; empty for a serving Mac")
     arms: Annotated[tuple[Arm, ...], BeforeValidator(_arms)] = Field(description="arms measured on the node")
-    hardware: Label = Field(description="nodes with one value share one machine")
+    hardware: Annotated[Text, AfterValidator(_hardware)] = Field(
+        description="nodes with one value share one machine"
+    )
     min_ready: Whole = Field(ge=0, description="nodes of the pool that must stay in service")
     trust: Label = Field(description="what may be placed on the node")
     delivery: Annotated[Text, Field(pattern="^(pull|push)$")] = Field(
