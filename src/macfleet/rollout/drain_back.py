@@ -63,7 +63,9 @@ def uncordon(node: Node, ports: DrainPorts, *, cancel: bool = False) -> Service:
         known = ports.services.service(node.name)
         if known.state is ServiceState.ACTIVE:
             return known
-        if known.state is ServiceState.DRAINING and cancel:
+        if known.closed and not (cancel and known.state is ServiceState.DRAINING):
+            raise MacfleetError(no_such_move(known, ServiceState.ACTIVE))
+        if known.closed:
             known = known.moved(ServiceState.CORDONED, ports.clock.now(), lease.token)
         return _keep(node, known.moved(ServiceState.ACTIVE, ports.clock.now(), lease.token), ports)
 

@@ -1,0 +1,298 @@
+"""Nodes leave and come back under streaming load, on lab nodes with real OpenSSH, Docker and llama-server.
+
+MACFLEET_DRAIN_FLEET may name the fleet folder of a lab that is up with its first three stages done.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from contextlib import contextmanager
+from pathlib import Path
+
+import paramiko
+import pytest
+import yaml
+
+from macfleet.lab import LabConfig, down, up
+
+pytestmark = pytest.mark.lab
+# Every refused connection would be a line of log.
+logging.getLogger("paramiko.transport").setLevel(logging.CRITICAL)
+SOURCE = Path(__file__).parents[2] / "src"
+PORT = 8080
+STREAMS = 300
+
+
+class Fleet:
+    """A fleet folder whose two nodes serve in one pool that must keep one."""
+
+    def __init__(self, root):
+        self.root = root
+        hosts = yaml.safe_load((root / "inventory/lab/hosts.yml").read_text())
+        serving = hosts["all"]["children"]["serving"]
+        self.key = serving["vars"]["ansible_ssh_private_key_file"]
+        self.addresses = {name: host["ansible_host"] for name, host in serving["hosts"].items()}
+        serving["vars"]["min_ready"] = 1
+        (root / "inventory/lab/hosts.yml").write_text(yaml.safe_dump(hosts, sort_keys=False))
+
+    def start(self, *arguments):
+        return subprocess.Popen(
+            [sys.executable, "-m", "macfleet", *arguments],
+            cwd=self.root,
+            env={**os.environ, "PYTHONPATH": str(SOURCE)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, *arguments, code=0):
+        process = self.start(*arguments)
+        out, err = process.communicate(timeout=600)
+        assert process.returncode == code, f"{arguments} ended with {process.returncode}\n{out}\n{err}"
+        return out + err
+
+    def status(self, node):
+        rows = json.loads(self.run("status", "--output", "json").splitlines()[0])["nodes"]
+        return next(row for row in rows if row["node"] == node)
+
+    def until(self, node, accepts, seconds=60):
+        """Look at a node until what it says is accepted."""
+        ends = time.monotonic() + seconds
+        while not accepts(found := self.status(node)):
+            assert time.monotonic() < ends, found
+        return found
+
+    def back(self):
+        for node in self.addresses:
+            state = self.status(node)["state"]
+            if state == "draining":
+                self.run("uncordon", "--cancel", node)
+            elif state != "active":
+                self.run("undrain", node)
+
+
+class Client:
+    """Opens one connection a request, at a node or, when that refuses, at the other one."""
+
+    def __init__(self, fleet):
+        key = paramiko.Ed25519Key.from_private_key_file(fleet.key)
+        self.transports = {}
+        for name, address in fleet.addresses.items():
+            self.transports[name] = paramiko.Transport((address, 22))
+            self.transports[name].connect(username="ops", pkey=key)
+        self.outcomes = Counter()
+        self.served = Counter()
+        self.lock = threading.Lock()
+
+    def close(self):
+        for transport in self.transports.values():
+            transport.close()
+
+    def stream(self, order, tokens):
+        """Return ``complete`` or ``cut`` of one stream, ``refused`` when every node refused it."""
+        for name in order:
+            outcome = self._ask(name, tokens)
+            with self.lock:
+                self.served[name, outcome] += 1
+            if outcome != "refused":
+                break
+        with self.lock:
+            self.outcomes[outcome] += 1
+        return outcome
+
+    def _ask(self, name, tokens):
+        try:
+            channel = self.transports[name].open_channel(
+                "direct-tcpip", ("127.0.0.1", PORT), ("127.0.0.1", 0)
+            )
+        except paramiko.SSHException:
+            # Of two refusals at once paramiko names the reason of one; the connection itself must live.
+            assert self.transports[name].is_active()
+            return "refused"
+        with channel:
+            channel.settimeout(120)
+            channel.sendall(request(tokens))
+            answer = b""
+            while piece := channel.recv(65536):
+                answer += piece
+        done = b" 200 " in answer[:20] and b"data: [DONE]" in answer and answer.endswith(b"0\r\n\r\n")
+        return "complete" if done else "cut"
+
+    @contextmanager
+    def load(self, workers=6, tokens=48):
+        """Keep streams coming while the block runs, half of the workers at each node first."""
+        stop = threading.Event()
+        names = list(self.transports)
+
+        def work(number):
+            order = names if number % 2 else names[::-1]
+            while not stop.is_set():
+                self.stream(order, tokens)
+
+        threads = [threading.Thread(target=work, args=(number,)) for number in range(workers)]
+        for thread in threads:
+            thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
+
+    @contextmanager
+    def held(self, node, count, tokens):
+        """Keep `count` long streams in flight at one node; yields their outcomes, filled as they end."""
+        found = []
+        threads = [
+            threading.Thread(target=lambda: found.append(self.stream([node], tokens))) for _ in range(count)
+        ]
+        for thread in threads:
+            thread.start()
+        try:
+            yield found
+        finally:
+            for thread in threads:
+                thread.join()
+
+    def wait_for(self, streams, seconds=240):
+        ends = time.monotonic() + seconds
+        while sum(self.outcomes.values()) < streams:
+            assert time.monotonic() < ends, self.outcomes
+            threading.Event().wait(0.05)
+
+
+def request(tokens):
+    body = json.dumps(
+        {
+            "model": "small-chat",
+            "messages": [{"role": "user", "content": "Count."}],
+            "max_tokens": tokens,
+            "ignore_eos": True,
+            "stream": True,
+        }
+    ).encode()
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: node\r\nContent-Length: {len(body)}\r\n"
+    return head.encode() + b"Content-Type: application/json\r\nConnection: close\r\n\r\n" + body
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory):
+    ready = os.environ.get("MACFLEET_DRAIN_FLEET")
+    if ready:
+        yield Fleet(Path(ready))
+        return
+    root = tmp_path_factory.mktemp("drain")
+    lab = root / ".macfleet" / "lab"
+    config = LabConfig(lab, nodes=2, name="macfleet-draintest", subnet="172.28.94.0/24")
+    up(config, print)
+    try:
+        options = ("--name", config.name, "--subnet", config.subnet, "--state-dir", str(lab))
+        made = subprocess.run(
+            [sys.executable, "-m", "macfleet", "lab", "fleet", str(root), *options],
+            env={**os.environ, "PYTHONPATH": str(SOURCE)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert made.returncode == 0, made.stderr
+        fleet = Fleet(root)
+        fleet.run("enrol", "-l", "all")
+        fleet.run("contract", "freeze")
+        fleet.run("image", "pin")
+        fleet.run("apply", "playbooks/site.yml")
+        for stage in ("stage1", "stage2", "stage3"):
+            fleet.run("rollout", stage)
+        yield fleet
+    finally:
+        down(config, print)
+
+
+@pytest.fixture
+def served(fleet):
+    fleet.back()
+    yield fleet
+    fleet.back()
+
+
+@pytest.fixture
+def client(served):
+    client = Client(served)
+    yield client
+    client.close()
+
+
+def test_no_stream_is_cut_while_a_node_drains_and_comes_back(served, client):
+    with client.load():
+        client.wait_for(STREAMS // 4)
+        said = served.run("drain", "mac-01", "--reason", "a fan's noise")
+        assert "0 requests cut" in said
+        before = client.served["mac-01", "complete"]
+        client.wait_for(sum(client.outcomes.values()) + STREAMS // 4)
+        assert client.served["mac-01", "complete"] == before
+        served.run("undrain", "mac-01")
+        client.wait_for(STREAMS)
+    assert client.outcomes["complete"] >= STREAMS
+    assert set(client.outcomes) == {"complete"}
+    assert client.served["mac-01", "refused"] > 0
+    assert client.served["mac-01", "complete"] > before
+
+
+def test_the_last_ready_node_is_refused_and_left_as_it_is(served):
+    served.run("drain", "mac-01")
+    said = served.run("drain", "mac-02", code=7)
+    assert "E0871" in said
+    assert served.status("mac-02")["state"] == "active"
+    assert served.status("mac-02")["serving"] is True
+
+
+def test_two_operators_do_not_break_the_guard_together(served):
+    both = [served.start("drain", node) for node in ("mac-01", "mac-02")]
+    for process in both:
+        process.communicate(timeout=120)
+    assert sorted(process.returncode for process in both) == [0, 7]
+
+
+def test_a_controller_killed_while_it_drains_is_followed_by_one_that_finishes(served, client):
+    with client.held("mac-01", 1, 3000) as streams:
+        served.until("mac-01", lambda row: row["in_flight"] == 1)
+        first = served.start("drain", "mac-01", "--reason", "ticket 4711")
+        served.until("mac-01", lambda row: row["state"] == "draining")
+        first.send_signal(signal.SIGKILL)
+        first.communicate()
+        said = served.run("drain", "mac-01")
+    assert streams == ["complete"]
+    assert "0 requests cut" in said
+    found = served.status("mac-01")
+    assert (found["state"], found["reason"], found["disagrees"]) == ("drained", "ticket 4711", "")
+
+
+def test_the_deadline_cuts_nothing_unless_told_and_then_what_it_names(served, client):
+    with client.held("mac-01", 2, 100_000) as streams:
+        served.until("mac-01", lambda row: row["in_flight"] == 2)
+        said = served.run("drain", "mac-01", "--deadline", "2s", code=7)
+        assert "2 in flight" in said
+        assert streams == []
+        found = served.status("mac-01")
+        assert (found["state"], found["serving"]) == ("cordoned", True)
+        said = served.run("drain", "mac-01", "--deadline", "2s", "--on-deadline", "cancel")
+    assert re.search(r"\b2 requests cut", said)
+    assert streams == ["cut", "cut"]
+
+
+def test_a_drained_node_stays_out_when_it_restarts(served):
+    served.run("drain", "mac-01")
+    said = served.run(
+        "exec", "-l", "mac-01", "--", 'ls "$HOME/.macfleet/drained" "$HOME/.macfleet/service.json"'
+    )
+    assert "service.json" in said
+    again = served.run("drain", "mac-01")
+    assert "drained before" in again
