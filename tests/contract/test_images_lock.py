@@ -110,7 +110,7 @@ def test_what_the_lock_lacks_is_named_with_its_place(wanted):
         'image "loadgen" is not pinned',
     ]
     assert str(found[0].where) == "images.yml:3:3"
-    assert found[0].mend == "macfleet image pin"
+    assert found[0].mend == "Pin it: macfleet image pin"
     other = lock_image(wanted.images[1], {"linux/amd64": resolved("linux/amd64")}, "now")
     assert check_images(wanted, {"engine": image, "loadgen": other}, ["linux/amd64"]) == ()
     (lacking,) = check_images(wanted, {"engine": image, "loadgen": other}, ["linux/amd64", "linux/arm64"])
