@@ -11,6 +11,7 @@ from macfleet.rollout.drain_state import InFlight, Service, ServiceState
 
 _MARK = "now stopping"
 _REASON = 500
+_LARGEST = 2.0**53
 
 
 def read_sight(node: str, output: str) -> Sight:
@@ -117,7 +118,7 @@ def _service(node: str, text: str) -> Service | None:
 
     def number(key: str) -> float:
         value = document.get(key)
-        return float(value) if isinstance(value, int | float) else 0.0
+        return float(value) if isinstance(value, int | float) and abs(value) < _LARGEST else 0.0
 
     return Service(
         node,
