@@ -78,6 +78,11 @@ def test_an_interval_has_the_digits_of_its_figure():
     assert price(Price(Decimal("0.114"), "USD", Decimal("0.1"), Decimal("0.123"))) == "$0.11 [0.10, 0.12]"
 
 
+def test_an_interval_is_never_shown_as_if_there_were_none():
+    narrow = Price(Decimal("0.1041"), "USD", Decimal("0.1034"), Decimal("0.1049"))
+    assert price(narrow) == "$0.104 [0.103, 0.105]"
+
+
 def test_each_node_is_counted_with_its_own_offer(pair):
     report = cost_report(pair, terms())
     assert {(each.node, each.offer, each.cell) for each in report.nodes} == {
@@ -177,6 +182,13 @@ def test_a_comparison_by_ownership_shows_what_each_node_costs(pair):
     assert "currencies are kept apart, nothing is converted: EUR, USD" in shown
     assert "at 100 % · container" in markdown(found)
     assert json.loads(json.dumps(json_document(found)))["columns"][0]["costs"][0]["offer"] == "owned"
+
+
+def test_a_comparison_by_ownership_says_when_owning_wins_and_how_sure_the_price_is(pair):
+    shown = text(show_comparison, with_costs(compare(pair, "ownership"), pair, terms()))
+    lines = {line.split("  ")[0].strip(): line for line in shown.splitlines()}
+    assert "2.8 months, 8 % busy" in lines["own or rent"]
+    assert "rented, high" in lines["offer, confidence"]
 
 
 def test_a_level_that_is_not_proven_carries_a_question_mark(pair):

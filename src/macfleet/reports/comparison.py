@@ -61,6 +61,7 @@ class Column:
         title: what stands above it; group: the value it is ordered by; about: chip and memory.
         gaps: container against its base, GPU worth, and against a baseline run.
         costs: per million output tokens, by arm and bucket; only where they were asked for.
+        offer: the price they rest on and how sure it is; break_even: an owned node against a rented one.
     """
 
     title: str
@@ -75,6 +76,8 @@ class Column:
     judgements: tuple[Judgement, ...]
     headline: Headline
     costs: tuple[NodeCost, ...] = ()
+    offer: str = ""
+    break_even: str = ""
 
     @property
     def arms(self) -> tuple[str, ...]:

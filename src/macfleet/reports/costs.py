@@ -116,14 +116,16 @@ def cost_report(runs: Sequence[LoadedRun], terms: Terms) -> CostReport:
 def with_costs(comparison: Comparison, runs: Sequence[LoadedRun], terms: Terms) -> Comparison:
     """Return the comparison with each column's costs, and what must be known before reading them."""
     by_id = {run.manifest.id: run for run in runs}
+    priced = [(column, _costs(by_id[column.run], column.node, terms)) for column in comparison.columns]
+    pairs = tuple(_pairs([cost for _, costs in priced for cost in costs], terms))
     columns = tuple(
         replace(
             column,
-            costs=tuple(
-                cost for cost in _costs(by_id[column.run], column.node, terms) if cost.arm in column.arms
-            ),
+            costs=tuple(cost for cost in costs if cost.arm in column.arms),
+            offer=_priced_by(costs, terms),
+            break_even=_shortest(column.node, pairs),
         )
-        for column in comparison.columns
+        for column, costs in priced
     )
     used = {cost.offer for column in columns for cost in column.costs}
     chosen = [(by_id[column.run], column.node) for column in columns]
@@ -133,6 +135,23 @@ def with_costs(comparison: Comparison, runs: Sequence[LoadedRun], terms: Terms) 
     if len(currencies) > 1:
         notices.append(f"currencies are kept apart, nothing is converted: {', '.join(currencies)}")
     return replace(comparison, columns=columns, notices=(*comparison.notices, *dict.fromkeys(notices)))
+
+
+def _priced_by(costs: Sequence[NodeCost], terms: Terms) -> str:
+    offers = [terms.offers[cost.offer] for cost in costs[:1]]
+    return "".join(f"{offer.id}, {offer.confidence}" for offer in offers)
+
+
+def _shortest(node: str, pairs: Sequence[Pair]) -> str:
+    """Return an owned node's break-even against the rented one it pays off against first."""
+    own = [pair for pair in pairs if pair.own == node and pair.arm]
+    own = [pair for pair in own if pair.arm.startswith(Arm.CONTAINER)] or own
+    paid = [(pair.found.months, pair) for pair in own if pair.found.months is not None]
+    if not paid:
+        return own[0].found.why.partition(":")[0] if own else ""
+    months, pair = min(paid, key=lambda each: each[0])
+    busy = pair.found.utilisation
+    return f"{months:.1f} months" + (f", {100 * busy.value:.0f} % busy" if busy and busy.value <= 1 else "")
 
 
 def _costs(run: LoadedRun, node: str, terms: Terms) -> tuple[NodeCost, ...]:

@@ -223,6 +223,10 @@ def _cost_sections(columns: Sequence[Column]) -> Iterable[Section]:
                     tuple(figures.MISSING if each is None else each.load for each in found),
                 ),
             ]
+        rows += [
+            Row("offer, confidence", tuple(column.offer or figures.MISSING for column in columns)),
+            Row("own or rent", tuple(column.break_even or figures.MISSING for column in columns)),
+        ]
         shown = tuple(row for row in rows if _worth_showing(row))
         yield Section(f"cost per 1M output tokens · {bucket}", shown)
 

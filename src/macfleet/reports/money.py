@@ -8,14 +8,18 @@ from decimal import Decimal
 from macfleet.analysis.cost import Price
 
 _SIGNS: Mapping[str, str] = {"USD": "$", "EUR": "€", "GBP": "£", "JPY": "¥"}
+_MOST_DIGITS = 4
 
 
 def price(amount: Price) -> str:
     """Return an amount with its interval: ``$0.11 [0.10, 0.12]``."""
     digits = _digits(amount.value)
-    shown = f"{sign(amount.currency)}{amount.value:,.{digits}f}"
     if amount.low is None or amount.high is None:
-        return shown
+        return f"{sign(amount.currency)}{amount.value:,.{digits}f}"
+    # An interval whose bounds look the same would claim that there is none.
+    while digits < _MOST_DIGITS and f"{amount.low:.{digits}f}" == f"{amount.high:.{digits}f}":
+        digits += 1
+    shown = f"{sign(amount.currency)}{amount.value:,.{digits}f}"
     return f"{shown} [{amount.low:,.{digits}f}, {amount.high:,.{digits}f}]"
 
 
