@@ -2,7 +2,7 @@ import pickle
 import subprocess
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from macfleet.model.diagnostic import Diagnostic, Location, MacfleetError, NodeUnreachable
@@ -55,6 +55,7 @@ def test_an_error_carries_every_finding_and_the_strongest_code():
 SAFE = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)
 
 
+@settings(max_examples=25)
 @given(st.lists(SAFE, max_size=8))
 def test_any_values_reach_the_shell_as_the_same_words(values):
     script = f"printf '%s\\0' start {words(values)}"
