@@ -51,9 +51,8 @@ class WeightsSafe:
             f"{path}: {fault}" for path, said in judged.items() if (fault := self._fault(path, said))
         )
         if reasons:
-            mend = (
-                "Take the model as GGUF or safetensors from whoever made it; look with: macfleet model verify"
-            )
+            look = f"macfleet model verify --node -l {context.node.name}"
+            mend = f"Take the model as GGUF or safetensors from whoever made it; look with: {look}"
             return held(self.kind, context, reasons, mend, (_NAME,))
         kinds = sorted({said.removeprefix("ok ") for said in judged.values()} - {"text"})
         return passed(self.kind, context, "; ".join(kinds) or "no model file", evidence=(_NAME,))
