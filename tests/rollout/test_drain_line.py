@@ -331,7 +331,7 @@ def test_undrain_starts_opens_and_proves(ports, half):
     half.calls.clear()
     proved = []
     back = undrain(ONE, replace(ports, prove=lambda node: proved.append(node.name) or ()))
-    assert half.calls == [("mac-01", "start"), ("mac-01", "active")]
+    assert half.calls == [("mac-01", "drained"), ("mac-01", "start"), ("mac-01", "active")]
     assert proved == ["mac-01"]
     assert back.state is ServiceState.ACTIVE
     assert ports.services.service("mac-01") == back

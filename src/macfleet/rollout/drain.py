@@ -137,8 +137,9 @@ def observe_pool(node: Node, ports: DrainPorts) -> Capacity:
 
 
 def _is_out(sight: Sight) -> bool:
-    """Whether a node that is said to be drained really is: nothing runs and nobody gets in."""
-    return sight.closed and not any((sight.containers or {}).values())
+    """Whether a node said to be drained really is; a restart takes the rule away, nothing else."""
+    own = sight.service is not None and sight.service.state is ServiceState.DRAINED
+    return own and sight.engine != "silent" and not any((sight.containers or {}).values())
 
 
 def _wait(node: Node, service: Service, wish: Wish, ports: DrainPorts, lease: Lease) -> None:

@@ -29,6 +29,9 @@ def undrain(node: Node, ports: DrainPorts) -> Service:
         if known.state is ServiceState.ACTIVE and not _left_closed(node, ports):
             return known
         ports.leases.renew(lease, STEP_TTL)
+        if known.closed:
+            # A restart took the rule away: nobody is let in before the engine is warm.
+            ports.half.enter(node, replace(known, token=lease.token))
         ports.half.start(node)
         ports.events.emit(Event("undrain.started", node.name))
         back = Service(node.name, since=ports.clock.now(), token=lease.token)

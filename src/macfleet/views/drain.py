@@ -126,9 +126,10 @@ class Standing:
             return ""
         if self.service.state is not self.kept.state:
             return f"this controller's store says {self.kept.state}"
-        if self.service.closed and not self.sight.closed:
+        running = any((self.sight.containers or {}).values())
+        if self.service.closed and running and not self.sight.closed:
             return "its port is open: it restarted, or somebody removed the rule"
-        if self.service.state is ServiceState.DRAINED and any((self.sight.containers or {}).values()):
+        if self.service.state is ServiceState.DRAINED and running:
             return "containers run all the same"
         return ""
 

@@ -1,0 +1,113 @@
+"""What people read while nodes leave and come back, and the table of where each stands."""
+
+import json
+
+import pytest
+
+from macfleet.model.event import Event
+from macfleet.rollout.drain import Drained
+from macfleet.rollout.drain_ports import Sight
+from macfleet.rollout.drain_state import InFlight, Service, ServiceState
+from macfleet.testing import FakeClock
+from macfleet.views.drain import (
+    DrainLines,
+    Standing,
+    drained_document,
+    drained_line,
+    service_line,
+    status_document,
+    status_lines,
+)
+
+NOW = 1_700_000_000.0
+OUT = Service("mac-01", ServiceState.DRAINED, "fan noise", "ana", NOW - 7200, token=4)
+
+
+def sight(service=None, *, running=True, closed=False, healthy=True):
+    return Sight(healthy, InFlight(2, ("a", "b")), service, {"c0": running}, closed=closed)
+
+
+@pytest.mark.parametrize(
+    ("kind", "data", "line"),
+    [
+        ("drain.admitted", {"words": "pool chat keeps 1"}, "mac-01   ~   5 s   cordoned · pool chat keeps 1"),
+        (
+            "drain.waiting",
+            {"words": "4 in flight", "left": 1790},
+            "mac-01   ⌛   5 s   4 in flight   deadline in 29:50",
+        ),
+        (
+            "drain.waiting",
+            {"words": "4 in flight", "left": -61},
+            "mac-01   ⌛   5 s   4 in flight   1:01 past the deadline",
+        ),
+        (
+            "drain.quiet",
+            {"words": "0 in flight", "polls": 2},
+            "mac-01   ✓   5 s   0 in flight (2 polls)",
+        ),
+        (
+            "drain.stopped",
+            {"containers": 1},
+            "mac-01   ✓   5 s   compose stopped, 1 container proven stopped",
+        ),
+        ("drain.queued", {"holder": "bob\x1b[2J"}, "mac-01   ⌛   5 s   waits for bob\\x1b[2J"),
+    ],
+)
+def test_each_event_is_a_line_with_the_time_it_took(capsys, kind, data, line):
+    clock = FakeClock()
+    lines = DrainLines(["mac-01"], clock.monotonic)
+    clock.sleep(5)
+    lines.emit(Event(kind, "mac-01", data))
+    lines.emit(Event("something.else", "mac-01"))
+    assert capsys.readouterr().err == f"{line}\n"
+
+
+def test_a_result_says_how_long_it_took_and_what_was_cut():
+    assert drained_line("mac-01", Drained(OUT, 21.0, 0)) == "mac-01   ✓ drained in 21 s, 0 requests cut"
+    assert "1 request cut" in drained_line("mac-01", Drained(OUT, 21.0, 1))
+    assert drained_line("mac-01", Drained(OUT, already=True)) == (
+        "mac-01   · drained before, at 2023-11-14T20:13:20.000+00:00 by ana · fan noise"
+    )
+    assert service_line(OUT) == "mac-01   - drained · fan noise"
+
+
+def test_the_table_says_who_serves_and_why_others_do_not():
+    standings = [
+        Standing("mac-01", "chat", OUT, sight(OUT, running=False, healthy=False)),
+        Standing("mac-02", "chat", Service("mac-02"), sight()),
+        Standing("mac-03", "", Service("mac-03"), None),
+    ]
+    assert list(status_lines(standings, NOW)) == [
+        "node    pool  state      for  serving  in flight",
+        "mac-01  chat  - drained  2 h  no       2          fan noise",
+        "mac-02  chat  ✓ active   –    yes      2",
+        "mac-03  –     ✓ active   –    ?        ?          ✗ does not answer",
+    ]
+    rows = json.loads(json.dumps(status_document(standings)))["nodes"]
+    assert [(row["state"], row["serving"], row["reachable"]) for row in rows] == [
+        ("drained", False, True),
+        ("active", True, True),
+        ("active", False, False),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kept", "found", "words"),
+    [
+        (OUT, sight(OUT, running=False), ""),
+        (OUT, sight(OUT, running=True, closed=True), "containers run all the same"),
+        (OUT, sight(OUT, running=True), "its port is open: it restarted, or somebody removed the rule"),
+        (Service("mac-01", token=3), sight(OUT, running=False), "this controller's store says active"),
+        (Service("mac-01", token=9), sight(OUT), ""),
+        (OUT, None, ""),
+    ],
+)
+def test_where_store_and_node_part_is_said(kept, found, words):
+    assert Standing("mac-01", "chat", kept, found).disagrees == words
+
+
+def test_json_has_absolute_times():
+    document = drained_document({"mac-01": Drained(OUT, 2.0, 3)})
+    assert document["nodes"][0]["since"] == "2023-11-14T20:13:20.000+00:00"
+    assert (document["nodes"][0]["cut"], document["schema"]) == (3, 1)
