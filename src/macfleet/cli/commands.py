@@ -15,11 +15,13 @@ class Entry(NamedTuple):
 
 COMMANDS: dict[str, Entry] = {
     "apply": Entry("macfleet.cli.playbook", "apply", "Carry a playbook out on the nodes it names."),
+    "attest": Entry("macfleet.cli.decide", "attest", "Record that a colleague reproduced the service."),
     "compare": Entry("macfleet.cli.compare", "compare", "One comparison out of many nodes' runs."),
     "contract": Entry("macfleet.cli.contract", "contract", "Freeze, check and show what is promised."),
     "cordon": Entry("macfleet.cli.drain", "cordon", "Mark nodes as leaving; they go on serving."),
     "drain": Entry("macfleet.cli.drain", "drain", "Take nodes out of service, within a deadline."),
     "cost": Entry("macfleet.cli.cost", "cost", "Cost per million tokens; rent or own."),
+    "decide": Entry("macfleet.cli.decide", "decide", "Keep the container path? Thresholds and matrix."),
     "drift": Entry("macfleet.cli.playbook", "drift", "What differs from a playbook; changes nothing."),
     "enrol": Entry("macfleet.cli.reach", "enrol", "Learn the host keys of nodes, with fingerprints."),
     "exec": Entry("macfleet.cli.reach", "exec_", "Run a command on many nodes."),

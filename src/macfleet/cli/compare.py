@@ -46,6 +46,7 @@ def compare(
     Without RUN the newest load test of each node is taken. RUN may be the beginning of an id. By ownership,
     costs per million tokens are shown as well.
     """
+    from macfleet.analysis.attestations import load_attestations
     from macfleet.analysis.thresholds import load_thresholds
     from macfleet.reports.compare import compare as compare_runs
     from macfleet.reports.loaded import Selection, load_run, newest_runs
@@ -63,6 +64,7 @@ def compare(
         thresholds=load_thresholds(fleet.files),
         every_run=bool(runs),
         notes=chosen.notes,
+        attestations=load_attestations(fleet.files),
     )
     if by == "ownership":
         from macfleet.reports.costs import with_costs

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from macfleet.analysis.attestations import Attested, counted
 from macfleet.analysis.judging import NodeEvidence, judge_thresholds, virtualisation_base
 from macfleet.analysis.pairs import interval_ratio, paired_ratio
 from macfleet.analysis.thresholds import DEFAULTS, Threshold
@@ -29,6 +30,7 @@ def compare(
     thresholds: Sequence[Threshold] = DEFAULTS,
     every_run: bool = False,
     notes: Sequence[str] = (),
+    attestations: Sequence[Attested] = (),
 ) -> Comparison:
     """Put the newest run of each node, or every run given, beside each other.
 
@@ -38,6 +40,7 @@ def compare(
         baseline: a run that every column is held against as well.
         thresholds: the team's lines.
         notes: what was left out of `runs`; shown with the notices.
+        attestations: colleagues' words; each counts for the contract it names.
         every_run: keep several runs of one node apart instead of taking its newest.
 
     Raises:
@@ -52,7 +55,7 @@ def compare(
     columns = [
         column
         for run, node in chosen
-        for column in _columns(run, node, by, baseline, thresholds, repeated=repeated)
+        for column in _columns(run, node, by, baseline, thresholds, attestations, repeated=repeated)
     ]
     columns.sort(key=lambda column: (column.group, column.node, column.run, column.title))
     used = {run.manifest.id: run.manifest for run, _ in chosen}
@@ -109,11 +112,13 @@ def _columns(
     by: str,
     baseline: LoadedRun | None,
     thresholds: Sequence[Threshold],
+    attestations: Sequence[Attested],
     *,
     repeated: bool,
 ) -> list[Column]:
     cells, facts = run.of(node), run.facts.get(node, {})
-    evidence = _evidence(run, node, cells, facts)
+    words = counted(attestations, run.manifest.contract)
+    evidence = replace(_evidence(run, node, cells, facts), attestations=words)
     judgements = judge_thresholds(evidence, thresholds)
     drop_line = next(
         (each.limits["tokens_per_second_drop"] for each in judgements if each.threshold == "mounts-first"),
