@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -13,7 +14,7 @@ import click
 from macfleet.cli.fleet import FleetContext, fleet_command, limit_option
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
 from macfleet.model.exit_codes import ExitCode, strongest
-from macfleet.model.shell import words
+from macfleet.model.shell import quote, words
 
 if TYPE_CHECKING:
     from macfleet.model.json import Json
@@ -25,6 +26,7 @@ Answer = TypeVar("Answer")
 
 _HEADS = ("NODE", "HOST", "KEY", "FINGERPRINT", "STATE")
 _PING_DEADLINE = 20.0
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _PATH = "PATH=/opt/homebrew/bin:/opt/homebrew/sbin:/usr/bin:/bin:/usr/sbin:/sbin; export PATH;"
 
 
@@ -76,21 +78,29 @@ def ping(fleet: FleetContext, limit: str) -> int:
 
 
 @click.command(
-    "exec", epilog="Examples: macfleet exec -l m4 -- sw_vers · macfleet exec -- 'ls /Users | wc -l'"
+    "exec",
+    epilog="Examples: macfleet exec -l m4 -- sw_vers · macfleet exec -- 'ls /Users | wc -l' · "
+    "macfleet exec --secret TOKEN=env:TOKEN -- 'printf %s \"$TOKEN\" | wc -c'",
 )
 @click.argument("command", nargs=-1, required=True)
 @click.option("--deadline", type=float, default=60.0, show_default=True, metavar="SECONDS", help="Per node.")
+@click.option("--secret", "named", multiple=True, metavar="NAME=REF", help="A secret as a shell variable.")
 @limit_option
 @fleet_command
-def exec_(fleet: FleetContext, command: tuple[str, ...], deadline: float, limit: str) -> int:
+def exec_(
+    fleet: FleetContext, command: tuple[str, ...], deadline: float, named: tuple[str, ...], limit: str
+) -> int:
     """Run a command on many nodes and print each node's output under its name.
 
     One word is taken as shell text, several as a program with its arguments. Homebrew's programs are on
-    the PATH.
+    the PATH. A secret such as TOKEN=env:TOKEN is a variable of the node's shell, not of its environment;
+    pipe it into what wants it.
     """
     if deadline <= 0:
         raise click.UsageError("--deadline must be more than 0 seconds.")
-    script = f"{_PATH} {command[0] if len(command) == 1 else words(command)}"
+    if named and len(command) > 1:
+        raise click.UsageError("With --secret, write the command as one word of shell text, in quotes.")
+    script = f"{_PATH} {_variables(fleet, named)}{command[0] if len(command) == 1 else words(command)}"
     nodes = fleet.nodes(limit)
     results = _each(fleet, nodes, lambda node: fleet.transports.to(node).run(script, deadline=deadline))
     if fleet.output == "json":
@@ -102,6 +112,17 @@ def exec_(fleet: FleetContext, command: tuple[str, ...], deadline: float, limit:
     code = _report(_diagnostics(results.values()))
     failed = any(not isinstance(result, MacfleetError) and result.exit for result in results.values())
     return int(strongest([ExitCode(code), *([ExitCode.NODE_FAILED] if failed else [])]))
+
+
+def _variables(fleet: FleetContext, named: Sequence[str]) -> str:
+    """Return shell text that sets a variable a secret; it travels on stdin and is exported to no program."""
+    texts = []
+    for each in named:
+        name, found, reference = each.partition("=")
+        if not found or not _VARIABLE.fullmatch(name):
+            raise click.UsageError("--secret is NAME=REF, such as TOKEN=env:TOKEN.")
+        texts.append(f"unset {name}; {name}={quote(fleet.secrets.resolve(reference).reveal())}; ")
+    return "".join(texts)
 
 
 def _each(
@@ -118,7 +139,10 @@ def _each(
     for name, result in executor.each(tuple(by_name), lambda name: work(by_name[name])).items():
         if isinstance(result, Exception) and not isinstance(result, MacfleetError):
             raise result
-        results[name] = result
+        if isinstance(result, MacfleetError):
+            result.diagnostics = fleet.redactor.value(result.diagnostics)
+        # Before it is cut into lines, folded and cleaned, when a secret could no longer be found.
+        results[name] = fleet.redactor.value(result)
     return results
 
 

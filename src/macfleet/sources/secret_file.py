@@ -48,10 +48,13 @@ def contents(place: Path, path: str) -> bytes:
         handle = os.open(place, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise MacfleetError(_unreadable(path, error)) from error
-    with open(handle, "rb") as stream:  # noqa: PTH123  (a descriptor, not a path)
+    try:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             raise MacfleetError(no_text(path, "is not a regular file"))
-        data = stream.read(MOST + 1)
+        with open(handle, "rb", closefd=False) as stream:
+            data = stream.read(MOST + 1)
+    finally:
+        os.close(handle)
     if len(data) > MOST:
         raise MacfleetError(no_text(path, "is larger than 64 KiB"))
     return data

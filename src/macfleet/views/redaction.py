@@ -63,7 +63,7 @@ class Redactor:
         return cast("Item", self._value(item)) if self._forms else item
 
     def spans(self, text: str) -> list[tuple[int, int]]:
-        """Return where secrets stand, in order; those that overlap or touch are one."""
+        """Return where secrets stand, in order; those that overlap are one."""
         found: list[tuple[int, int]] = []
         for form in self._forms:
             at = text.find(form)
@@ -72,7 +72,7 @@ class Redactor:
                 at = text.find(form, at + 1)
         merged: list[tuple[int, int]] = []
         for start, end in sorted(found):
-            if merged and start <= merged[-1][1]:
+            if merged and start < merged[-1][1]:
                 merged[-1] = (merged[-1][0], max(merged[-1][1], end))
             else:
                 merged.append((start, end))
