@@ -55,24 +55,26 @@ def run(words: Sequence[str], root: Path, deadline: float, *, name: str, stdin: 
     except OSError as error:
         summary = f"{name} cannot be run: {error.strerror or error}"
         raise MacfleetError(_failed("E1205", summary, mend=f"Install {name}, or name its path.")) from error
-    try:
-        printed, said = process.communicate(stdin, timeout=deadline)
-    except subprocess.TimeoutExpired as error:
-        raise MacfleetError(_failed("E1204", f"{name} took longer than {deadline:g} s")) from error
-    finally:
-        # Also what it left running behind: nobody waits for it.
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        for pipe in (process.stdin, process.stdout, process.stderr):
-            if pipe is not None:
-                with suppress(OSError):
-                    pipe.close()
+    with process:
+        try:
+            printed, said = process.communicate(stdin, timeout=deadline)
+        except subprocess.TimeoutExpired as error:
+            _kill(process)
+            raise MacfleetError(_failed("E1204", f"{name} took longer than {deadline:g} s")) from error
+        except BaseException:
+            _kill(process)
+            raise
     if process.returncode:
         last = said.decode(errors="replace").strip().rpartition("\n")[2][:300]
         summary = f"{name} ended with {process.returncode}" + (f": {last}" if last else "")
         raise MacfleetError(_failed("E1204", summary))
     return printed
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """Kill the program and what it started; it was not waited for yet, so its id is still its own."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _failed(code: str, summary: str, *, mend: str = "") -> Diagnostic:

@@ -115,10 +115,12 @@ def _pour(inner: TextIO, text: str, redactor: Redactor) -> str:
 
 def _beginning(text: str, forms: tuple[str, ...]) -> int:
     """Return how many characters at the end of the text may be the beginning of a secret."""
-    longest = 0
+    earliest = len(text)
     for form in forms:
-        for size in range(min(len(form) - 1, len(text)), longest, -1):
-            if text.endswith(form[:size]):
-                longest = size
+        start = text.find(form[0], max(len(text) - len(form) + 1, 0), earliest)
+        while start >= 0:
+            if form.startswith(text[start:]):
+                earliest = start
                 break
-    return longest
+            start = text.find(form[0], start + 1, earliest)
+    return len(text) - earliest

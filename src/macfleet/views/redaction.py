@@ -66,6 +66,8 @@ class Redactor:
         """Return where secrets stand, in order; those that overlap are one."""
         found: list[tuple[int, int]] = []
         for form in self._forms:
+            if len(form) > len(text):
+                continue
             at = text.find(form)
             while at >= 0:
                 found.append((at, at + len(form)))
