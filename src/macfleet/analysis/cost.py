@@ -104,7 +104,7 @@ def check_slo(cell: CellSummary, slo: Slo) -> SloCheck:
         ("time to first token p95", cell.ttft_p95, slo.ttft_p95),
         ("time between tokens p95", cell.itl_p95, slo.itl_p95),
         ("end to end p95", cell.p95, slo.e2e_p95),
-        ("errors", _error_bounds(cell), slo.errors),
+        ("errors", error_bounds(cell), slo.errors),
     )
     states: list[bool | None] = []
     reasons: list[str] = []
@@ -260,7 +260,7 @@ def _busy_share(own: Offer, rent: Offer, own_rate: Interval, rent_rate: Interval
     return None if value is None else Interval(value, at(ratio.high), at(ratio.low))
 
 
-def _error_bounds(cell: CellSummary) -> Interval:
+def error_bounds(cell: CellSummary) -> Interval:
     """Share of failed requests with one-sided 95 % bounds by Clopper and Pearson."""
     from scipy.special import betaincinv
 
