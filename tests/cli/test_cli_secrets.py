@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import getpass
+import http.server
 import json
 import os
 import shlex
@@ -11,6 +12,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -184,6 +186,65 @@ def test_a_secret_file_that_others_may_read_is_used_with_a_warning(fleet):
     assert (code, out.split()[-1]) == (0, str(len(PLANTED)))
     assert "warning[E1206]" in err
     assert "chmod 600" in err
+
+
+class Echo(http.server.BaseHTTPRequestHandler):
+    """A registry that wants a login and gives it back as the type of a manifest."""
+
+    def do_GET(self):
+        given = self.headers.get("Authorization", "")
+        login = base64.b64decode(given.removeprefix("Basic ")).decode()
+        reason = f"{given} is {login} or {quote(login, safe='')}"
+        body = json.dumps({"schemaVersion": 2, "mediaType": reason}).encode()
+        self.send_response(200 if given else 401)
+        if not given:
+            self.send_header("WWW-Authenticate", 'Basic realm="echo"')
+        self.send_header("Content-Type", "application/vnd.oci.image.manifest.v1+json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        """Keep quiet."""
+
+
+@pytest.fixture
+def echo():
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Echo)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_a_registry_that_gives_the_password_back_shows_it_to_nobody(tmp_path, echo):
+    fleet = Fleet(tmp_path, 1)
+    (tmp_path / "images.yml").write_text(
+        f"images:\n  engine: {{reference: '{echo}/engine:v1'}}\n"
+        f"registries:\n  '{echo}': {{plain_http: true, user: ops, password: env:PLANTED}}\n"
+    )
+    process = fleet.start("image", "resolve", f"{echo}/engine:v1", environ={"PLANTED": PLANTED})
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (7, "")
+    assert "ops:***" in err, "the registry's reason is shown"
+    pair = base64.b64encode(f"ops:{PLANTED}".encode()).decode()
+    assert pair[8:-4] not in err
+    assert shows(err) == []
+
+
+def test_every_password_that_cannot_be_had_is_reported_with_its_registry(tmp_path):
+    fleet = Fleet(tmp_path, 1)
+    (tmp_path / "images.yml").write_text(
+        "images:\n  engine: {reference: 'a.example/engine:v1'}\n"
+        "registries:\n  a.example: {user: ops, password: env:NO_SUCH}\n"
+        "  b.example: {user: ops, password: file:no-such}\n"
+    )
+    code, _, err = fleet.run("image", "pin")
+    assert code == 2
+    assert err.count("E0626") == 2
+    assert all(name in err for name in ("a.example", "NO_SUCH", "b.example", "no-such"))
 
 
 def files_below(root):
