@@ -238,6 +238,29 @@ def test_containers_that_still_run_after_the_stop_fail_the_drain(ports, half):
     assert ports.services.service("mac-01").state is ServiceState.CORDONED
 
 
+def test_a_node_that_was_lost_stays_draining_until_somebody_reaches_it(ports, half):
+    lost = NodeUnreachable(Diagnostic("E0401", "the connection broke", exit_code=ExitCode.UNREACHABLE))
+
+    class Lost(FakeHalf):
+        def look(self, node):
+            return half.look(node)
+
+        def enter(self, node, service):
+            if service.state is not ServiceState.DRAINING:
+                raise lost
+            half.enter(node, service)
+
+        def stop(self, node):
+            raise lost
+
+    with pytest.raises(MacfleetError) as failed:
+        drain(ONE, Wish(), replace(ports, half=Lost()))
+    assert len(failed.value.diagnostics) == 1
+    kept = ports.services.service("mac-01")
+    assert (kept.state, kept.failure) == (ServiceState.DRAINING, "the connection broke")
+    assert drain(ONE, Wish(), ports).service.state is ServiceState.DRAINED
+
+
 class KilledError(BaseException):
     """Stands for a controller that ends without any word."""
 

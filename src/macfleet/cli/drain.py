@@ -6,7 +6,10 @@ import os
 import secrets
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 import click
@@ -71,9 +74,12 @@ def drain(
     if detach:
         return _detached(fleet, nodes)
     ports = _ports(fleet, nodes)
+    stopped = threading.Event()
+    ports = replace(ports, clock=_StoppingClock(stopped))
     try:
         done, failed = _each(fleet, nodes, lambda node: drain_node(node, wish, ports))
     except KeyboardInterrupt:
+        stopped.set()
         _say(f"Not drained yet. Go on with: macfleet drain {' '.join(n.name for n in nodes)}")
         _say("Give it up with: macfleet uncordon --cancel and the node's name")
         raise
@@ -159,6 +165,27 @@ def watch(fleet: FleetContext, names: tuple[str, ...]) -> int:
     Example: macfleet watch mac-03
     """
     return _follow(fleet, _nodes(fleet, names) if names else fleet.nodes(""), until_settled=False)
+
+
+class _InterruptedError(Exception):
+    """Ends a drain's thread where it waits; the node stays as it is."""
+
+
+class _StoppingClock:
+    """A clock whose pauses end when the person at the terminal has had enough."""
+
+    def __init__(self, stopped: threading.Event) -> None:
+        self._stopped = stopped
+
+    def now(self) -> float:
+        return time.time()
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        if self._stopped.wait(seconds):
+            raise _InterruptedError
 
 
 def _moved(

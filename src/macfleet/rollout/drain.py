@@ -195,16 +195,17 @@ def _stop(node: Node, ports: DrainPorts, lease: Lease) -> int:
 
 
 def _fail(node: Node, service: Service, ports: DrainPorts, lease: Lease, error: MacfleetError) -> None:
-    """Leave the node cordoned with the reason; the port opens again when the node can be reached."""
+    """Leave the node cordoned and open with the reason; one that cannot be reached stays draining."""
     problem = error.diagnostics[0]
     if problem.code == "E0873" or service.state is not ServiceState.DRAINING:
         return
     back = service.moved(ServiceState.CORDONED, ports.clock.now(), lease.token, failure=problem.summary)
-    ports.services.keep_service(back)
     try:
         ports.half.enter(node, back)
     except MacfleetError as second:
-        raise MacfleetError((*error.diagnostics, *second.diagnostics)) from error
+        ports.services.keep_service(replace(service, failure=problem.summary))
+        raise MacfleetError(dict.fromkeys((*error.diagnostics, *second.diagnostics))) from error
+    ports.services.keep_service(back)
 
 
 def _overdue(node: Node, progress: Progress, what: str) -> Diagnostic:

@@ -127,7 +127,9 @@ class Standing:
         if self.service.state is not self.kept.state:
             return f"this controller's store says {self.kept.state}"
         running = any((self.sight.containers or {}).values())
-        if self.service.closed and running and not self.sight.closed:
+        own = self.sight.service
+        both = self.service.closed and own is not None and own.closed
+        if both and running and not self.sight.closed:
             return "its port is open: it restarted, or somebody removed the rule"
         if self.service.state is ServiceState.DRAINED and running:
             return "containers run all the same"
