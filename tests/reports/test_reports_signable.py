@@ -120,6 +120,15 @@ def test_each_fault_of_a_judged_cell_is_a_reason(make_whole, change, expected):
     assert expected in reasons(make_whole(cells=spoil))
 
 
+def test_reasons_of_one_kind_are_joined(make_whole):
+    def two_short(cells):
+        return (*(replace(cell, minutes=5.0) for cell in cells[:2]), *long_enough(cells[2:]))
+
+    assert reasons(make_whole(cells=two_short)) == [
+        ("E0974", "bare short×1 is short: 5.0 minutes; bare short×4 is short: 5.0 minutes")
+    ]
+
+
 def test_a_cell_that_only_one_arm_has_is_a_reason(make_whole):
     assert ("E0973", "container short×4 was not measured") in reasons(
         make_whole(cells=lambda cells: long_enough(cells[:-1]))

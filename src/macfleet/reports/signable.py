@@ -16,7 +16,9 @@ from macfleet.model.stage import Outcome
 from macfleet.reports.compare import compare
 from macfleet.reports.headline import inconclusive
 from macfleet.reports.loaded import LoadedRun
+from macfleet.reports.verdicts import invalid_text
 
+_CANNOT = "cannot be signed: "
 _SECOND = 1 / 60
 _JUDGED_BY_MEASURING = ("mounts-first", "offload-live")
 
@@ -43,7 +45,21 @@ def unsignable(
     if run.cells:
         columns = compare([run], every_run=True, thresholds=thresholds).columns
         found += [each for column in columns for each in _open(column.node, column.judgements)]
-    return tuple(found)
+    return _together(found)
+
+
+def _together(found: Sequence[Diagnostic]) -> tuple[Diagnostic, ...]:
+    """Join reasons of one kind about one node, so that a screen has room for all of them."""
+    kinds: dict[tuple[str, str, str, str], list[str]] = {}
+    for each in found:
+        said = each.summary.removeprefix(_CANNOT)
+        kinds.setdefault((each.code, each.node, each.why, each.mend), []).append(said)
+    return tuple(
+        Diagnostic(
+            code, f"{_CANNOT}{'; '.join(said)}", why=why, mend=mend, node=node, exit_code=ExitCode.HELD
+        )
+        for (code, node, why, mend), said in kinds.items()
+    )
 
 
 def _head(run: LoadedRun) -> Iterator[Diagnostic]:
@@ -97,8 +113,8 @@ def _cell(cell: CellSummary) -> Iterator[Diagnostic]:
     if cell.minutes < FULL_MINUTES - _SECOND:
         why = f"A judged cell is measured for {FULL_MINUTES:g} minutes an arm, whatever the contract says."
         yield _reason("E0974", f"{name} is short: {cell.minutes:.1f} minutes", why, cell.node)
-    for problem in cell.invalid:
-        yield _reason("E0975", f"{name} is INVALID: {problem}", "An invalid cell is never judged.", cell.node)
+    if cell.invalid:
+        yield _reason("E0975", invalid_text(cell), "An invalid cell is never judged.", cell.node)
     if cell.n < GATED_REQUESTS:
         lacking = (GATED_REQUESTS - cell.n) * cell.minutes / cell.n if cell.n else FULL_MINUTES
         why = f"A gate rests on at least {GATED_REQUESTS} requests."
@@ -136,7 +152,7 @@ def _reason(code: str, summary: str, why: str, node: str = "") -> Diagnostic:
     }
     return Diagnostic(
         code,
-        f"cannot be signed: {summary}",
+        f"{_CANNOT}{summary}",
         why=why,
         mend=mends.get(code, f"Measure again: {again}"),
         node=node,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from macfleet.analysis.cells import summarise
@@ -10,6 +11,7 @@ from macfleet.analysis.sampler import parse_series
 from macfleet.analysis.summaries import summary_document
 from macfleet.analysis.validity import client_was_late
 from macfleet.facts.sampler import sampler_script
+from macfleet.model.diagnostic import MacfleetError
 from macfleet.model.event import Event
 from macfleet.model.json import Json
 from macfleet.model.load import LoadSpec, Sample, SegmentReport, Vantage
@@ -124,11 +126,23 @@ def measure_loadtest(
             series += found.series
             spoiled += found.spoiled
     finally:
-        _prepare_vm("", node, profile, transport)
-        for arm in names:
-            arms.start(node, arm, transport)
+        _bring_back(names, node, profile, transport)
     writer.json(f"nodes/{node.name}/vm.json", vm.document(states))
     return _reduce(node, samples, reports, spoiled, series, profile, writer)
+
+
+def _bring_back(names: Sequence[str], node: Node, profile: LoadProfile, transport: Transport) -> None:
+    """Start every engine again; one that will not start does not keep the others down."""
+    problems: list[MacfleetError] = []
+    starts: list[Callable[[], None]] = [lambda: _prepare_vm("", node, profile, transport)]
+    starts += [functools.partial(arms.start, node, arm, transport) for arm in names]
+    for start in starts:
+        try:
+            start()
+        except MacfleetError as error:
+            problems.append(error)
+    if problems:
+        raise problems[0]
 
 
 def _prepare_vm(arm: str, node: Node, profile: LoadProfile, transport: Transport) -> None:
