@@ -307,3 +307,17 @@ def test_a_measurement_that_fails_is_that_nodes_failure_alone(fleet):
     assert (outcomes(result), result.exit_code) == ({"mac-01": "failed", "mac-02": "changed"}, 4)
     for arm in ("8080", "8081"):  # every engine runs again, also where the measurement failed
         assert (fleet.home("mac-01") / f"up.{arm}").exists()
+
+
+def test_a_canary_that_fails_at_its_work_stops_the_waves_after_it(fleet):
+    fleet.use(CONTRACT, "strategy: {canary: 1}")
+    (fleet.home("mac-01") / "contract").mkdir(parents=True)
+    result = fleet.rollout(CONTRACT)
+    assert outcomes(result) == {"mac-01": "failed", "mac-02": "not reached"}
+
+
+def test_a_canary_that_does_not_answer_says_nothing_about_the_change(fleet):
+    fleet.use(CONTRACT, "strategy: {canary: 1}")
+    fleet.macs.mac("mac-01").reachable = False
+    result = fleet.rollout(CONTRACT)
+    assert outcomes(result) == {"mac-01": "unreachable", "mac-02": "changed"}

@@ -92,6 +92,8 @@ def _run(
 
     desired = desired_of(fleet)
     stage = _stage_of(fleet, playbook)
+    if not check and desired.playbooks[stage].measure is not None:
+        raise MacfleetError(_measures(playbook, stage))
     as_json = fleet.output == "json"
     with open_ports(fleet, EventLines(as_json=as_json)) as ports:
         nodes = stage_nodes(fleet, desired, stage, limit)
@@ -107,6 +109,16 @@ def _run(
     else:
         show(view.lines(result, desired, verbose=fleet.verbose, width=width_of(sys.stdout)))
     return result
+
+
+def _measures(playbook: str, stage: StageName) -> Diagnostic:
+    from macfleet.rollout.desired import number
+
+    return Diagnostic(
+        "E0118",
+        f"{playbook} measures, and only a rollout keeps what follows from that",
+        mend=f"Type: macfleet rollout stage{number(stage)}",
+    )
 
 
 def _stage_of(fleet: FleetContext, playbook: str) -> StageName:

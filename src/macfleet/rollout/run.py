@@ -181,8 +181,10 @@ def _in_waves(
     by_name = {node.name: node for node in busy}
     limit = failures_allowed(options.max_failures or playbook.max_failures, len(by_name))
     done: dict[str, NodeResult] = {}
-    for wave in waves(tuple(by_name), playbook.strategy):
-        if sum(result.outcome in FAILURES for result in done.values()) >= limit:
+    stop = False
+    for position, wave in enumerate(waves(tuple(by_name), playbook.strategy)):
+        stop = stop or sum(result.outcome in FAILURES for result in done.values()) >= limit
+        if stop:
             done |= {name: NodeResult(name, NodeOutcome.NOT_REACHED) for name in wave}
             continue
         groups = _by_hardware([by_name[name] for name in wave], measured=playbook.measure is not None)
@@ -197,7 +199,18 @@ def _in_waves(
             if isinstance(answer, Exception):
                 raise answer
             done |= {name: answer[name] for name in group}
+        stop = position == 0 and playbook.strategy.canary > 0 and _spoke_against(wave, planned, done)
     return done
+
+
+def _spoke_against(canary: Sequence[str], planned: Planned, done: Mapping[str, NodeResult]) -> bool:
+    """Whether a canary that was really worked on failed or was held; one refused beforehand says nothing."""
+    for name in canary:
+        plan = planned[name]
+        tried = isinstance(plan, NodePlan) and not plan.held
+        if tried and done[name].outcome in (NodeOutcome.FAILED, NodeOutcome.HELD):
+            return True
+    return False
 
 
 def _by_hardware(wave: Sequence[Node], *, measured: bool) -> tuple[tuple[str, ...], ...]:
