@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from macfleet.analysis.summaries import summary_document
+from macfleet.cli.compare import compare as compare_command
 from macfleet.cli.compare import run as run_group
 from macfleet.model.diagnostic import MacfleetError
 from macfleet.model.exit_codes import ExitCode
@@ -189,8 +190,23 @@ def test_a_run_is_signed_verified_exported_and_imported_elsewhere(tmp_path, flee
     (other / "macfleet.yml").write_text("name: other\n")
     assert invoke(other, "import", str(bundle), "--allowed-signers", str(allowed)).return_value == 0
     assert invoke(other, "verify", run_id).return_value == 0
+    assert "signed, imported" in " ".join(invoke(other, "list").stdout.split())
     document = json.loads(invoke(other, "import", str(bundle), "--output", "json").stdout)
     assert (document["run"], document["new"]) == (run_id, False)
+
+
+def test_an_imported_run_is_compared_only_when_it_is_named(tmp_path, fleet, stored):
+    run_id = stored()
+    invoke(fleet, "export", run_id, str(tmp_path / "run.tar"), "--unsigned")
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "macfleet.yml").write_text("name: other\n")
+    invoke(other, "import", str(tmp_path / "run.tar"))
+    options = ("--fleet", str(other), "--output", "json")
+    unnamed = CliRunner().invoke(compare_command, options, standalone_mode=False)
+    assert unnamed.exception.diagnostics[0].code == "E1002"
+    named = CliRunner().invoke(compare_command, (run_id, *options), standalone_mode=False)
+    assert json.loads(named.stdout)["columns"][0]["run"] == run_id
 
 
 def test_a_refused_signature_gives_every_reason_and_leaves_nothing(fleet, stored, key):

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from macfleet.model.diagnostic import Diagnostic
     from macfleet.model.json import Json
     from macfleet.reports.comparison import Comparison
+    from macfleet.store import FolderRuns
 
 _BY = ("arm", "node", "ownership", "chip", "network", "runtime")
 
@@ -43,8 +44,8 @@ def compare(
 ) -> int:
     """Put the figures of many nodes beside each other, with their uncertainty and a verdict a node.
 
-    Without RUN the newest load test of each node is taken. RUN may be the beginning of an id. By ownership,
-    costs per million tokens are shown as well.
+    Without RUN the newest load test of each node is taken; imported ones are named to be compared. RUN may
+    be the beginning of an id. By ownership, costs per million tokens are shown as well.
     """
     from macfleet.analysis.attestations import load_attestations
     from macfleet.analysis.thresholds import load_thresholds
@@ -55,7 +56,7 @@ def compare(
     chosen = (
         Selection(tuple(load_run(store, run) for run in dict.fromkeys(find_runs(store, runs))))
         if runs
-        else newest_runs(store)
+        else newest_runs(store.own)
     )
     comparison = compare_runs(
         chosen.runs,
@@ -84,18 +85,28 @@ def run() -> None:
 def list_(fleet: FleetContext) -> int:
     """List recorded runs, oldest first."""
     manifests = [fleet.runs.manifest(run_id) for run_id in fleet.runs.ids()]
+    marks = {each.id: _marks(fleet.runs, each.id) for each in manifests}
     if fleet.output == "json":
         from macfleet.store.manifests import manifest_document
 
-        rows: list[Json] = [{**manifest_document(manifest), "files": None} for manifest in manifests]
+        rows: list[Json] = [
+            {**manifest_document(manifest), "files": None, "marks": marks[manifest.id]}
+            for manifest in manifests
+        ]
         _print_json("runs", {"runs": rows, "unfinished": list(fleet.runs.unfinished())})
         return ExitCode.DONE
     from rich.console import Console
 
     from macfleet.views.runs import show_runs
 
-    show_runs(manifests, fleet.runs.unfinished(), Console())
+    show_runs(manifests, fleet.runs.unfinished(), Console(), marks)
     return ExitCode.DONE
+
+
+def _marks(store: FolderRuns, run_id: str) -> list[str]:
+    """Return what was added to a run after it was sealed: a signature, the mark of an import."""
+    signed = (store.folder(run_id) / "signature").is_file()
+    return [word for word, on in (("signed", signed), ("imported", store.imported(run_id))) if on]
 
 
 @run.command(epilog="Example: macfleet run show 20261123T0412")

@@ -107,7 +107,7 @@ def _runs(fleet: FleetContext, given: tuple[str, ...]) -> tuple[LoadedRun, ...]:
     if given:
         return tuple(load_run(fleet.runs, run) for run in dict.fromkeys(find_runs(fleet.runs, given)))
     try:
-        return newest_runs(fleet.runs).runs
+        return newest_runs(fleet.runs.own).runs
     except MacfleetError as error:
         if error.diagnostics[0].code != "E1002":
             raise

@@ -43,7 +43,7 @@ def decide(fleet: FleetContext, runs: tuple[str, ...], require: str | None) -> i
     chosen = (
         Selection(tuple(load_run(store, run) for run in dict.fromkeys(find_runs(store, runs))))
         if runs
-        else newest_runs(store)
+        else newest_runs(store.own)
     )
     comparison = compare(
         chosen.runs,

@@ -34,7 +34,7 @@ def diagnose(fleet: FleetContext, names: tuple[str, ...]) -> int:
     from macfleet.analysis.thresholds import load_thresholds
     from macfleet.reports.loaded import newest_of_each_node, newest_runs
 
-    chosen = newest_of_each_node(newest_runs(fleet.runs).runs)
+    chosen = newest_of_each_node(newest_runs(fleet.runs.own).runs)
     known = [node for _, node in chosen]
     unknown = [name for name in names if name not in known]
     if unknown:

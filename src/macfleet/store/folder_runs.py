@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,9 +31,13 @@ class FolderRuns:
     """Recorded runs below one folder, usually ``.macfleet/runs`` of a fleet folder.
 
     A run being written is ``<id>.partial``; its new name is the last thing that happens to it.
+
+    Attributes:
+        only_own: leave runs that came in bundles out of `ids`: another fleet's node may have the same name.
     """
 
     root: Path
+    only_own: bool = False
 
     def create(self, run_id: str) -> FolderWriter:
         """Open a run's folder for writing; one that was interrupted is gone on with.
@@ -55,7 +59,15 @@ class FolderRuns:
 
     def ids(self) -> tuple[str, ...]:
         """Ids of finished runs, oldest first."""
-        return tuple(sorted(path.parent.name for path in self._manifests()))
+        folders = [path.parent for path in self._manifests()]
+        return tuple(
+            sorted(path.name for path in folders if not (self.only_own and (path / IMPORTED).is_file()))
+        )
+
+    @property
+    def own(self) -> FolderRuns:
+        """The runs that were recorded here."""
+        return replace(self, only_own=True)
 
     def unfinished(self) -> tuple[str, ...]:
         """Ids of runs that were begun and never sealed, oldest first."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 from rich.table import Table
@@ -16,14 +16,20 @@ _WIDE = 100
 _NAMED = 2
 
 
-def show_runs(manifests: Sequence[RunManifest], unfinished: Sequence[str], console: Console) -> None:
-    """Print one line a run, oldest first, and name those that were never sealed."""
+def show_runs(
+    manifests: Sequence[RunManifest],
+    unfinished: Sequence[str],
+    console: Console,
+    added: Mapping[str, Sequence[str]] | None = None,
+) -> None:
+    """Print one line a run, oldest first, with marks `added` later, and name those never sealed."""
     wide = console.width >= _WIDE
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for title in ("run", "kind", "nodes", *(["arms"] if wide else []), ""):
         table.add_column(title, overflow="fold", no_wrap=title in ("run", "kind"))
     for manifest in manifests:
         marks = [word for word, on in (("short", manifest.short), ("simulated", manifest.simulated)) if on]
+        marks += (added or {}).get(manifest.id, ())
         arms = [", ".join(manifest.arms)] if wide else []
         texts = (manifest.id, manifest.kind, _nodes(manifest.nodes), *arms, ", ".join(marks))
         table.add_row(*(Text(text) for text in texts))
