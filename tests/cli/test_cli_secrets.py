@@ -71,7 +71,7 @@ class Fleet:
 
 
 @pytest.fixture
-def fleet(tmp_path):
+def reached(tmp_path):
     if not Path(SSHD).exists() or shutil.which("ssh-keygen") is None:
         pytest.skip("no OpenSSH server here: apt-get install openssh-server")
     if os.geteuid() == 0:
@@ -119,12 +119,12 @@ def processes(what):
 
 
 @pytest.mark.sshd
-def test_a_secret_in_use_on_a_node_is_in_no_process_list_no_environment_no_output_and_no_file(fleet):
-    ready, go = fleet.root / "ready", fleet.root / "go"
+def test_a_secret_in_use_on_a_node_is_in_no_process_list_no_environment_no_output_and_no_file(reached):
+    ready, go = reached.root / "ready", reached.root / "go"
     text = (
         f'{_TELL_TALE}; touch {ready}; while ! [ -e {go} ]; do sleep 0.05; done; printf %s "$TOKEN" | wc -c'
     )
-    process = fleet.start("exec", "--secret", "TOKEN=file:kept/token", "--", text)
+    process = reached.start("exec", "--secret", "TOKEN=file:kept/token", "--", text)
     try:
         wait_until(lambda: ready.exists() or process.poll() is not None)
         assert process.poll() is None, process.communicate()
@@ -139,23 +139,25 @@ def test_a_secret_in_use_on_a_node_is_in_no_process_list_no_environment_no_outpu
     assert out.split()[-1] == str(len(PLANTED))
     assert (out.count("***"), err.count("***")) == (2, 2)
     assert shows(out + err) == []
-    assert shows(fleet.log()) == []
-    assert not [path for path in files_below(fleet.root) if shows(path.read_bytes().decode(errors="replace"))]
+    assert shows(reached.log()) == []
+    assert not [
+        path for path in files_below(reached.root) if shows(path.read_bytes().decode(errors="replace"))
+    ]
 
 
 @pytest.mark.sshd
-def test_json_output_and_a_failed_command_show_no_secret_either(fleet):
+def test_json_output_and_a_failed_command_show_no_secret_either(reached):
     text = f"{_TELL_TALE}; exit 7"
-    code, out, err = fleet.run("exec", "--secret", "TOKEN=file:kept/token", "--output", "json", "--", text)
+    code, out, err = reached.run("exec", "--secret", "TOKEN=file:kept/token", "--output", "json", "--", text)
     (row,) = json.loads(out)["nodes"]
     assert (code, row["exit"], shows(out + err)) == (4, 7, [])
     assert row["stdout"].startswith("***\n***")
 
 
 @pytest.mark.sshd
-def test_a_variable_that_the_nodes_environment_has_is_not_handed_on_with_the_secret_in_it(fleet):
+def test_a_variable_that_the_nodes_environment_has_is_not_handed_on_with_the_secret_in_it(reached):
     text = 'env | grep -c ^LOGNAME=; [ -n "$LOGNAME" ] && echo set'
-    code, out, err = fleet.run("exec", "--secret", "LOGNAME=file:kept/token", "--", text)
+    code, out, err = reached.run("exec", "--secret", "LOGNAME=file:kept/token", "--", text)
     assert (code, out) == (0, "mac-01 │ 0\nmac-01 │ set\n"), err
 
 
@@ -170,17 +172,17 @@ def test_a_variable_that_the_nodes_environment_has_is_not_handed_on_with_the_sec
         (["--secret", f"TOKEN={shlex.quote(PLANTED)}", "--", "true"], "E1201"),
     ],
 )
-def test_a_secret_that_cannot_be_had_stops_before_any_node_is_asked(fleet, arguments, said):
-    code, out, err = fleet.run("exec", *arguments)
+def test_a_secret_that_cannot_be_had_stops_before_any_node_is_asked(reached, arguments, said):
+    code, out, err = reached.run("exec", *arguments)
     assert (code, out) == (2, "")
     assert said in err
     assert shows(err) == []
 
 
 @pytest.mark.sshd
-def test_a_secret_file_that_others_may_read_is_used_with_a_warning(fleet):
-    (fleet.root / "kept/token").chmod(0o644)
-    code, out, err = fleet.run(
+def test_a_secret_file_that_others_may_read_is_used_with_a_warning(reached):
+    (reached.root / "kept/token").chmod(0o644)
+    code, out, err = reached.run(
         "exec", "--secret", "TOKEN=file:kept/token", "--", 'printf %s "$TOKEN" | wc -c'
     )
     assert (code, out.split()[-1]) == (0, str(len(PLANTED)))
@@ -245,6 +247,14 @@ def test_every_password_that_cannot_be_had_is_reported_with_its_registry(tmp_pat
     assert code == 2
     assert err.count("E0626") == 2
     assert all(name in err for name in ("a.example", "NO_SUCH", "b.example", "no-such"))
+
+
+def test_a_command_that_asks_no_registry_wants_no_password(fleet, run):
+    with (fleet / "images.yml").open("a") as images:
+        images.write("registries:\n  registry.example: {user: ops, password: env:NO_SUCH}\n")
+    assert run("rollout", "status")[0] == 0
+    code, _, err = run("image", "verify")
+    assert (code, "E0626" in err) == (2, True)
 
 
 def files_below(root):

@@ -6,7 +6,7 @@ import os
 import secrets
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -63,8 +63,9 @@ def desired_of(fleet: FleetContext, *, pins: bool = False, write: bool = False) 
         problems += error.diagnostics
     locked: Mapping[str, LockedImage] = {}
     try:
-        with resolver_of(fleet) as resolver:
-            locked = checked_lock(fleet, resolver if pins else None, write=write)
+        # Without a registry to ask no password is needed, and no keychain is to be unlocked for one.
+        with resolver_of(fleet) if pins else nullcontext() as resolver:
+            locked = checked_lock(fleet, resolver, write=write)
     except MacfleetError as error:
         problems += error.diagnostics
     if problems or contract is None:
