@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 Answer = TypeVar("Answer")
 
+_ADMITTED = 60.0
 _names = click.argument("names", metavar="NODE...", nargs=-1, required=True)
 
 
@@ -311,6 +312,16 @@ def _detached(fleet: FleetContext, nodes: Sequence[Node]) -> int:
             env={**os.environ, "MACFLEET_FLEET": str(fleet.root)},
         )
     names = " ".join(node.name for node in nodes)
+    # A refusal comes before the wait, and is worth staying for.
+    until = time.monotonic() + _ADMITTED
+    services = fleet.state.services
+    while process.poll() is None and time.monotonic() < until:
+        if all(services.service(node.name).closed for node in nodes):
+            break
+        time.sleep(0.2)
+    if process.poll():
+        _say(log.read_text(encoding="utf-8", errors="replace").rstrip())
+        return int(process.returncode)
     _say(f"⌛ process {process.pid} drains {names}; its lines: {log}")
     _say(f"Follow it with: macfleet drain {names} --monitor")
     return int(ExitCode.DONE)

@@ -1,1 +1,1 @@
-"""The edge in front of a pool; without one, a node is not drained and that is said."""
+"""What takes a node out of service: the node's own half where a pool has no edge."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from macfleet.gateway import node_scripts as scripts
@@ -14,7 +14,7 @@ from macfleet.model.node import Arm, Node
 from macfleet.model.ports import Completed, LoadGenerator, Transports
 from macfleet.rollout.arms import ENVIRONMENT, base_url, port_of, wait_until_healthy
 from macfleet.rollout.drain import Wish, drain
-from macfleet.rollout.drain_back import undrain
+from macfleet.rollout.drain_lease import held
 from macfleet.rollout.drain_ports import DrainPorts, Sight
 from macfleet.rollout.drain_state import InFlight, Service
 
@@ -87,20 +87,45 @@ class RouteProof:
 class NodeHalfGateway:
     """A `Gateway` without an edge: each node refuses new connections and is waited for.
 
-    Containers are left running, for what takes a node out here works on them itself.
+    Containers are left running, for who takes a node out here works on them. The port stays closed until
+    `undrain`, to this machine's own requests too; a node that a person took out is not worked on.
     """
 
-    ports: Callable[[], DrainPorts]
+    ports: DrainPorts
 
     def drain(self, node: Node, *, deadline: float, reason: str) -> str:
-        """Take the node out of service; return in words what was done (raises MacfleetError)."""
-        done = drain(node, Wish(reason, deadline, stop=False), self.ports())
-        return "drained before" if done.already else f"drained in {done.seconds:.0f} s"
+        """Take the node out of service; return in words what was done.
+
+        Raises:
+            MacfleetError: E0877 (exit 7) somebody else took the node out, or what a drain raises.
+        """
+        known = self.ports.services.service(node.name)
+        if known.closed and known.reason != reason:
+            raise MacfleetError(_out_already(node, known))
+        done = drain(node, Wish(reason, deadline, stop=False), self.ports)
+        return f"drained in {done.seconds:.0f} s"
 
     def undrain(self, node: Node) -> str:
-        """Put the node back; return in words what was done (raises MacfleetError)."""
-        undrain(node, self.ports())
+        """Put the node back: what was done to it was proven already (raises MacfleetError)."""
+        known = self.ports.services.service(node.name)
+        if not known.closed:
+            return "in service"
+        with held(node, self.ports) as lease:
+            back = Service(node.name, since=self.ports.clock.now(), token=lease.token)
+            self.ports.half.enter(node, back)
+            self.ports.services.keep_service(back)
         return "back in service"
+
+
+def _out_already(node: Node, known: Service) -> Diagnostic:
+    return Diagnostic(
+        "E0877",
+        f"the node is {known.state}",
+        why=f"{known.who}: {known.reason}" if known.reason else f"{known.who} took it out of service.",
+        mend=f"Bring it back first: macfleet undrain {node.name}\nor leave it out: --limit '!{node.name}'",
+        node=node.name,
+        exit_code=ExitCode.HELD,
+    )
 
 
 def _taken_over(node: Node) -> Diagnostic:
