@@ -183,6 +183,9 @@ def test_a_run_is_signed_verified_exported_and_imported_elsewhere(tmp_path, flee
     verified = invoke(fleet, "verify", run_id, "--allowed-signers", str(allowed))
     assert verified.return_value == 0
     assert "signed by ops@example" in " ".join(verified.stdout.split())
+    (fleet / "allowed_signers").write_text(allowed.read_text())
+    compared = CliRunner().invoke(compare_command, ("--fleet", str(fleet)), standalone_mode=False).stdout
+    assert f"{run_id}/summary.json · signed by ops@example" in compared
     bundle = tmp_path / "run.tar"
     assert invoke(fleet, "export", run_id, str(bundle)).return_value == 0
     other = tmp_path / "other"

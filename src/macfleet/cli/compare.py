@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -71,8 +72,21 @@ def compare(
         from macfleet.reports.costs import with_costs
 
         comparison = with_costs(comparison, chosen.runs, cost_terms(fleet, utilisation))
+    comparison = replace(comparison, signed=_signed(fleet, comparison))
     _print(comparison, "json" if fleet.output == "json" else form)
     return ExitCode.DONE
+
+
+def _signed(fleet: FleetContext, comparison: Comparison) -> dict[str, str]:
+    """Say of each run that has a signature what it is worth."""
+    from macfleet.store.signing import check_folder
+
+    allowed = allowed_signers(fleet, None)
+    states = {
+        run_id: check_folder(fleet.runs.folder(run_id), allowed)
+        for run_id in {column.run for column in comparison.columns}
+    }
+    return {run_id: state.words for run_id, state in states.items() if state.present}
 
 
 @click.group(epilog="Example: macfleet run verify")

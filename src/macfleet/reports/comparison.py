@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from macfleet.analysis.cost import NodeCost
 from macfleet.analysis.judging import Judgement
@@ -116,6 +116,7 @@ class Comparison:
         baseline: the arm, or the run, that ratios are held against.
         notices: what keeps figures from being put side by side without a word; shown first.
         simulated: what was simulated anywhere.
+        signed: by run, who signed it; a run that nobody signed is missing.
     """
 
     by: str
@@ -127,4 +128,5 @@ class Comparison:
     notices: tuple[str, ...]
     columns: tuple[Column, ...]
     simulated: tuple[str, ...] = ()
+    signed: Mapping[str, str] = field(default_factory=dict)
     schema: int = 1

@@ -74,10 +74,16 @@ def lay_out(comparison: Comparison) -> Layout:
             *_cost_sections(columns),
             _verdict_section(columns),
         ),
-        evidence=tuple(
-            sorted({name.partition("#")[0] for c in columns for j in c.judgements for name in j.evidence})
-        ),
+        evidence=tuple(_evidence(comparison)),
     )
+
+
+def _evidence(comparison: Comparison) -> Iterable[str]:
+    """Files the verdicts rest on, with who signed their run."""
+    judgements = [each for column in comparison.columns for each in column.judgements]
+    for file in sorted({name.partition("#")[0] for each in judgements for name in each.evidence}):
+        signed = comparison.signed.get(file.partition("/")[0])
+        yield f"{file} · {signed}" if signed else file
 
 
 def _environment(comparison: Comparison) -> Iterable[str]:
