@@ -152,6 +152,14 @@ def test_a_stream_holds_back_only_what_may_be_a_secret():
     assert out.getvalue() == "Start? [y/N]: hunter2-other"
 
 
+def test_a_stream_that_cannot_encode_a_character_shows_its_escape():
+    data = io.BytesIO()
+    stream = RedactingStream(io.TextIOWrapper(data, encoding="ascii"), redactor(PLANTED))
+    stream.write(f"· {PLANTED}\n")
+    stream.flush()
+    assert data.getvalue() == b"\\xb7 ***\n"
+
+
 def test_a_block_is_hushed_and_the_streams_come_back(capsys):
     made = Redactor()
     before = sys.stdout, sys.stderr

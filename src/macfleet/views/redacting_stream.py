@@ -59,7 +59,7 @@ class RedactingStream(io.TextIOBase):
             if self._redactor.forms or self._held:
                 self._held = _pour(self._inner, self._held + text, self._redactor)
             else:
-                self._inner.write(text)
+                _say(self._inner, text)
         return len(text)
 
     def finish(self) -> None:
@@ -67,7 +67,7 @@ class RedactingStream(io.TextIOBase):
         with self._lock:
             rest, self._held = self._held, ""
             if rest:
-                self._inner.write(self._redactor.text(rest))
+                _say(self._inner, self._redactor.text(rest))
 
     def flush(self) -> None:
         """Flush what was written; what is held back stays."""
@@ -107,9 +107,9 @@ def _pour(inner: TextIO, text: str, redactor: Redactor) -> str:
     for start, end in spans:
         if end > cut:
             break
-        inner.write(text[at:start] + MASK)
+        _say(inner, text[at:start] + MASK)
         at = end
-    inner.write(text[at:cut])
+    _say(inner, text[at:cut])
     return text[cut:]
 
 
@@ -124,3 +124,12 @@ def _beginning(text: str, forms: tuple[str, ...]) -> int:
                 break
             start = text.find(form[0], start + 1, earliest)
     return len(text) - earliest
+
+
+def _say(inner: TextIO, text: str) -> None:
+    """Write text; a stream that cannot encode a character gets its escape instead of an error."""
+    try:
+        inner.write(text)
+    except UnicodeEncodeError:
+        encoding = inner.encoding or "ascii"
+        inner.write(text.encode(encoding, "backslashreplace").decode(encoding))
