@@ -22,6 +22,9 @@ packages: ## Debian packages the tests and the lab use, where they are missing
 demo: setup packages ## Two simulated Macs, five stages, one comparison
 	@scripts/demo.sh
 
+oracle: ## ansible-core in .oracle, which the inventory's differential tests ask
+	@scripts/oracle.sh
+
 clean-lab: ## Remove the demo's lab, and the engine if the lab started it
 	@[ ! -d demo ] || .venv/bin/macfleet lab down --state-dir demo/.macfleet/lab
 	@rm -rf demo
@@ -51,4 +54,4 @@ lock: setup ## Resolve requirements.txt anew (needs uv)
 	uv pip compile --quiet pyproject.toml --all-extras --universal --python-version 3.11 \
 	  --generate-hashes -o requirements.txt
 
-.PHONY: help setup packages demo clean-lab check test fix docs golden lock
+.PHONY: help setup packages demo oracle clean-lab check test fix docs golden lock

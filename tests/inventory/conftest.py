@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import os
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
 
 import pytest
+from asking_ansible import DRIVER, PYTHON, Oracle
 
 from macfleet.inventory import Inventory, load_inventory, load_settings
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
@@ -31,7 +34,7 @@ class MemoryFiles:
 Load = Callable[..., Inventory]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def memory() -> type[MemoryFiles]:
     return MemoryFiles
 
@@ -60,3 +63,30 @@ def problems(load: Load) -> Callable[..., tuple[Diagnostic, ...]]:
         return caught.value.diagnostics
 
     return loader
+
+
+@pytest.fixture(scope="session")
+def oracle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Oracle]:
+    """One Ansible process for all tests; what it was asked must mostly have been answered alike."""
+    home = tmp_path_factory.mktemp("oracle")
+    environment = {
+        **os.environ,
+        "ANSIBLE_NOCOLOR": "1",
+        "ANSIBLE_HOME": str(home),
+        "PYTHONWARNINGS": "ignore",
+    }
+    with (home / "stderr").open("w") as stderr:
+        process = subprocess.Popen(
+            ["nice", str(PYTHON), str(DRIVER)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+            cwd=home,
+            env=environment,
+        )
+        with process:
+            asked = Oracle(process)
+            yield asked
+            process.stdin.close()
+    assert asked.seen["alike"] >= asked.seen["refused"], asked.seen

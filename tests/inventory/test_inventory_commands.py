@@ -104,6 +104,14 @@ def test_graph_nests_groups(fleet, run):
     assert "rented:   (from ownership)\n  rent-01\n" in out
 
 
+def test_the_graph_as_json_holds_every_nodes_variables(fleet, run):
+    _, out, _ = run("graph", "--output", "json")
+    document = json.loads(out)
+    assert document["groups"][0]["name"] == "all"
+    assert document["_meta"]["hostvars"]["rent-01"]["ownership"] == "rented"
+    assert len(document["_meta"]["hostvars"]) == 4
+
+
 @pytest.mark.parametrize(
     "arguments", [("show",), ("explain", "mac-01"), ("show", "mca-01"), ("explain", "mac-01.pol")]
 )

@@ -72,7 +72,10 @@ def graph(fleet: FleetContext) -> None:
 
     branches = graph_of(fleet.inventory)
     if fleet.output == "json":
-        _print_json("inventory-graph", {"groups": [_branch_json(branch) for branch in branches]})
+        # As in an inventory program's list: one document, no call for each node.
+        variables = {node.name: dict(sorted(node.variables.items())) for node in fleet.inventory.nodes}
+        groups = [_branch_json(branch) for branch in branches]
+        _print_json("inventory-graph", {"groups": groups, "_meta": {"hostvars": variables}})
         return
     for branch in branches:
         for line in _branch_lines(branch):

@@ -136,11 +136,13 @@ class _Reader:
         return tuple(found)
 
     def _range(self, term: str) -> tuple[str, ...] | None:
-        if not has_range(term):
+        if term.startswith("~") or not has_range(term):
             return None
         try:
             names = expand(term)
         except RangeProblem as problem:
+            if parse_subscript(term) is not None and ":" not in term:
+                return None  # positions of something that is not known
             raise MacfleetError(Diagnostic("E0221", f'range "{term}": {problem}')) from problem
         known = {node.name for node in self.inventory.nodes}
         missing = [name for name in names if name not in known]
