@@ -212,6 +212,13 @@ def test_an_imported_run_is_compared_only_when_it_is_named(tmp_path, fleet, stor
     assert json.loads(named.stdout)["columns"][0]["run"] == run_id
 
 
+def test_what_a_strangers_run_says_cannot_command_the_terminal(fleet, stored):
+    run_id = stored(why="\x1b[2J")
+    for command in ("list", "show"):
+        arguments = (command,) if command == "list" else (command, run_id)
+        assert "\x1b" not in invoke(fleet, *arguments).stdout
+
+
 def test_a_refused_signature_gives_every_reason_and_leaves_nothing(fleet, stored, key):
     run_id = stored(git_dirty=True, cells=lambda cells: cells)
     result = invoke(fleet, "sign", run_id, "--key", str(key))

@@ -62,8 +62,10 @@ def measure(tmp_path, monkeypatch):
     """Measure one node whose Colima can be stopped; return whether its VM ran in each segment, by arm."""
     monkeypatch.setattr(mac, "PROGRAMS", {**mac.PROGRAMS, "colima": COLIMA})
 
-    def run(profile):
+    def run(profile, *, down=False):
         fleet = Fleet.make(tmp_path, "mac-01").upto(StageName.LOADTEST)
+        if down:
+            (fleet.home("mac-01") / "vm.down").touch()
         seen = []
         fleet.load.pause = lambda: seen.append(not (fleet.home("mac-01") / "vm.down").exists())
         fleet.rollout(StageName.LOADTEST, load=profile)
@@ -88,3 +90,10 @@ def test_a_short_run_leaves_the_vm_alone_and_records_that_it_was_up(measure):
     _, seen, document = measure(SHORT)
     assert document["vm_during_bare"] is True
     assert set(seen) == {True}
+
+
+@pytest.mark.parametrize("profile", [LONG, SHORT])
+def test_a_vm_that_a_cut_run_left_down_is_brought_up_first(measure, profile):
+    fleet, _, document = measure(profile, down=True)
+    assert {row["up"] for row in document["segments"] if row["arm"] == Arm.CONTAINER} == {True}
+    assert not (fleet.home("mac-01") / "vm.down").exists()

@@ -109,6 +109,7 @@ def measure_loadtest(
     spoiled: list[SegmentReport] = []
     states: list[tuple[str, int, bool | None]] = []
     try:
+        _prepare_vm("", node, profile, transport)
         for arm in names:
             arms.stop(node, arm, transport)
         running = ""
@@ -146,16 +147,17 @@ def _bring_back(names: Sequence[str], node: Node, profile: LoadProfile, transpor
 
 
 def _prepare_vm(arm: str, node: Node, profile: LoadProfile, transport: Transport) -> None:
-    """Have the VM down for a bare arm and up for any other.
+    """Have the VM down for a bare arm and up for any other, as a run that was cut may have left it down.
 
-    A VM that idles takes memory from the bare arm. A short run, which nobody can sign, leaves it alone: a
-    stop and a start would take longer than its segments; the run records that it was up.
+    A VM that idles takes memory from the bare arm. A short run, which nobody can sign, leaves it up: a stop
+    and a start would take longer than its segments; the run records that it was up.
     """
-    if profile.short or str(Arm.CONTAINER) not in node.arms:
+    if str(Arm.CONTAINER) not in node.arms:
         return
     if arm in vm.NEEDS_NO_VM:
-        vm.stop(node, transport)
-    elif not vm.is_up(transport):
+        if not profile.short:
+            vm.stop(node, transport)
+    elif vm.is_up(transport) is False:
         vm.start(node, transport)
 
 

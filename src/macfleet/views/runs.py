@@ -32,7 +32,7 @@ def show_runs(
         marks += (added or {}).get(manifest.id, ())
         arms = [", ".join(manifest.arms)] if wide else []
         texts = (manifest.id, manifest.kind, _nodes(manifest.nodes), *arms, ", ".join(marks))
-        table.add_row(*(Text(text) for text in texts))
+        table.add_row(*(Text(clean(text)) for text in texts))
     if manifests:
         console.print(table)
     else:
@@ -63,7 +63,7 @@ def show_run(manifest: RunManifest, cells: Sequence[CellSummary], console: Conso
     }
     for name, value in head.items():
         if value:
-            console.print(Text(f"{name:<10}{value}"), soft_wrap=True)
+            console.print(Text(clean(f"{name:<10}{value}")), soft_wrap=True)
     if cells:
         console.print()
         console.print(_cells(cells))
@@ -77,7 +77,7 @@ def show_verified(results: Sequence[tuple[str, int, str, Sequence[str]]], consol
             Text(f"{mark} {run_id}  {figures.count(files)} files  {clean(signature)}"), soft_wrap=True
         )
         for problem in problems:
-            console.print(Text(f"    {problem}"), soft_wrap=True)
+            console.print(Text(clean(f"    {problem}")), soft_wrap=True)
 
 
 def _cells(cells: Sequence[CellSummary]) -> Table:
@@ -95,5 +95,5 @@ def _cells(cells: Sequence[CellSummary]) -> Table:
             figures.percent(cell.errors),
             "INVALID" if cell.invalid else "",
         )
-        table.add_row(*(Text(text) for text in texts))
+        table.add_row(*(Text(clean(text)) for text in texts))
     return table
