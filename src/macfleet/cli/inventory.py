@@ -67,12 +67,15 @@ def show(fleet: FleetContext, node: str | None, with_settings: bool) -> None:
 @inventory.command(epilog="Example: macfleet inventory graph")
 @fleet_command
 def graph(fleet: FleetContext) -> None:
-    """Show groups, what is inside them, and the groups that follow from variables."""
+    """Show groups, what is inside them, and the groups that follow from variables.
+
+    As JSON the document holds the variables of every node under _meta.hostvars, as an inventory program's
+    list does, so that no node needs a call of its own.
+    """
     from macfleet.inventory import graph as graph_of
 
     branches = graph_of(fleet.inventory)
     if fleet.output == "json":
-        # As in an inventory program's list: one document, no call for each node.
         variables = {node.name: dict(sorted(node.variables.items())) for node in fleet.inventory.nodes}
         groups = [_branch_json(branch) for branch in branches]
         _print_json("inventory-graph", {"groups": groups, "_meta": {"hostvars": variables}})
