@@ -1,0 +1,131 @@
+"""What an image must record of itself: its base, its age, its engine's build, and no weights inside."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from macfleet.gates.gate import GateContext, held, missing, passed, record
+from macfleet.model.image import ResolvedImage
+from macfleet.model.quantity import show_bytes
+from macfleet.model.reference import DIGEST
+from macfleet.model.resource import Probe, ProbeOutput, State
+from macfleet.model.stage import Evidence, EvidenceRequest, ProbeRequest, Verdict
+
+_NAME = "images.today"
+_LABEL = "org.opencontainers.image."
+_LAYER = re.compile(r"^application/vnd\.(oci\.image\.layer|docker\.image\.rootfs)\.\S*tar\S*$")
+_VERSION = re.compile(r"^([a-z]?)([0-9]{1,9}(?:\.[0-9]{1,9}){0,4})(?:[-+_.].*)?$")
+# Builds that want to be reproducible write the epoch, which is no date.
+_DATED = dt.datetime(2000, 1, 1, tzinfo=dt.UTC).timestamp()
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What is asked of every image.
+
+    Attributes:
+        bases: base image by image name, where the image's labels do not name it.
+        max_age: seconds since it was built; 0 asks nothing.
+        largest_layer: compressed bytes; a layer with more holds weights.
+        minimum: oldest version allowed by image name, such as ``b8146``.
+    """
+
+    bases: Mapping[str, str] = field(default_factory=dict)
+    max_age: float = 0.0
+    largest_layer: int = 2 * 2**30
+    minimum: Mapping[str, str] = field(default_factory=dict)
+
+
+class ImagesPolicy:
+    """Refuses images that hide their base, their age or their engine's build, or carry weights in a layer."""
+
+    kind = "images_policy"
+    before = True
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+
+    def needs(self, context: GateContext) -> tuple[EvidenceRequest, ...]:
+        """The node's date, when age is limited; the rest stands in images.lock."""
+        _ = context
+        return (ProbeRequest(_NAME, Probe("date -u +%s", _parse)),) if self._policy.max_age else ()
+
+    def judge(self, context: GateContext, evidence: Evidence) -> Verdict:
+        """Hold with every image that breaks the policy, and with names that only the policy knows."""
+        names = (_NAME,) if self._policy.max_age else ()
+        today = record(evidence.get(_NAME)).get("seconds")
+        if names and not isinstance(today, int):
+            return missing(self.kind, context, _NAME)
+        now = today if isinstance(today, int) else 0
+        unknown = sorted({*self._policy.minimum, *self._policy.bases} - set(context.images))
+        reasons = [f"{name}: the policy names it, images.lock does not" for name in unknown]
+        for name, image in sorted(context.images.items()):
+            reasons += [f"{name}: {fault}" for fault in self._faults(name, image, now)]
+        if not context.images:
+            reasons.append(f"images.lock has no image for {context.node.platform}")
+        if reasons:
+            mend = "Build the image with the labels it lacks, or a newer one, then: macfleet image pin"
+            return held(self.kind, context, tuple(reasons), mend, names)
+        return passed(self.kind, context, f"{len(context.images)} images keep the policy", evidence=names)
+
+    def _faults(self, name: str, image: ResolvedImage, now: int) -> Iterator[str]:
+        if name not in self._policy.bases and not _records_base(image):
+            yield f"it records no base image (labels {_LABEL}base.name and {_LABEL}base.digest)"
+        for layer in image.layers:
+            if layer.media_type and not _LAYER.match(layer.media_type):
+                yield f"layer {layer.digest[:19]} is {layer.media_type}, no layer of files"
+            elif layer.size > self._policy.largest_layer:
+                most = show_bytes(self._policy.largest_layer)
+                size = show_bytes(layer.size)
+                yield f"layer {layer.digest[:19]} has {size}, more than {most}: weights in it?"
+        if self._policy.max_age:
+            yield from _age_faults(image.created, now, self._policy.max_age)
+        if name in self._policy.minimum:
+            yield from _version_faults(image.labels.get(f"{_LABEL}version", ""), self._policy.minimum[name])
+
+
+def comparable(version: str) -> tuple[str, tuple[int, ...]] | None:
+    """Return a version's letter and its numbers (``b8146``, ``v0.11.2``, ``1.4``); None when it has none."""
+    matched = _VERSION.match(version.strip())
+    if matched is None:
+        return None
+    letter = "" if matched[1] == "v" else matched[1]
+    return letter, tuple(int(part) for part in matched[2].split("."))
+
+
+def _parse(output: ProbeOutput) -> State:
+    return {"seconds": int(output.stdout)}
+
+
+def _records_base(image: ResolvedImage) -> bool:
+    digest = image.labels.get(f"{_LABEL}base.digest", "")
+    return bool(image.labels.get(f"{_LABEL}base.name")) and DIGEST.fullmatch(digest) is not None
+
+
+def _age_faults(created: str, now: int, most: float) -> Iterator[str]:
+    try:
+        moment = dt.datetime.fromisoformat(created)
+        built = moment.replace(tzinfo=moment.tzinfo or dt.UTC).timestamp()
+    except (ValueError, OverflowError):
+        built = 0.0
+    if built < _DATED:
+        yield "it does not record when it was built"
+    elif now - built > most:
+        yield f"it was built {(now - built) / 86400:.0f} days ago, more than {most / 86400:.0f}"
+
+
+def _version_faults(version: str, minimum: str) -> Iterator[str]:
+    wanted, found = comparable(minimum), comparable(version)
+    if not version:
+        yield f"it does not say its version (label {_LABEL}version); {minimum} is the oldest allowed"
+    elif wanted is None or found is None or wanted[0] != found[0]:
+        yield f"its version {version!r} cannot be compared with {minimum}"
+    elif _padded(found[1]) < _padded(wanted[1]):
+        yield f"its version {version} is older than {minimum}"
+
+
+def _padded(numbers: tuple[int, ...]) -> tuple[int, ...]:
+    return (*numbers, *(0,) * (5 - len(numbers)))
