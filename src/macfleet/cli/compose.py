@@ -186,7 +186,7 @@ def open_ports(fleet: FleetContext, events: Events) -> Iterator[Ports]:
             transports=fleet.transports,
             resolver=resolver,
             sources=OciSources(resolver),
-            gateway=NoEdge(),
+            gateway=NoEdge(fleet.state.services),
             runs=RedactedRuns(fleet.runs, redactor),
             evidences=RedactedEvidences(fleet.state, redactor),
             journal=RedactedJournal(fleet.state, redactor),

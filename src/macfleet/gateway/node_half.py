@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from macfleet.gateway import node_scripts as scripts
+from macfleet.gateway.absent import out_already
 from macfleet.gateway.node_answers import read_sight, read_stop
 from macfleet.model.contract import Contract
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
@@ -101,7 +102,7 @@ class NodeHalfGateway:
         """
         known = self.ports.services.service(node.name)
         if known.closed and known.reason != reason:
-            raise MacfleetError(_out_already(node, known))
+            raise MacfleetError(out_already(node, known))
         done = drain(node, Wish(reason, deadline, stop=False), self.ports)
         return f"drained in {done.seconds:.0f} s"
 
@@ -115,17 +116,6 @@ class NodeHalfGateway:
             self.ports.half.enter(node, back)
             self.ports.services.keep_service(back)
         return "back in service"
-
-
-def _out_already(node: Node, known: Service) -> Diagnostic:
-    return Diagnostic(
-        "E0877",
-        f"the node is {known.state}",
-        why=f"{known.who}: {known.reason}" if known.reason else f"{known.who} took it out of service.",
-        mend=f"Bring it back first: macfleet undrain {node.name}\nor leave it out: --limit '!{node.name}'",
-        node=node.name,
-        exit_code=ExitCode.HELD,
-    )
 
 
 def _taken_over(node: Node) -> Diagnostic:
