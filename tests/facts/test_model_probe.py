@@ -75,18 +75,34 @@ def test_of_a_further_part_of_a_split_gguf_little_is_brought(tmp_path):
     assert parse_headers(output, 32 * MIB)[str(tmp_path / "part")] == "ok gguf v3, 1 tensors"
 
 
+def with_a_vocabulary(mebibytes):
+    count = mebibytes * MIB // 16
+    vocabulary = array("tokenizer.ggml.tokens", 8, count, string("x" * 8) * count)
+    return gguf(pairs=(vocabulary, *(pair(f"k{n}", 0, b"\0") for n in range(20))))
+
+
 def test_all_files_together_bring_no_more_than_the_limit(tmp_path):
-    vocabulary = array("tokenizer.ggml.tokens", 8, MIB // 16, string("x" * 8) * (MIB // 16))
-    large = gguf(pairs=(vocabulary, *(pair(f"k{n}", 0, b"\0") for n in range(20))))
     paths = [tmp_path / name for name in "abc"]
     for path in paths:
-        path.write_bytes(large)
-    output = run(paths, limit=2 * MIB)
-    assert sum(brought(output)) == 2 * MIB
-    said = [parse_headers(output, 2 * MIB)[str(path)] for path in paths]
-    assert said[0] == "ok gguf v3, 2 tensors"
-    assert said[1].startswith("refused its header goes on behind the first")
-    assert said[2] == "refused its header goes on behind the first 0 bytes, which are all that was read"
+        path.write_bytes(with_a_vocabulary(2))
+    output = run(paths, limit=4 * MIB)
+    assert sum(brought(output)) == 4 * MIB
+    said = [parse_headers(output, 4 * MIB)[str(path)] for path in paths]
+    assert all(each.startswith("refused its header goes on behind the first") for each in said)
+
+
+def test_several_vocabularies_share_the_limit_and_small_files_leave_theirs(tmp_path):
+    contents = {
+        "a": with_a_vocabulary(1),
+        "b": SOUND["gguf v3"],
+        "c": with_a_vocabulary(2),
+        "d": SOUND["json"],
+    }
+    paths = [tmp_path / name for name in contents]
+    for path in paths:
+        path.write_bytes(contents[path.name])
+    found = parse_headers(run(paths, limit=6 * MIB), 6 * MIB)
+    assert [found[str(path)][:7] for path in paths] == ["ok gguf", "ok gguf", "ok gguf", "ok text"]
 
 
 def test_a_node_that_sends_more_than_was_asked_for_fills_no_memory():

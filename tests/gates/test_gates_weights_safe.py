@@ -52,6 +52,14 @@ def test_every_file_that_is_refused_is_named():
     assert [reason.partition(":")[0] for reason in verdict.reasons] == ["/m/a", "/m/c"]
 
 
+def test_a_header_that_was_not_read_whole_holds_and_says_how_to_read_more():
+    verdict = judged(
+        {"/m/a": "refused its header goes on behind the first 9 bytes, which are all that was read"}
+    )
+    assert verdict.outcome is Outcome.HOLD
+    assert "Raise limit:" in verdict.mend
+
+
 def test_python_beside_the_weights_is_refused_unless_it_is_allowed():
     assert judged({"/m/modeling.py": "ok text"}).reasons == (
         "/m/modeling.py: it is Python, which an engine may be told to run",
@@ -68,7 +76,7 @@ def test_it_is_judged_before_anything_changes_and_bounded():
     gate = build_gate(GateSpec("weights_safe", {"limit": "2MiB"}))
     (request,) = gate.needs(context("/m/it's"))
     assert gate.before
-    assert f"left={2 * 2**20}\n" in request.probe.script
+    assert f"left={2 * 2**20};" in request.probe.script
     assert "'/m/it'\"'\"'s'" in request.probe.script
 
 

@@ -8,6 +8,7 @@ from typing import Protocol
 
 HEADER_LIMIT = 64 * 2**20
 """Bytes a header may have; those of the largest vocabularies need a quarter of it."""
+BEYOND = "goes on behind the first"
 _WINDOW = 64 * 1024
 _LENGTH = struct.Struct("<Q")
 
@@ -56,7 +57,7 @@ class PrefixSource:
 
 def beyond(read: int) -> HeaderBeyond:
     """Return the refusal of a header of which only the first `read` bytes can be read here."""
-    return HeaderBeyond(f"its header goes on behind the first {read} bytes, which are all that was read")
+    return HeaderBeyond(f"its header {BEYOND} {read} bytes, which are all that was read")
 
 
 class Cursor:

@@ -15,14 +15,14 @@ from macfleet.model.shell import words
 # How much of a file is wanted follows from its first 24 bytes: safetensors say it; of GGUF only files with
 # many keys carry a vocabulary, the further parts of a split model do not. Arithmetic stays below 2^41.
 _SCRIPT = """\
-left={limit}
+left={limit}; files={count}
 for file in {paths}; do
-  if [ ! -f "$file" ]; then printf 'missing 0 %s\\n' "$file"; continue; fi
+  if [ ! -f "$file" ]; then files=$((files - 1)); printf 'missing 0 %s\\n' "$file"; continue; fi
   size=$(($(wc -c <"$file")))
   set -- $(od -An -v -tu1 -N24 "$file")
   want={sniff}
   if [ "$1 $2 $3 $4" = "71 71 85 70" ] && [ $# = 24 ]; then
-    want=$left
+    want=$((left / files))
     if [ "${{18}}${{19}}${{20}}${{21}}${{22}}${{23}}${{24}}" = 0000000 ] && [ "${{17}}" -lt 16 ]; then
       want=$((1048576 + 256 * ($9 + 256 * ${{10}})))
     fi
@@ -32,7 +32,7 @@ for file in {paths}; do
   fi
   [ "$want" -le "$size" ] || want=$size
   [ "$want" -le "$left" ] || want=$left
-  left=$((left - want))
+  left=$((left - want)); files=$((files - 1))
   printf 'file %s %s\\n' "$size" "$file"
   head -c "$want" "$file" | gzip -c | base64 | tr -d '\\n'
   echo
@@ -44,8 +44,11 @@ def header_script(paths: Sequence[str], limit: int) -> str:
     """Return POSIX sh that prints, of each file, a line with its size and a line with its first bytes.
 
     All files together bring at most `limit` bytes, compressed and as base64 with the tools of a stock macOS.
+    A vocabulary gets an equal part of what is left, and files that need less leave more to those after them.
     """
-    return _SCRIPT.format(paths=words(paths), limit=limit, sniff=SNIFF) if paths else ":"
+    if not paths:
+        return ":"
+    return _SCRIPT.format(paths=words(paths), limit=limit, count=len(paths), sniff=SNIFF)
 
 
 def parse_headers(output: ProbeOutput, limit: int) -> State:

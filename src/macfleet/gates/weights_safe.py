@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
+from macfleet.facts.model_bytes import BEYOND
 from macfleet.facts.model_files import UNKNOWN
 from macfleet.facts.model_probe import header_script, parse_headers
 from macfleet.gates.gate import GateContext, held, missing, passed, record
@@ -53,6 +54,8 @@ class WeightsSafe:
         if reasons:
             look = f"macfleet model verify --node -l {context.node.name}"
             mend = f"Take the model as GGUF or safetensors from whoever made it; look with: {look}"
+            if any(BEYOND in reason for reason in reasons):
+                mend = f"Raise limit: of {self.kind} in the playbook (40MiB at most); look with: {look}"
             return held(self.kind, context, reasons, mend, (_NAME,))
         kinds = sorted({said.removeprefix("ok ") for said in judged.values()} - {"text"})
         return passed(self.kind, context, "; ".join(kinds) or "no model file", evidence=(_NAME,))
