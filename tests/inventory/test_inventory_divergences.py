@@ -80,6 +80,18 @@ READ = [
         nodes("hy", "hz", "hA", "hB"),
         "E0206",
     ),
+    (
+        "A port after `[1:2]` alone or `h[:2]`",
+        {YML: "a: {hosts: {'[1:2]:2222': }}"},
+        variables("1", ansible_port=2),
+        variables("2", ansible_port=2222),
+    ),
+    (
+        "A port after `[1:2]` alone or `h[:2]`",
+        {YML: "a: {hosts: {'h[:1]:22': }}"},
+        nodes("h0:22", "h1:22"),
+        variables("h1", ansible_port=22),
+    ),
     ("A name that is a node and a group", {YML: "a: {hosts: {a: }}"}, nodes("a"), "load E0209"),
     ("A node name that is no safe file name", {YML: "a: {hosts: {../h: }}"}, nodes("../h"), "E0205"),
     (

@@ -139,3 +139,16 @@ def test_the_graph_nests_written_groups_and_lists_implicit_ones(load):
         ("chip", "m4", ("a",)),
         ("ownership", "owned", ("a", "b")),
     ]
+
+
+def test_a_value_that_ansible_takes_from_the_parents_file_is_a_warning(load):
+    hosts = "top: {children: {web: {hosts: {a: , b: }, vars: {pool: chat, chip: m4}}}}"
+    found = load(hosts, {"inventory/group_vars/top.yml": "pool: code\nchip: m4\n"})
+    assert found.node("a").pool == "chat"
+    warning = found.warnings[0]
+    assert (len(found.warnings), warning.code, str(warning.where)) == (
+        1,
+        "E0241",
+        "inventory/hosts.yml:1:56",
+    )
+    assert "inventory/group_vars/top.yml:1:1" in warning.why

@@ -58,7 +58,9 @@ def load_inventory(
         raise MacfleetError(_in_order(problems))
     contenders = {name: each.contenders for name, each in zip(tree.nodes, built, strict=True)}
     groups_by_name = _groups(tree, nodes)
-    return Inventory(nodes, groups_by_name, settings, contenders, find_warnings(groups_by_name))
+    return Inventory(
+        nodes, groups_by_name, settings, contenders, (*find_warnings(groups_by_name), *merger.warnings)
+    )
 
 
 def _refuse_unknown(tree: Tree, names: set[str]) -> list[Diagnostic]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from macfleet.inventory.tree import Assignment, GroupEntry, NodeEntry, Tree
-from macfleet.model.diagnostic import Diagnostic
+from macfleet.model.diagnostic import Diagnostic, Severity
 from macfleet.model.json import Json
 
 PRIORITY = "ansible_group_priority"
@@ -34,6 +34,7 @@ class Merger:
         self._above = {name: frozenset(tree.ancestors([name])) - {name} for name in tree.groups}
         self._depth = {name: tree.depth(name) for name in tree.groups}
         self._problems: dict[tuple[object, ...], Diagnostic] = {}
+        self._warnings: dict[tuple[object, ...], Diagnostic] = {}
         self._own: dict[tuple[str, str], dict[str, list[Assignment]]] = {}
         self._priority = {name: self._read_priority(group) for name, group in tree.groups.items()}
 
@@ -41,6 +42,11 @@ class Merger:
     def problems(self) -> tuple[Diagnostic, ...]:
         """What `merge` found wrong so far."""
         return tuple(self._problems.values())
+
+    @property
+    def warnings(self) -> tuple[Diagnostic, ...]:
+        """Where `merge` so far decided what Ansible decides otherwise."""
+        return tuple(self._warnings.values())
 
     def groups_of(self, node: NodeEntry) -> tuple[str, ...]:
         """Return the node's groups from weakest to strongest, as Ansible orders them."""
@@ -92,7 +98,22 @@ class Merger:
             if not ranked and not same(candidates[other].value, candidates[best].value):
                 summary = f'groups "{other}" and "{best}" set "{candidates[best].name}" differently'
                 self._disagree(summary, candidates[other], candidates[best], node=node.name)
+        self._compare_with_ansible(candidates, best)
         return candidates[best]
+
+    def _compare_with_ansible(self, candidates: Mapping[str, Assignment], best: str) -> None:
+        """Warn of a parent's file that Ansible lets win over the `vars:` of a child."""
+        won = candidates[best]
+        for group, each in candidates.items():
+            if each.rank[0] > won.rank[0] and not same(each.value, won.value):
+                why = (
+                    f'{each.where} of the parent "{group}" says {shown(each.value)}, which Ansible prefers, '
+                    "since it is a file of variables; here a child wins over its parent wherever both stand."
+                )
+                summary = f'Ansible takes "{won.name}" of group "{best}" from elsewhere'
+                mend = f"Move it to group_vars/{best}.yml, and both read it alike."
+                found = won.diagnose("E0241", summary, why=why, mend=mend)
+                self._warnings[won.where, each.where] = replace(found, severity=Severity.WARNING)
 
     def _disagree(self, summary: str, one: Assignment, other: Assignment, *, node: str = "") -> None:
         key = (summary, one.where, other.where)

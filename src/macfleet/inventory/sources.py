@@ -86,7 +86,7 @@ class _Reader:
             if text is None:
                 return
             if source.endswith(".toml") or text.startswith(b"#!"):
-                self.tree.problems.append(_not_a_hosts_file(source))
+                self.tree.problems.append(_not_a_hosts_file(source, runs=self.scripts is not None))
             elif _is_yaml(source, text):
                 place_yaml(Placer(self.tree, parse_yaml(text, source), rank))
             else:
@@ -114,17 +114,19 @@ def _is_yaml(source: str, text: bytes) -> bool:
     return _YAML_START.match(first) is not None
 
 
-def _not_a_hosts_file(source: str) -> Diagnostic:
-    toml = source.endswith(".toml")
-    return Diagnostic(
-        "E0203",
-        "TOML inventories are not read here" if toml else "the file is a program, and it is not executable",
-        why=""
-        if toml
-        else "An executable source is run with --list; as a hosts file its text means nothing.",
-        mend="Write the same groups as YAML." if toml else f"chmod +x {source}",
-        where=Location(source),
-    )
+def _not_a_hosts_file(source: str, *, runs: bool) -> Diagnostic:
+    where = Location(source)
+    if source.endswith(".toml"):
+        mend = "Write the same groups as YAML."
+        return Diagnostic("E0203", "TOML inventories are not read here", mend=mend, where=where)
+    why = "A program is run with --list; as a hosts file its text means nothing."
+    if source.endswith((*ENDINGS, *INI_ENDINGS)):
+        summary, mend = "the file is a program named like a hosts file", "Give it another ending."
+    elif runs:
+        summary, mend = "the file is a program, and it is not executable", f"chmod +x {source}"
+    else:
+        summary, mend = "the file is a program, and this command runs none", "Save what it prints for --list."
+    return Diagnostic("E0203", summary, why=why, mend=mend, where=where)
 
 
 def _too_deep(path: str, name: str) -> Diagnostic:
