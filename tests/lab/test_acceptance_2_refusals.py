@@ -53,12 +53,13 @@ def test_a_wrong_type_is_refused_with_its_line(spoilt):
 
 @pytest.mark.usefixtures("unchanged")
 def test_a_fixture_edited_after_the_freeze_is_refused(spoilt):
-    spoilt.edit("contract/fixtures/short/letter.json", '"max_tokens": 128', '"max_tokens": 64')
+    spoilt.edit("contract/fixtures/short/letter.json", "a friendly letter", "a stern letter")
     says(
         spoilt("rollout", "stage1", exits=2),
-        "contract/fixtures/short/letter.json",
-        "version",
-        "macfleet contract",
+        "fixture fixtures/short/letter.json was edited",
+        "was frozen as version 1",
+        "set version: 2",
+        "macfleet contract freeze",
     )
 
 
