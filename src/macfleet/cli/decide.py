@@ -74,10 +74,19 @@ def decide(fleet: FleetContext, runs: tuple[str, ...], require: str | None) -> i
     epilog="Example: macfleet attest --who ada@example --started 2026-11-16 --reproduced 2026-11-19"
 )
 @click.option("--who", default="", metavar="NAME", help="The colleague (default: who runs this).")
-@click.option("--started", type=_DAY, required=True, help="Day of the first step.")
-@click.option("--reproduced", type=_DAY, required=True, help="Day the service answered as promised.")
+@click.option("--started", type=_DAY, required=True, metavar="DAY", help="Day of the first step.")
+@click.option(
+    "--reproduced", type=_DAY, required=True, metavar="DAY", help="Day the service answered as promised."
+)
 @click.option("--by-hand", multiple=True, metavar="WHAT", help="Something that was installed by hand.")
-@click.option("--holiday", "holidays", type=_DAY, multiple=True, help="A day between that nobody worked on.")
+@click.option(
+    "--holiday",
+    "holidays",
+    type=_DAY,
+    multiple=True,
+    metavar="DAY",
+    help="A day between that nobody worked on.",
+)
 @click.option("--note", default="", help="Anything else.")
 @fleet_command
 def attest(
