@@ -5,7 +5,9 @@ import time
 
 import pytest
 
+from macfleet.inventory import FleetSettings, explain, load_inventory
 from macfleet.model.diagnostic import MacfleetError
+from macfleet.sources.disk import DiskFiles
 from macfleet.sources.inventory_script import InventoryScripts
 
 
@@ -78,3 +80,22 @@ def _lives(pid):
             return stat.read().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+def test_a_program_in_a_folder_of_sources_gives_nodes_with_their_places(tmp_path):
+    folder = tmp_path / "inv"
+    folder.mkdir()
+    (folder / "mine.ini").write_text("[serving]\nmac-01\n")
+    (folder / "hosts.yml").write_text("serving: {vars: {pool: chat}}\n")
+    (folder / "hosts.yml").chmod(0o755)
+    (folder / "cloud").write_text(
+        '#!/bin/sh\necho \'{"serving": ["rent-01"], "_meta": {"hostvars": {"rent-01": {"chip": "m4"}}}}\'\n'
+    )
+    (folder / "cloud").chmod(0o755)
+    scripts = InventoryScripts(tmp_path)
+    found = load_inventory(DiskFiles(tmp_path), ["inv"], FleetSettings(str(tmp_path), "t"), {}, scripts)
+    assert {node.name: (node.pool, node.chip) for node in found.nodes} == {
+        "rent-01": ("chat", "m4"),
+        "mac-01": ("chat", ""),
+    }
+    assert str(explain(found, "rent-01", "chip")[-1].where) == "inv/cloud --list:1:61"
