@@ -36,7 +36,7 @@ check: setup ## Everything that needs no node
 	.venv/bin/lint-imports --verbose > .import_linter.log 2>&1 || { cat .import_linter.log; exit 1; }
 	$(PY) -m pytest -n 2 -m "not lab and not sshd and not slow"
 
-test: check packages ## All of it: check, real servers, the lab
+test: check packages oracle ## All of it: check, real servers, the lab
 	$(PY) -m pytest -n 2 -m "(sshd or slow) and not lab"
 	$(PY) -m pytest -m lab -x
 

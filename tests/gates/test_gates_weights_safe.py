@@ -72,10 +72,10 @@ def test_what_the_files_are_stands_in_the_verdict():
     assert verdict.reasons == ("gguf v3, llama, 21 tensors",)
 
 
-def test_it_is_judged_before_anything_changes_and_bounded():
+def test_it_brings_headers_once_per_evidence_and_bounded():
     gate = build_gate(GateSpec("weights_safe", {"limit": "2MiB"}))
     (request,) = gate.needs(context("/m/it's"))
-    assert gate.before
+    assert not gate.before
     assert f"left={2 * 2**20};" in request.probe.script
     assert "'/m/it'\"'\"'s'" in request.probe.script
 

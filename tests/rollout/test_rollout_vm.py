@@ -11,6 +11,8 @@ from macfleet.rollout.loadtest import LoadProfile
 from macfleet.testing import mac
 from macfleet.testing.transport import LocalTransport
 
+pytestmark = pytest.mark.slow  # seconds of waiting for engines that are scripts here
+
 LONG = LoadProfile(1800.0, segments=2, warmup=1.0)
 SHORT = LoadProfile(8.0, segments=2, warmup=1.0)
 COLIMA = """case "$1" in

@@ -57,6 +57,7 @@ def test_a_command_is_understood_by_every_login_shell(login_shell) -> None:
     assert done.stdout == b"in 2 'x' !\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("login_shell", SHELLS)
 @pytest.mark.parametrize("script", ["sleep 300", "trap '' TERM; echo; while :; do sleep 1; done"])
 def test_ending_ends_the_announced_group(login_shell, script) -> None:

@@ -69,11 +69,12 @@ class FleetContext:
         """The merged inventory."""
         from macfleet.inventory import load_inventory
         from macfleet.playbooks import declared_variables
+        from macfleet.sources.inventory_script import InventoryScripts
 
         declared: dict[str, Json] = dict(declared_variables(self.files, None))
         # A path typed at the terminal starts where the person stands, not at the fleet folder.
         paths = tuple(str(Path(source).resolve()) for source in self.sources) or self.settings.inventory
-        return load_inventory(self.files, paths, self.settings, declared)
+        return load_inventory(self.files, paths, self.settings, declared, InventoryScripts(self.root))
 
     def nodes(self, pattern: str) -> tuple[Node, ...]:
         """Return the nodes a pattern selects, in inventory order."""
@@ -81,7 +82,13 @@ class FleetContext:
         from macfleet.sources.disk import DiskFiles
 
         here = DiskFiles(Path.cwd())
-        return select(self.inventory, pattern or "all", failed=self.failed(), at_files=here)
+        states = self._service_states() if "drain" in pattern or "cordon" in pattern else {}
+        return select(self.inventory, pattern or "all", failed=self.failed(), states=states, at_files=here)
+
+    def _service_states(self) -> dict[str, str]:
+        """Return the service state of each node that has one; only a pattern that names a state needs it."""
+        services = self.state.services
+        return {node.name: services.service(node.name).state.value for node in self.inventory.nodes}
 
     def failed(self) -> tuple[str, ...]:
         """Nodes that did not end well in the newest run: what ``@failed`` means."""

@@ -26,7 +26,9 @@ class WeightsSafe:
     """
 
     kind = "weights_safe"
-    before = True
+    # Judged in the stage before a container starts, once per evidence: as a gate beforehand it would
+    # bring megabytes of headers with every plan.
+    before = False
 
     def __init__(self, limit: int, allow: Sequence[str]) -> None:
         self._limit = limit

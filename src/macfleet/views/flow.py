@@ -22,11 +22,14 @@ def width_of(stream: TextIO) -> int:
 
 
 def fold(text: str, width: int, *, indent: str = "") -> list[str]:
-    """Return the lines of one paragraph; later lines begin with `indent`, only an overlong word is cut."""
+    """Return the lines of one paragraph; later lines begin with `indent`, no word is cut."""
     if not width or len(text) <= width:
         return [text]
     room = max(width, _NARROWEST)
-    return textwrap.wrap(text, room, subsequent_indent=indent, break_on_hyphens=False) or [""]
+    wrapped = textwrap.wrap(
+        text, room, subsequent_indent=indent, break_on_hyphens=False, break_long_words=False
+    )
+    return wrapped or [""]
 
 
 def fold_words(text: str, width: int) -> list[str]:
