@@ -38,7 +38,7 @@ check: setup ## Everything that needs no node
 
 test: check packages oracle ## All of it: check, real servers, the lab
 	$(PY) -m pytest -n 2 -m "(sshd or slow) and not lab"
-	$(PY) -m pytest -m lab -x
+	$(PY) -m pytest -m lab -x -p no:randomly
 
 fix: setup ## Format and mend what can be mended
 	.venv/bin/ruff format --quiet .
