@@ -198,7 +198,7 @@ def test_a_node_that_differs_from_the_site_is_refused_with_the_command(one):
     assert held_reasons(result, "mac-01") == [
         (
             "provisioned",
-            "1 resources of site.yml differ: command.provision",
+            "1 resource of site.yml differs: command.provision",
             "macfleet apply playbooks/site.yml -l mac-01",
         )
     ]

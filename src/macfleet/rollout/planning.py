@@ -120,7 +120,12 @@ def _site_verdicts(node: Node, site: CompiledStage, seen: Observation) -> list[V
         return []
     first = ", ".join(change.address for change in pending[:3])
     more = f" and {len(pending) - 3} more" if len(pending) > 3 else ""
-    reason = f"{len(pending)} resources of site.yml differ: {first}{more}"
+    counted = (
+        "1 resource of site.yml differs"
+        if len(pending) == 1
+        else f"{len(pending)} resources of site.yml differ"
+    )
+    reason = f"{counted}: {first}{more}"
     mend = f"macfleet apply playbooks/site.yml -l {node.name}"
     return [Verdict("provisioned", node.name, Outcome.HOLD, (reason,), mend)]
 
