@@ -12,8 +12,8 @@ setup: .venv/.ready ## The macfleet command in .venv, from the hashed lock
 .venv/.ready: requirements.txt pyproject.toml
 	@python3 -c 'import ensurepip, venv' 2>/dev/null || { apt-get update -qq && $(APT) python3 python3-venv; }
 	python3 -m venv .venv
-	.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
-	.venv/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	.venv/bin/pip install --quiet --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	.venv/bin/pip install --quiet --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
 packages: ## Debian packages the tests and the lab use, where they are missing
