@@ -110,11 +110,11 @@ def test_three_edits_by_hand_are_shown_alone_and_mended_alone(serving, nodes):
     name = "mac-01"
     nodes.brewed(
         name,
-        "chmod 700 ~/logs/engine; docker kill chat-engine-1; echo '# by hand' >> ~/macfleet/compose.yaml",
+        "chmod 600 ~/macfleet/engine.env; docker kill chat-engine-1; echo '# by hand' >> ~/macfleet/compose.yaml",
     )
     wanted = [
-        "directory./Users/ops/logs/engine",
         "file./Users/ops/macfleet/compose.yaml",
+        "file./Users/ops/macfleet/engine.env",
         "compose_project.chat",
     ]
     before = nodes.snapshot()
@@ -123,8 +123,8 @@ def test_three_edits_by_hand_are_shown_alone_and_mended_alone(serving, nodes):
     assert pending(checked[name]) == wanted
     assert pending(checked["mac-02"]) == []
     changes = {change["address"]: change for change in checked[name]["plan"]["pending"]}
-    assert changes[wanted[0]]["fields"] == [{"field": "mode", "before": "0700", "after": "0777"}]
-    assert [field["field"] for field in changes[wanted[1]]["fields"]] == ["sha256"]
+    assert [field["field"] for field in changes[wanted[0]]["fields"]] == ["sha256"]
+    assert changes[wanted[1]]["fields"] == [{"field": "mode", "before": "0600", "after": "0644"}]
     assert "killed" in changes[wanted[2]]["reason"]
     mended = serving("rollout", "stage3", "--output", "json").nodes()
     assert mended[name]["changed"] == wanted
