@@ -54,3 +54,8 @@ def test_a_long_source_line_is_cut_around_what_is_meant():
 
 def test_what_a_file_holds_cannot_steer_the_terminal():
     assert "\x1b" not in text(Diagnostic("E1", "bad \x1b[2J value", why="\x1b]0;title\x07"))
+
+
+def test_a_word_longer_than_the_line_stays_whole_below_the_label():
+    found = text(Diagnostic("E0603", f"/{'x' * 120} is not built for linux/arm64"), width=60)
+    assert found.splitlines()[:2] == ["error[E0603]:", f"  /{'x' * 120}"]

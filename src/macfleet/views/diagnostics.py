@@ -23,9 +23,10 @@ def text(diagnostic: Diagnostic, *, colour: bool = False, width: int | None = No
     tone = _RED if kind == "error" else _AMBER
     label = f"{kind}[{diagnostic.code}]"
     first, *rest = fold(f"{label}: {clean(diagnostic.summary)}", room, indent="  ")
-    summary = [first.removeprefix(f"{label}: "), *rest]
+    # A path too long for the first line leaves the label alone on it.
+    summary = [first.removeprefix(f"{label}:").lstrip(), *rest]
     lines = [_paint(line, _BOLD, colour=colour) for line in summary]
-    lines[0] = f"{_paint(label, tone, colour=colour)}: {lines[0]}"
+    lines[0] = f"{_paint(label, tone, colour=colour)}: {lines[0]}" if summary[0] else f"{label}:"
     place = " ".join(part for part in (str(diagnostic.where or ""), _on(diagnostic)) if part)
     if place:
         lines.append(_paint(f"  {place}", _BLUE, colour=colour))
