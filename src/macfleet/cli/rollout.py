@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import click
@@ -81,28 +81,18 @@ def rollout(
         return int(_stage(fleet, desired, ports, STAGES[what], wanted)[0].exit_code)
 
 
+@dataclass(frozen=True, slots=True)
 class _Wanted:
     """The options of one call."""
 
-    def __init__(
-        self,
-        limit: str,
-        check: bool,
-        again: bool,
-        resume: str,
-        max_failures: str,
-        reason: str,
-        yes: bool,
-        duration: float | None,
-    ) -> None:
-        self.limit = limit
-        self.check = check
-        self.again = again
-        self.resume = resume
-        self.max_failures = max_failures
-        self.reason = reason
-        self.yes = yes
-        self.duration = duration
+    limit: str
+    check: bool
+    again: bool
+    resume: str
+    max_failures: str
+    reason: str
+    yes: bool
+    duration: float | None
 
 
 def _stage(
