@@ -200,3 +200,11 @@ def compare(address: str, desired: State, actual: State | None) -> Change:
         if actual.get(name) != desired[name]
     )
     return Change(address, Action.UPDATE if differing else Action.NOOP, differing)
+
+
+def removal(address: str, actual: State | None) -> Change:
+    """Return the change that takes away what is there; NOOP when it is absent already."""
+    if actual is None:
+        return Change(address, Action.NOOP)
+    fields = tuple(FieldChange(name, actual[name], None) for name in sorted(actual))
+    return Change(address, Action.DELETE, fields)

@@ -7,7 +7,7 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from posixpath import normpath
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator
 
@@ -91,6 +91,7 @@ def _owner(value: str) -> str:
     return value
 
 
+Presence = Literal["present", "absent"]
 Mode = Annotated[str, BeforeValidator(_four_digits)]
 AbsolutePath = Annotated[str, AfterValidator(_absolute)]
 Owner = Annotated[str, AfterValidator(_owner)]
