@@ -40,6 +40,9 @@ test: check packages oracle ## All of it: check, real servers, the lab
 	$(PY) -m pytest -n 2 -m "(sshd or slow) and not lab"
 	$(PY) -m pytest -m lab -x -p no:randomly
 
+bench-calibration: setup ## How often our own rules are wrong, into docs/benchmarks.md
+	$(PY) bench/calibration.py
+
 fix: setup ## Format and mend what can be mended
 	.venv/bin/ruff format --quiet .
 	.venv/bin/ruff check --fix --quiet .
@@ -54,4 +57,4 @@ lock: setup ## Resolve requirements.txt anew (needs uv)
 	uv pip compile --quiet pyproject.toml --extra analysis --extra lab --extra dev --universal --python-version 3.11 \
 	  --generate-hashes -o requirements.txt
 
-.PHONY: help setup packages demo oracle clean-lab check test fix docs golden lock
+.PHONY: help setup packages demo oracle clean-lab check test bench-calibration fix docs golden lock

@@ -8,6 +8,7 @@ from macfleet.analysis.judging import Attestation, NodeEvidence, judge_threshold
 from macfleet.analysis.thresholds import DEFAULTS, Threshold, in_scope, load_thresholds, parse_thresholds
 from macfleet.documents import parse_yaml
 from macfleet.model.diagnostic import MacfleetError
+from macfleet.model.run import Interval
 from macfleet.model.stage import Outcome
 from macfleet.testing.synthetic import SyntheticArm, synthetic_run
 
@@ -216,3 +217,28 @@ def test_every_wrong_line_is_reported_at_once():
     with pytest.raises(MacfleetError) as caught:
         parse_thresholds(parse_yaml(b"thresholds:\n - {id: a}\n - {id: b}", "t.yml"))
     assert len(caught.value.diagnostics) == 2
+
+
+def in_pairs(arm, name, figures, **more):
+    few = evidence(BARE).cells[0]
+    return replace(few, arm=arm, cell=name, segment_tokens_per_second=figures, **more)
+
+
+@pytest.mark.parametrize(("cells", "outcome"), [(("a",), Outcome.FAIL), (("a", "b"), Outcome.INCONCLUSIVE)])
+def test_a_cell_that_barely_trips_alone_is_not_enough_where_two_were_tried(cells, outcome):
+    iowait = Interval(0.4, 0.38, 0.42)
+    found = [
+        cell
+        for name in cells
+        for cell in (
+            in_pairs("bare", name, (50.0, 50.0, 50.0, 50.0)),
+            # Its upper bound is a little under 0.82: p is 0.04.
+            in_pairs("container", name, (40.9, 39.6, 40.0, 40.5), iowait=iowait),
+        )
+    ]
+    made = NodeEvidence("mac-01", "r1", tuple(found), cells)
+    judgement = judged(made)["mounts-first"]
+    assert judgement.outcome is outcome
+    if outcome is Outcome.INCONCLUSIVE:
+        assert any("Holm" in reason for reason in judgement.reasons)
+        assert judgement.minutes

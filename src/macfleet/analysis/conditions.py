@@ -1,13 +1,22 @@
 """Single conditions of a threshold, each held, refuted or open."""
 
+# ruff: noqa: PLC0415  (numpy, scipy and polars are slow to import: only where a figure is computed)
+
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from macfleet.analysis.bootstrap import lower_bound, upper_bound
-from macfleet.analysis.pairs import MINIMUM_PAIRS, Ratio, interval_ratio, paired_ratio, pairs_needed
+from macfleet.analysis.bootstrap import ONE_SIDED, lower_bound, upper_bound
+from macfleet.analysis.pairs import (
+    MINIMUM_PAIRS,
+    Ratio,
+    chance_below,
+    interval_ratio,
+    paired_ratio,
+    pairs_needed,
+)
 from macfleet.analysis.percentiles import GATED_REQUESTS
 from macfleet.model.run import CellSummary, Interval
 
@@ -24,12 +33,15 @@ class Condition:
         text: a sentence with figure, bounds and line.
         evidence: names of what it rests on.
         minutes: further minutes an arm that would settle it; None when it is settled or time would not help.
+        chance: of seeing at least this much if the truth lay on the line (a one-sided p-value); 0 for a
+            condition that is counted, not estimated. `judging` holds it against how many cells were tried.
     """
 
     holds: bool | None
     text: str
     evidence: tuple[str, ...] = ()
     minutes: float | None = None
+    chance: float = 0.0
 
 
 def both(conditions: Sequence[Condition]) -> bool | None:
@@ -61,7 +73,7 @@ def drop(test: CellSummary, base: CellSummary, line: float, evidence: tuple[str,
     above = _side(ratio, limit) if ratio.pairs >= MINIMUM_PAIRS else None
     if above is None:
         return Condition(None, text, evidence, _minutes_of_pairs(ratio, limit, test))
-    return Condition(not above, text, evidence)
+    return Condition(not above, text, evidence, chance=chance_below(ratio, limit))
 
 
 def growth(few: CellSummary, many: CellSummary, line: float, evidence: tuple[str, ...]) -> Condition:
@@ -81,7 +93,7 @@ def growth(few: CellSummary, many: CellSummary, line: float, evidence: tuple[str
     text = f"{name}: {factor(ratio)}, line {line:g}×"
     holds = _side(ratio, line)
     minutes = _minutes_of_ratio(ratio, line, few, many) if holds is None else None
-    return Condition(holds, text, evidence, minutes)
+    return Condition(holds, text, evidence, minutes, _chance_above(ratio, line))
 
 
 def stays_above(
@@ -97,7 +109,7 @@ def stays_above(
     if low is None or high is None:
         return Condition(None, f"{text}; too few seconds for bounds", evidence, _floor(0.0, cell))
     if low > line:
-        return Condition(True, text, evidence)
+        return Condition(True, text, evidence, chance=_tail(interval.value - line, interval.value - low))
     if high < line:
         return Condition(False, text, evidence)
     distance = abs(interval.value - line)
@@ -132,6 +144,21 @@ def _side(ratio: Ratio, line: float) -> bool | None:
     if ratio.lower is not None and ratio.lower > line:
         return True
     return False if ratio.upper is not None and ratio.upper < line else None
+
+
+def _chance_above(ratio: Ratio, line: float) -> float:
+    if ratio.lower is None:
+        return 1.0
+    return _tail(math.log(ratio.value / line), math.log(ratio.value / ratio.lower))
+
+
+def _tail(distance: float, margin: float) -> float:
+    """Chance of a normal estimate this far beyond the line; `margin` is its one-sided 95 % distance."""
+    from scipy.special import ndtr
+
+    if margin <= 0:
+        return 0.0 if distance > 0 else 1.0
+    return float(ndtr(-distance / margin * ONE_SIDED))
 
 
 def _percent(value: float) -> str:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from macfleet.analysis.conditions import Condition, both, drop, either, growth, stays_above
+from macfleet.analysis.conditions import FULL_MINUTES, Condition, both, drop, either, growth, stays_above
+from macfleet.analysis.multiplicity import holm
 from macfleet.analysis.thresholds import Threshold, in_scope
 from macfleet.model.node import Arm
 from macfleet.model.run import CellSummary
 from macfleet.model.stage import Outcome
 
-RULES_VERSION = 1
+RULES_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,15 @@ class Judgement:
     rules: int = RULES_VERSION
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one cell says about a threshold; `chance` is that of a false finding in this cell alone."""
+
+    holds: bool | None
+    conditions: Sequence[Condition]
+    chance: float = 1.0
+
+
 def judge_thresholds(evidence: NodeEvidence, thresholds: Sequence[Threshold]) -> tuple[Judgement, ...]:
     """Judge every threshold that speaks about the node, in the file's order.
 
@@ -114,19 +124,21 @@ def _mounts_first(evidence: NodeEvidence, threshold: Threshold, _made: Mapping[s
     if not any(cell.arm == Arm.CONTAINER for cell in evidence.cells):
         return _beside(evidence, threshold, "the container arm was not measured")
     base_arm, why = virtualisation_base(evidence)
-    parts: list[tuple[bool | None, list[Condition]]] = []
+    parts: list[Part] = []
     for name in evidence.judged:
         container, base = evidence.cell(Arm.CONTAINER, name), evidence.cell(base_arm, name)
         if container is None or base is None:
             lacking = Arm.CONTAINER if container is None else base_arm
-            parts.append((None, [Condition(None, f"{name}: {lacking} was not measured ({why})")]))
+            parts.append(Part(None, [Condition(None, f"{name}: {lacking} was not measured ({why})")]))
             continue
         first = drop(
             container, base, threshold.limits["tokens_per_second_drop"], evidence.name(container, base)
         )
         second = _storage_signs(evidence, threshold, container)
-        signs = Condition(either(second), "")
-        parts.append((both([first, signs]), [first, *second]))
+        # One sign of several is enough, so the best of them counts as many times as there are signs.
+        spoken = [each.chance for each in second if each.holds]
+        signs = Condition(either(second), "", chance=min(1.0, min(spoken, default=1.0) * len(second)))
+        parts.append(_part([first, signs], [first, *second]))
     return _conclude(evidence, threshold, parts)
 
 
@@ -151,13 +163,13 @@ def _storage_signs(evidence: NodeEvidence, threshold: Threshold, cell: CellSumma
 def _offload_live(evidence: NodeEvidence, threshold: Threshold, _made: Mapping[str, Judgement]) -> Judgement:
     arm = Arm.CONTAINER if any(cell.arm == Arm.CONTAINER for cell in evidence.cells) else Arm.BARE
     judged = [cell for cell in evidence.cells if cell.arm == arm and cell.cell in evidence.judged]
-    parts: list[tuple[bool | None, list[Condition]]] = []
+    parts: list[Part] = []
     for bucket in dict.fromkeys(cell.bucket for cell in judged):
         few = next((cell for cell in judged if (cell.bucket, cell.concurrency) == (bucket, 1)), None)
         many = next((cell for cell in judged if (cell.bucket, cell.concurrency) == (bucket, 4)), None)
         if few is None or many is None:
             lacking = f"{arm} {bucket}×{1 if few is None else 4} was not measured"
-            parts.append((None, [Condition(None, lacking)]))
+            parts.append(Part(None, [Condition(None, lacking)]))
             continue
         conditions = [
             growth(few, many, threshold.limits["p95_growth_above"], evidence.name(few, many)),
@@ -165,7 +177,7 @@ def _offload_live(evidence: NodeEvidence, threshold: Threshold, _made: Mapping[s
                 "host memory used", many.memory, threshold.limits["memory_above"], many, evidence.name(many)
             ),
         ]
-        parts.append((both(conditions), conditions))
+        parts.append(_part(conditions, conditions))
     if not parts:
         return _beside(evidence, threshold, "no judged cell was measured")
     return _conclude(evidence, threshold, parts)
@@ -209,15 +221,35 @@ def _shock_absorber(
     return _judgement(evidence, threshold, outcome, [condition], threshold.verdict)
 
 
-def _conclude(
-    evidence: NodeEvidence, threshold: Threshold, parts: Sequence[tuple[bool | None, list[Condition]]]
-) -> Judgement:
-    """One cell that trips is enough; an open cell keeps the others from passing."""
-    states = [state for state, _ in parts]
+def _part(needed: Sequence[Condition], shown: Sequence[Condition]) -> Part:
+    """All of `needed` must hold together, so the weakest of them is the chance of the whole."""
+    return Part(both(needed), shown, max(each.chance for each in needed))
+
+
+def _conclude(evidence: NodeEvidence, threshold: Threshold, parts: Sequence[Part]) -> Judgement:
+    """One cell that trips is enough, so it must stand after Holm's rule over all cells tried.
+
+    An open cell keeps the others from passing; that all must pass needs no such rule.
+    """
+    parts = _standing(parts)
+    states = [part.holds for part in parts]
     outcome = Outcome.FAIL if True in states else Outcome.INCONCLUSIVE if None in states else Outcome.PASS
     wanted = {Outcome.FAIL: True, Outcome.INCONCLUSIVE: None, Outcome.PASS: False}[outcome]
-    telling = [each for state, conditions in parts if state is wanted for each in conditions]
+    telling = [each for part in parts if part.holds is wanted for each in part.conditions]
     return _judgement(evidence, threshold, outcome, telling, threshold.verdict)
+
+
+def _standing(parts: Sequence[Part]) -> list[Part]:
+    """Open the parts that tripped by themselves but may have done so because several were tried."""
+    stands = holm([part.chance if part.holds else 1.0 for part in parts])
+    found: list[Part] = []
+    for part, kept in zip(parts, stands, strict=True):
+        if part.holds and not kept:
+            why = f"proven in this cell alone, not among {len(parts)} cells tried (Holm)"
+            found.append(Part(None, [*part.conditions, Condition(None, why, minutes=FULL_MINUTES)]))
+        else:
+            found.append(part)
+    return found
 
 
 def _judgement(

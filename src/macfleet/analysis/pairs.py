@@ -95,6 +95,16 @@ def interval_ratio(test: Interval, base: Interval) -> Ratio | None:
     )
 
 
+def chance_below(ratio: Ratio, line: float) -> float:
+    """Return the chance of pairs this far below `line` if the true ratio lay on it (one-sided t)."""
+    from scipy.special import stdtr
+
+    distance = math.log(ratio.value / line)
+    if ratio.pairs < 2 or not ratio.spread:
+        return 0.0 if ratio.pairs >= 2 and distance < 0 else 1.0
+    return float(stdtr(ratio.pairs - 1, distance / ratio.spread * math.sqrt(ratio.pairs)))
+
+
 def pairs_needed(ratio: Ratio, line: float) -> int | None:
     """Return how many pairs would settle on which side of `line` the ratio lies.
 
