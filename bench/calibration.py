@@ -25,8 +25,10 @@ def main() -> None:
     error = 100 * simulation_error(0.05, TRIALS)
     text = "\n".join(
         [
-            f"{TRIALS} simulated comparisons a row, seeded. A rate of 5 % is known to "
-            f"±{error:.1f} percentage points.",
+            (
+                f"{TRIALS} simulated comparisons a row, seeded. A rate of 5 % is known to "
+                f"±{error:.1f} percentage points."
+            ),
             "",
             "`mounts-first`, tokens/s of four pairs of segments against the line of −18 %:",
             "",
