@@ -20,6 +20,7 @@ from macfleet.resources.compose_project import ComposeProject
 from macfleet.resources.directory import Directory
 from macfleet.resources.docker_image import DockerImage
 from macfleet.resources.file import File
+from macfleet.resources.daemon import Daemon
 from macfleet.resources.launchd_service import LaunchdService
 
 BSD_STAT = Path(macfleet.lab.__file__).parent / "node" / "bsd" / "stat"
@@ -117,7 +118,7 @@ PARSERS = [
         "e", ResolvedImage("r", "registry.example/r", "sha256:1", "sha256:2", "sha256:3", "linux/arm64", ())
     ),
     ComposeProject("chat", "/a", ("engine",), "0"),
-    LaunchdService("a.b", {"ProgramArguments": ["/bin/true"]}),
+    LaunchdService(Daemon("a.b", {"ProgramArguments": ["/bin/true"]})),
 ]
 WORDS = st.sampled_from(
     ["absent", "engine ", "plist ", "@list", "@applied", "@socket", "@end", "loaded", "linked ", "\n", "|", "file 0644 a:b", "{", "[", ":"]
