@@ -228,11 +228,11 @@ def test_an_image_of_a_foreign_platform_is_held_not_run_under_emulation():
 def test_tags_leave_out_other_tasks_and_what_they_would_have_settled():
     from fleet_texts import TextFiles
 
-    from macfleet.playbooks import CompileContext, Compiler, load_stage
+    from macfleet.playbooks import CompileContext, Compiler, TagChoice, load_stage
 
     tasks = "- directory: {path: /a}\n- directory: {path: /b}\n  tags: [some, more]\n  needs: directory./a"
     playbook = load_stage(TextFiles(stage(tasks)), "playbooks/stage.yml")
-    chosen = Compiler(playbook).compile(NODE, CompileContext(), frozenset({"more"}))
+    chosen = Compiler(playbook).compile(NODE, CompileContext(), TagChoice(frozenset({"more"})))
     assert [(each.address, each.needs) for each in chosen.resources] == [("directory./b", ())]
 
 

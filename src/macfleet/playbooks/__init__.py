@@ -4,6 +4,7 @@ from macfleet.playbooks.compile import CompileContext, Compiler, compile_stage
 from macfleet.playbooks.load import load_stage
 from macfleet.playbooks.play import CompiledStage, Measure, ParsedPlaybook
 from macfleet.playbooks.roles import declared_variables
+from macfleet.playbooks.tags import TagChoice, choose_tags
 
 __all__ = [
     "CompileContext",
@@ -11,6 +12,8 @@ __all__ = [
     "Compiler",
     "Measure",
     "ParsedPlaybook",
+    "TagChoice",
+    "choose_tags",
     "compile_stage",
     "declared_variables",
     "load_stage",

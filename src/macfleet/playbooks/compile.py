@@ -19,7 +19,10 @@ from macfleet.playbooks.node_view import node_view
 from macfleet.playbooks.play import CompiledStage, ParsedPlaybook, Task, Variable
 from macfleet.playbooks.render import Renderer
 from macfleet.playbooks.scope import Scope
+from macfleet.playbooks.tags import TagChoice
 from macfleet.resources import Surroundings
+
+WHOLE = TagChoice()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,55 +45,79 @@ class Compiler:
         self._playbook = playbook
         self._renderer = Renderer(playbook.templates)
 
-    def compile(
-        self, node: Node, context: CompileContext, tags: frozenset[str] = frozenset()
-    ) -> CompiledStage:
-        """Return the stage's resources for a node, in task order; with `tags` only tasks that have one.
+    def compile(self, node: Node, context: CompileContext, choice: TagChoice = WHOLE) -> CompiledStage:
+        """Return the stage's resources for a node, in task order; only those of tasks that `choice` wants.
 
         Raises:
             MacfleetError: every finding: undefined variables, wrong values, duplicate addresses, unknown
                 or circular needs, images that are not pinned.
         """
         problems: list[Diagnostic] = []
-        expanded = tuple(self._expand(node, context, tags, problems))
+        expanded = tuple(self._expand(node, context, choice, problems))
         _stop(problems, node)
+        targets = dict.fromkeys(["", *(each.task.delegate_to for each in expanded)])
+        elsewhere = tuple(each for each in expanded if each.task.delegate_to)
+        built = {}
+        for target in targets:
+            here = tuple(each for each in expanded if each.task.delegate_to == target)
+            # What acts elsewhere is settled before the node's own tasks, which may therefore need it.
+            before = frozenset(each.address for each in elsewhere) if not target else frozenset()
+            built[target] = self._build(here, before, node, context, choice, problems)
+        _stop(problems, node)
+        rows = tuple((each, found) for target in targets for each, found in built[target])
+        delegated = {target: tuple(found for _, found in built[target]) for target in targets if target}
+        resources = tuple(found for _, found in built[""])
+        return CompiledStage(resources, _digest(self._playbook, rows), delegated)
+
+    def _build(
+        self,
+        expanded: tuple[Expanded, ...],
+        before: frozenset[str],
+        node: Node,
+        context: CompileContext,
+        choice: TagChoice,
+        problems: list[Diagnostic],
+    ) -> tuple[tuple[Expanded, Resource], ...]:
+        """Return the resources of one machine; `before` holds addresses that are settled elsewhere."""
         order.refuse_duplicates(expanded, problems)
         files = contents.file_contents(expanded, self._playbook, self._renderer, problems)
         _stop(problems, node)
         contents.refuse_images(expanded, files, context.images, node.platform, problems)
-        needs = order.infer_needs(expanded, files, known_elsewhere=bool(tags), problems=problems)
+        needs = order.infer_needs(
+            expanded, files, known_elsewhere=choice.partial, before=before, problems=problems
+        )
         order.refuse_cycles(expanded, needs, problems)
         _stop(problems, node)
         around = Surroundings(node, images=context.images, files=files)
-        resources = tuple(_build(expanded, needs, around, problems))
-        _stop(problems, node)
-        return CompiledStage(resources, _digest(self._playbook, expanded, resources))
+        return tuple(_resources(expanded, needs, around, problems))
 
     def _expand(
-        self, node: Node, context: CompileContext, tags: frozenset[str], problems: list[Diagnostic]
+        self, node: Node, context: CompileContext, choice: TagChoice, problems: list[Diagnostic]
     ) -> Iterator[Expanded]:
         """Yield each task's parameters, rendered and checked, once per loop item."""
         final = _final(node, context)
-        for task, scope in self._tasks(node, final):
-            if tags and not tags & set(task.tags):
+        for task, tags, scope in self._tasks(node, final):
+            if not choice.wants(tags):
                 continue
             try:
                 yield from self._instances(task, scope)
             except MacfleetError as error:
                 problems += error.diagnostics
 
-    def _tasks(self, node: Node, final: Mapping[str, Variable]) -> Iterator[tuple[Task, Scope]]:
-        """Yield every task with what it sees: defaults < inventory < playbook < role < lock files."""
+    def _tasks(
+        self, node: Node, final: Mapping[str, Variable]
+    ) -> Iterator[tuple[Task, frozenset[str], Scope]]:
+        """Yield every task, its tags and what it sees: defaults < inventory < playbook < role < lock files."""
         playbook = self._playbook
         inventory = {name: Variable(value) for name, value in node.variables.items()}
         defaults: dict[str, Variable] = {}
         for role in playbook.roles:
             defaults = {**role.defaults, **defaults}
+        scopes = {"": Scope(self._renderer, (defaults, inventory, playbook.variables, final))}
         for role in playbook.roles:
             own = (defaults, role.defaults, inventory, playbook.variables, role.variables, final)
-            yield from ((task, Scope(self._renderer, own)) for task in role.tasks)
-        plain = Scope(self._renderer, (defaults, inventory, playbook.variables, final))
-        yield from ((task, plain) for task in playbook.tasks)
+            scopes[role.name] = Scope(self._renderer, own)
+        yield from ((task, tags, scopes[task.role]) for task, tags in playbook.tagged)
 
     def _instances(self, task: Task, scope: Scope) -> Iterator[Expanded]:
         for item in self._items(task, scope):
@@ -121,9 +148,11 @@ class Compiler:
         return Expanded(task, str(name), checked, scope, wanted)
 
 
-def compile_stage(playbook: ParsedPlaybook, node: Node, context: CompileContext) -> CompiledStage:
+def compile_stage(
+    playbook: ParsedPlaybook, node: Node, context: CompileContext, choice: TagChoice = WHOLE
+) -> CompiledStage:
     """Return the stage's resources for one node; `Compiler` is quicker for many (same errors)."""
-    return Compiler(playbook).compile(node, context)
+    return Compiler(playbook).compile(node, context, choice)
 
 
 def _params(renderer: Renderer, task: Task, scope: Scope) -> Json:
@@ -137,15 +166,15 @@ def _params(renderer: Renderer, task: Task, scope: Scope) -> Json:
     return rendered
 
 
-def _build(
+def _resources(
     expanded: tuple[Expanded, ...],
     needs: Mapping[str, tuple[str, ...]],
     around: Surroundings,
     problems: list[Diagnostic],
-) -> Iterator[Resource]:
+) -> Iterator[tuple[Expanded, Resource]]:
     for each in expanded:
         try:
-            yield each.params.build(replace(around, needs=needs[each.address], task=each.name))
+            yield each, each.params.build(replace(around, needs=needs[each.address], task=each.name))
         except MacfleetError as error:
             problems += error.diagnostics
         except ValueError as error:
@@ -162,11 +191,17 @@ def _final(node: Node, context: CompileContext) -> dict[str, Variable]:
     return {name: Variable(value) for name, value in values.items()}
 
 
-def _digest(playbook: ParsedPlaybook, expanded: tuple[Expanded, ...], resources: tuple[Resource, ...]) -> str:
-    """Return the SHA-256 of everything the stage says about the node."""
+def _digest(playbook: ParsedPlaybook, built: tuple[tuple[Expanded, Resource], ...]) -> str:
+    """Return the SHA-256 of everything the stage says about the node, and elsewhere for its sake."""
     rows = [
-        [resource.address, resource.needs, each.params.model_dump(mode="json"), dict(resource.desired())]
-        for each, resource in zip(expanded, resources, strict=True)
+        [
+            resource.address,
+            resource.needs,
+            each.params.model_dump(mode="json"),
+            dict(resource.desired()),
+            *([each.task.delegate_to] if each.task.delegate_to else []),
+        ]
+        for each, resource in built
     ]
     document = json.dumps([playbook.stage, rows], sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(document.encode()).hexdigest()

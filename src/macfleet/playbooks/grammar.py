@@ -61,12 +61,17 @@ class RoleUseBorder(Border):
 
     role: str = Field(description="Name of the role.")
     vars: dict[str, Any] = Field(default_factory=dict, description="Variables for this role alone.")
+    tags: str | tuple[str, ...] = Field(
+        (), description="Tags that each of its tasks, and of the roles it depends on, has besides its own."
+    )
 
 
 class RoleMetaBorder(Border):
     """A role's meta/main.yml."""
 
-    dependencies: tuple[str, ...] = Field((), description="Roles that act before this one.")
+    dependencies: tuple[Any, ...] = Field(
+        (), description="Roles that act before this one, by name or as {role: NAME, vars: {…}}."
+    )
 
 
 class TaskBorder(Border):
@@ -75,5 +80,6 @@ class TaskBorder(Border):
     name: str = Field("", description="What the task is for, in a line.")
     when: bool | str | tuple[str, ...] = Field((), description="Expressions that must all be true.")
     loop: Any = Field(None, description="A list; the task is repeated with each as item.")
-    tags: str | tuple[str, ...] = Field((), description="Tags for --tags.")
+    tags: str | tuple[str, ...] = Field((), description="Names for --tags and --skip-tags.")
     needs: str | tuple[str, ...] = Field((), description="Addresses that must be settled first.")
+    delegate_to: str = Field("", description="controller or edge: the machine it acts on, not the node.")

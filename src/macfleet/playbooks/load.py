@@ -10,9 +10,9 @@ from macfleet.model.diagnostic import Diagnostic, Location, MacfleetError
 from macfleet.model.json import Json
 from macfleet.model.ports import Files
 from macfleet.model.stage import GateSpec, StageName, Strategy
-from macfleet.playbooks.grammar import PlayBorder, RoleUseBorder
-from macfleet.playbooks.play import Measure, ParsedPlaybook, Role, Task, Variable
-from macfleet.playbooks.roles import RoleReader, read_templates, variables_of
+from macfleet.playbooks.grammar import PlayBorder
+from macfleet.playbooks.play import Measure, ParsedPlaybook, Role, Task
+from macfleet.playbooks.roles import RoleReader, read_templates, role_use, variables_of
 from macfleet.playbooks.section import section
 from macfleet.playbooks.tasks import parse_tasks
 
@@ -70,20 +70,12 @@ def _roles(
 ) -> tuple[tuple[Role, ...], Mapping[str, str]]:
     reader = RoleReader(files)
     listed = section(play, "roles").value
-    for index, use in enumerate(listed if isinstance(listed, list) else ()):
+    for index in range(len(listed) if isinstance(listed, list) else 0):
         try:
-            name, variables = _role_use(play, use, index)
-            reader.read(name, variables, play, "roles", index)
+            reader.read(role_use(play, "roles", index), play, "roles", index)
         except MacfleetError as error:
             problems += error.diagnostics
     return tuple(reader.roles.values()), reader.templates
-
-
-def _role_use(play: Document, use: Json, index: int) -> tuple[str, Mapping[str, Variable]]:
-    if isinstance(use, str):
-        return use, {}
-    said = validate(section(play, "roles", index), RoleUseBorder, code="E0301", kind="role")
-    return said.role, variables_of(section(play, "roles", index), "vars")
 
 
 def _tasks(listed: Document, problems: list[Diagnostic]) -> tuple[Task, ...]:

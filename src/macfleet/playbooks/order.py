@@ -27,11 +27,13 @@ def infer_needs(
     files: Mapping[str, bytes],
     *,
     known_elsewhere: bool,
+    before: frozenset[str] = frozenset(),
     problems: list[Diagnostic],
 ) -> dict[str, tuple[str, ...]]:
     """Return the needs of every address, sorted: those named, and those that follow from paths and tokens.
 
-    With `known_elsewhere` a named address may be missing: tags have left its task out.
+    With `known_elsewhere` a named address may be missing: tags have left its task out. What is `before`
+    was settled on another machine, so that a name of it orders nothing here.
     """
     providers = {token: each.address for each in expanded for token in each.params.provides()}
     addresses = {each.address for each in expanded}
@@ -41,8 +43,8 @@ def infer_needs(
         for named in each.needs:
             if named in addresses:
                 found.add(named)
-            elif not known_elsewhere:
-                guess = nearest(named, addresses)
+            elif named not in before and not known_elsewhere:
+                guess = nearest(named, addresses | before)
                 mend = (
                     f'did you mean "{guess}"?'
                     if guess

@@ -32,6 +32,7 @@ class Task:
         when: expressions that all must be true; loop: None when the task does not loop.
         needs: addresses, perhaps with expressions.
         role: empty for a task of the playbook itself.
+        delegate_to: ``controller`` or ``edge``; empty for the node itself.
     """
 
     name: str
@@ -43,17 +44,30 @@ class Task:
     tags: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
     role: str = ""
+    delegate_to: str = ""
+
+    @property
+    def title(self) -> str:
+        """The task as people are shown it: its role before its name."""
+        return f"{self.role} · {self.name}" if self.role else self.name
 
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """A role as one playbook uses it; `files` holds bytes by path below the role's files/ folder."""
+    """A role as one playbook uses it.
+
+    Attributes:
+        variables: vars/main.yml, and what the playbook says where it uses the role.
+        files: bytes by path below the role's files/ folder.
+        tags: what its tasks are tagged with besides their own tags.
+    """
 
     name: str
     defaults: Mapping[str, Variable] = field(default_factory=dict)
     variables: Mapping[str, Variable] = field(default_factory=dict)
     tasks: tuple[Task, ...] = ()
     files: Mapping[str, bytes] = field(default_factory=dict)
+    tags: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +102,28 @@ class ParsedPlaybook:
     measure: Measure | None = None
     templates: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def tagged(self) -> tuple[tuple[Task, frozenset[str]], ...]:
+        """Every task with all its tags, those of its role included, in the order the tasks act."""
+        of_roles = ((task, role.tags.union(task.tags)) for role in self.roles for task in role.tasks)
+        return (*of_roles, *((task, frozenset(task.tags)) for task in self.tasks))
+
+    @property
+    def tags(self) -> frozenset[str]:
+        """Every tag of the stage."""
+        return frozenset().union(*(tags for _, tags in self.tagged))
+
 
 @dataclass(frozen=True, slots=True)
 class CompiledStage:
-    """A stage for one node: resources in task order, and the digest of all they say."""
+    """A stage for one node.
+
+    Attributes:
+        resources: what is wanted on the node, in task order.
+        digest: of everything the stage says about the node.
+        delegated: what is wanted elsewhere for this node's sake, by machine.
+    """
 
     resources: tuple[Resource, ...]
     digest: str
+    delegated: Mapping[str, tuple[Resource, ...]] = field(default_factory=dict)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 from macfleet.documents import Document, nearest, parse_yaml, validate
 from macfleet.model.diagnostic import MacfleetError
 from macfleet.model.json import Json
 from macfleet.model.ports import Files
-from macfleet.playbooks.grammar import RoleMetaBorder
+from macfleet.playbooks.grammar import RoleMetaBorder, RoleUseBorder
 from macfleet.playbooks.play import Role, Variable
-from macfleet.playbooks.tasks import parse_tasks
+from macfleet.playbooks.section import section
+from macfleet.playbooks.tasks import parse_tasks, texts_of
 
 _NAME = re.compile(r"^[a-z][a-z0-9_-]*$")
 _FOLDER = "roles"
@@ -35,6 +37,24 @@ def declared_variables(files: Files, roles: Iterable[str] | None = None) -> Mapp
     return declared
 
 
+@dataclass(frozen=True, slots=True)
+class RoleUse:
+    """A role where it is named: by the playbook, or by a role that depends on it."""
+
+    name: str
+    variables: Mapping[str, Variable] = field(default_factory=dict)
+    tags: frozenset[str] = frozenset()
+
+
+def role_use(document: Document, *path: str | int) -> RoleUse:
+    """Return the use of a role at `path`: a name, or a mapping (raises MacfleetError E0301)."""
+    said = section(document, *path)
+    if isinstance(said.value, str):
+        return RoleUse(said.value)
+    use = validate(said, RoleUseBorder, code="E0301", kind="role")
+    return RoleUse(use.role, variables_of(said, "vars"), frozenset(texts_of(use.tags)))
+
+
 class RoleReader:
     """Reads roles with their dependencies, each once, dependencies first."""
 
@@ -44,39 +64,61 @@ class RoleReader:
         self.roles: dict[str, Role] = {}
         self.templates: dict[str, str] = {}
         self._reading: list[str] = []
+        self._below: dict[str, tuple[str, ...]] = {}
 
-    def read(self, name: str, variables: Mapping[str, Variable], used: Document, *path: str | int) -> None:
+    def read(self, use: RoleUse, used: Document, *path: str | int) -> None:
         """Add a role that `used` names at `path`.
 
         Raises:
-            MacfleetError: no such role, a cycle of dependencies, or findings in its files.
+            MacfleetError: no such role, a cycle of dependencies, variables for a role that has its place
+                already, or findings in its files.
         """
+        name = use.name
         if name not in self._known or not _NAME.match(name):
             raise self._unknown(name, used, path)
         if name in self._reading:
             chain = " → ".join([*self._reading[self._reading.index(name) :], name])
             raise MacfleetError(used.diagnose("E0306", f"roles depend on each other: {chain}", *path))
         if name in self.roles:
+            self._again(use, used, path)
             return
         self._reading.append(name)
         meta = _optional(self._files, f"{_FOLDER}/{name}/meta/main.yml")
         if meta is not None:
             wanted = validate(meta, RoleMetaBorder, code="E0305", kind="meta/main.yml").dependencies
-            for index, dependency in enumerate(wanted):
-                self.read(dependency, {}, meta, "dependencies", index)
-        self.roles[name] = self._role(name, variables)
+            uses = [role_use(meta, "dependencies", index) for index in range(len(wanted))]
+            for index, dependency in enumerate(uses):
+                inherited = replace(dependency, tags=dependency.tags | use.tags)
+                self.read(inherited, meta, "dependencies", index)
+            self._below[name] = tuple(dependency.name for dependency in uses)
+        self.roles[name] = self._role(use)
         self._reading.pop()
 
-    def _role(self, name: str, variables: Mapping[str, Variable]) -> Role:
-        folder = f"{_FOLDER}/{name}"
+    def _again(self, use: RoleUse, used: Document, path: tuple[str | int, ...]) -> None:
+        """Refuse variables that would come too late; tags are joined to those the role has."""
+        if use.variables:
+            why = "A role acts once in a stage, and it was named before: these variables would not be seen."
+            mend = "Give them where it is named first, in the playbook's vars or in the inventory."
+            summary = f'role "{use.name}" acts already'
+            raise MacfleetError(used.diagnose("E0326", summary, *path, why=why, mend=mend))
+        self._tag(use.name, use.tags)
+
+    def _tag(self, name: str, tags: frozenset[str]) -> None:
+        self.roles[name] = replace(self.roles[name], tags=self.roles[name].tags | tags)
+        for below in self._below.get(name, ()):
+            self._tag(below, tags)
+
+    def _role(self, use: RoleUse) -> Role:
+        folder = f"{_FOLDER}/{use.name}"
         tasks = _optional(self._files, f"{folder}/tasks/main.yml")
         self.templates |= read_templates(self._files, f"{folder}/templates")
         prefix = f"{folder}/files/"
         contents = {
             path.removeprefix(prefix): self._files.read(path) for path in self._files.list(prefix[:-1])
         }
-        parsed = parse_tasks(tasks, name) if tasks is not None else ()
-        return Role(name, _defaults(self._files, name), variables, parsed, contents)
+        parsed = parse_tasks(tasks, use.name) if tasks is not None else ()
+        own = {**_mapping(self._files, f"{folder}/vars/main.yml"), **use.variables}
+        return Role(use.name, _defaults(self._files, use.name), own, parsed, contents, use.tags)
 
     def _unknown(self, name: str, used: Document, path: tuple[str | int, ...]) -> MacfleetError:
         guess = nearest(name, self._known)
@@ -110,11 +152,17 @@ def variables_of(document: Document, *path: str | int) -> dict[str, Variable]:
 
 
 def _defaults(files: Files, name: str) -> dict[str, Variable]:
-    document = _optional(files, f"{_FOLDER}/{name}/defaults/main.yml")
+    return _mapping(files, f"{_FOLDER}/{name}/defaults/main.yml")
+
+
+def _mapping(files: Files, path: str) -> dict[str, Variable]:
+    """Return a file's variables; none when it is missing or empty."""
+    document = _optional(files, path)
     if document is None or document.value is None:
         return {}
     if not isinstance(document.value, Mapping):
-        raise MacfleetError(document.diagnose("E0305", "defaults must be a mapping", on_value=True))
+        kind = path.split("/")[-2]
+        raise MacfleetError(document.diagnose("E0305", f"{kind} must be a mapping", on_value=True))
     return variables_of(document)
 
 

@@ -12,6 +12,8 @@ from macfleet.playbooks.play import Task
 from macfleet.playbooks.section import section
 from macfleet.resources import KINDS, Params
 
+CONTROLLER, EDGE = "controller", "edge"
+"""What `delegate_to` may name."""
 _KINDS: Mapping[str, type[Params]] = {kind.kind: kind for kind in KINDS}
 
 
@@ -45,16 +47,18 @@ def _parse_task(document: Document, role: str) -> Task:
     header = validate(replace(document, value=said), TaskBorder, code="E0304", kind="task")
     params = section(document, kind.kind)
     _refuse_unknown(params, kind)
+    _refuse_elsewhere(document, header.delegate_to)
     return Task(
         name=header.name or kind.kind,
         kind=kind,
         params=params,
         document=document,
-        when=_texts(header.when),
+        when=texts_of(header.when),
         loop=header.loop,
-        tags=_texts(header.tags),
-        needs=_texts(header.needs),
+        tags=texts_of(header.tags),
+        needs=texts_of(header.needs),
         role=role,
+        delegate_to=header.delegate_to,
     )
 
 
@@ -100,7 +104,25 @@ def _refuse_unknown(params: Document, kind: type[Params]) -> None:
         raise MacfleetError(problems)
 
 
-def _texts(value: bool | str | tuple[str, ...]) -> tuple[str, ...]:  # noqa: FBT001  (a border value)
+def _refuse_elsewhere(document: Document, target: str) -> None:
+    """Refuse to delegate to a machine that cannot act: only the controller and the edge can be named."""
+    if target in ("", CONTROLLER):
+        return
+    if target == EDGE:
+        why = "Nothing here can act on an edge yet, and a task must not silently act elsewhere."
+        mend = "Write delegate_to: controller, or leave the task to whoever keeps the edge."
+        raise MacfleetError(
+            document.diagnose("E0327", "no edge can be reached", "delegate_to", why=why, mend=mend)
+        )
+    guess = nearest(target, (CONTROLLER, EDGE))
+    mend = f'did you mean "{guess}"?' if guess else "Write delegate_to: controller."
+    why = "A task acts on its node, the controller or the edge; other nodes have stages of their own."
+    summary = f'a task cannot be delegated to "{target}"'
+    raise MacfleetError(document.diagnose("E0328", summary, "delegate_to", why=why, mend=mend, on_value=True))
+
+
+def texts_of(value: bool | str | tuple[str, ...]) -> tuple[str, ...]:  # noqa: FBT001  (a border value)
+    """Return one value or several as texts."""
     if isinstance(value, tuple):
         return value
     return (str(value).lower() if isinstance(value, bool) else value,)
