@@ -134,7 +134,7 @@ def test_vars_that_are_no_mapping_are_refused():
 
 
 DELEGATED = """
-- file: {path: "/tmp/{{ inventory_hostname }}.txt", content: "{{ port }}"}
+- file: {path: "/tmp/{{ inventory_hostname }}.txt", content: "on {{ port }}"}
   delegate_to: controller
 - directory: {path: /tmp}
 - directory: {path: /a}
@@ -151,7 +151,7 @@ def test_a_delegated_task_is_kept_apart_from_the_nodes_own():
 
 
 def test_what_acts_elsewhere_is_part_of_what_the_stage_says():
-    one, two = compiled(stage(DELEGATED)), compiled(stage(DELEGATED.replace("{{ port }}", "other")))
+    one, two = compiled(stage(DELEGATED)), compiled(stage(DELEGATED.replace("on {{ port }}", "other")))
     assert one.digest != two.digest
     moved = compiled(stage("- directory: {path: /a}"))
     assert moved.digest != compiled(stage("- directory: {path: /a}\n  delegate_to: controller")).digest

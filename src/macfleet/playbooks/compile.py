@@ -107,7 +107,7 @@ class Compiler:
     def _tasks(
         self, node: Node, final: Mapping[str, Variable]
     ) -> Iterator[tuple[Task, frozenset[str], Scope]]:
-        """Yield every task, its tags and what it sees: defaults < inventory < playbook < role < lock files."""
+        """Yield each task, its tags and what it sees: defaults < inventory < playbook < role < lock files."""
         playbook = self._playbook
         inventory = {name: Variable(value) for name, value in node.variables.items()}
         defaults: dict[str, Variable] = {}
