@@ -24,7 +24,7 @@ NODE = Path(macfleet.lab.__file__).parent / "node"
 LAB = ("bsd/base64", "bsd/mktemp", "bsd/readlink", "bsd/sed", "brew/brew")
 LACKING = ("timeout", "flock", "sha256sum", "md5sum", "tac", "setsid", "shuf", "wget", "getent", "nproc")
 MOVED = ("/opt/homebrew", "/Library", "/etc")
-FOLDERS = ("Library/LaunchDaemons", "etc/newsyslog.d", "etc/pf.anchors", "Users/ops/Library")
+FOLDERS = ("Library/LaunchDaemons", "etc/newsyslog.d", "etc/pf.anchors", "Users/ops/Library", "launchd")
 
 
 @dataclass(slots=True)

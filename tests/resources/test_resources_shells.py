@@ -17,10 +17,10 @@ from macfleet.resources.colima_instance import ColimaInstance
 from macfleet.resources.colima_settings import ColimaSettings
 from macfleet.resources.command import Command
 from macfleet.resources.compose_project import ComposeProject
+from macfleet.resources.daemon import Daemon
 from macfleet.resources.directory import Directory
 from macfleet.resources.docker_image import DockerImage
 from macfleet.resources.file import File
-from macfleet.resources.daemon import Daemon
 from macfleet.resources.launchd_service import LaunchdService
 
 BSD_STAT = Path(macfleet.lab.__file__).parent / "node" / "bsd" / "stat"

@@ -1,4 +1,4 @@
-"""What a task may say about a launchd daemon."""
+"""What a task may say about a service of launchd: a daemon, or a job with times."""
 
 from __future__ import annotations
 
@@ -10,16 +10,15 @@ from pydantic import Field, field_validator
 
 from macfleet.model.json import Json
 from macfleet.model.quantity import parse_seconds
-from macfleet.resources.launchd_service import STAMP, LaunchdService
-from macfleet.resources.params import AbsolutePath, Owner, Params, Surroundings
+from macfleet.resources.daemon import STAMP, Daemon
+from macfleet.resources.launchd_service import LaunchdService
+from macfleet.resources.params import AbsolutePath, Owner, Params, Presence, Surroundings
 
 _LABEL = re.compile(r"^[A-Za-z0-9][A-Za-z0-9.-]{0,120}$")
 
 
-class LaunchdServiceParams(Params):
-    """A daemon in the system domain, which runs without anybody logged in."""
-
-    kind: ClassVar[str] = "launchd_service"
+class LaunchdParams(Params):
+    """What daemons and timers have in common."""
 
     label: str = Field(description="Reverse-DNS label, such as macfleet.engine.")
     program: tuple[str, ...] = Field(
@@ -27,20 +26,13 @@ class LaunchdServiceParams(Params):
     )
     user: Owner = Field("", description="User it runs as; root unless given.")
     environment: dict[str, str] = Field(default_factory=dict, description="Environment variables.")
-    keep_alive: bool | Literal["on_failure"] = Field(
-        True, description="Start it again when it ends: always, never, or on_failure."
-    )
-    run_at_load: bool = Field(True, description="Start it at boot.")
     working_directory: AbsolutePath | None = Field(None, description="Working directory.")
     stdout: AbsolutePath | None = Field(None, description="File for standard output.")
     stderr: AbsolutePath | None = Field(None, description="File for standard error.")
-    open_files: int = Field(0, description="Limit of open files, soft and hard; 0 leaves the default.", ge=0)
-    throttle: int = Field(10, description="Seconds between two starts.", ge=1)
     reads: tuple[AbsolutePath, ...] = Field(
-        (), description="Managed files it reads at start; a change of one restarts it."
+        (), description="Managed files it reads at start; a change of one loads it again."
     )
-    running: bool = Field(True, description="Whether it must be running; false for a job that ends.")
-    wait: float = Field(30.0, description="Time until it must be running.")
+    state: Presence = Field("present", description="absent unloads it and removes its plist.")
 
     @field_validator("label")
     @classmethod
@@ -56,11 +48,6 @@ class LaunchdServiceParams(Params):
             raise ValueError(f"the program {value[0]!r} must be an absolute path; launchd has a short PATH")
         return value
 
-    @field_validator("wait", mode="before")
-    @classmethod
-    def _seconds(cls, value: str | float) -> float:
-        return parse_seconds(value)
-
     @field_validator("environment")
     @classmethod
     def _free(cls, value: dict[str, str]) -> dict[str, str]:
@@ -69,11 +56,11 @@ class LaunchdServiceParams(Params):
         return value
 
     def address(self, task: str) -> str:  # noqa: ARG002  (the label names it)
-        """Return ``launchd_service.`` and the label."""
-        return f"launchd_service.{self.label}"
+        """Return the kind and the label."""
+        return f"{self.kind}.{self.label}"
 
     def provides(self) -> tuple[str, ...]:
-        """Return a token for the daemon."""
+        """Return a token for the service."""
         return (f"launchd:{self.label}",)
 
     def uses(self) -> tuple[str, ...]:
@@ -81,31 +68,63 @@ class LaunchdServiceParams(Params):
         named = (self.working_directory, self.stdout, self.stderr)
         return (self.program[0], *self.reads, *(path for path in named if path is not None))
 
-    def build(self, around: Surroundings) -> LaunchdService:
-        """Return the daemon (raises ValueError when a file it reads is not in the stage)."""
+    def service(
+        self, around: Surroundings, keys: dict[str, Json], *, running: bool, wait: float = 30.0
+    ) -> LaunchdService:
+        """Return the service; `keys` are the plist's keys of its kind, None for one that is left out.
+
+        Raises:
+            ValueError: a file it reads is not in the stage.
+        """
         missing = [path for path in self.reads if path not in around.files]
         if missing:
             raise ValueError(f"no file resource of this stage writes {missing[0]}")
         read = {path: hashlib.sha256(around.files[path]).hexdigest() for path in self.reads}
-        return LaunchdService(self.label, self._settings(), read, self.running, self.wait, around.needs)
+        wanted = {key: value for key, value in {**self._shared(), **keys}.items() if value is not None}
+        daemon = Daemon(self.label, wanted, read, running, wait)
+        return LaunchdService(daemon, self.kind, self.state == "absent", around.needs)
 
-    def _settings(self) -> dict[str, Json]:
-        """Return the plist's keys; what is not wanted is left out."""
-        on_failure: Json = {"SuccessfulExit": False}
+    def _shared(self) -> dict[str, Json]:
         user, _, group = self.user.partition(":")
-        limits: Json = {"NumberOfFiles": self.open_files} if self.open_files else None
-        keys: dict[str, Json] = {
+        return {
             "ProgramArguments": list(self.program),
             "UserName": user or None,
             "GroupName": group or None,
             "EnvironmentVariables": dict(self.environment) or None,
-            "KeepAlive": on_failure if self.keep_alive == "on_failure" else self.keep_alive,
-            "RunAtLoad": self.run_at_load,
             "WorkingDirectory": self.working_directory,
             "StandardOutPath": self.stdout,
             "StandardErrorPath": self.stderr,
+        }
+
+
+class LaunchdServiceParams(LaunchdParams):
+    """A daemon in the system domain, which runs without anybody logged in."""
+
+    kind: ClassVar[str] = "launchd_service"
+
+    keep_alive: bool | Literal["on_failure"] = Field(
+        True, description="Start it again when it ends: always, never, or on_failure."
+    )
+    run_at_load: bool = Field(True, description="Start it at boot.")
+    open_files: int = Field(0, description="Limit of open files, soft and hard; 0 leaves the default.", ge=0)
+    throttle: int = Field(10, description="Seconds between two starts.", ge=1)
+    running: bool = Field(True, description="Whether it must be running; false for a job that ends.")
+    wait: float = Field(30.0, description="Time until it must be running.")
+
+    @field_validator("wait", mode="before")
+    @classmethod
+    def _seconds(cls, value: str | float) -> float:
+        return parse_seconds(value)
+
+    def build(self, around: Surroundings) -> LaunchdService:
+        """Return the daemon (raises ValueError when a file it reads is not in the stage)."""
+        on_failure: Json = {"SuccessfulExit": False}
+        limits: Json = {"NumberOfFiles": self.open_files} if self.open_files else None
+        keys: dict[str, Json] = {
+            "KeepAlive": on_failure if self.keep_alive == "on_failure" else self.keep_alive,
+            "RunAtLoad": self.run_at_load,
             "SoftResourceLimits": limits,
             "HardResourceLimits": limits,
             "ThrottleInterval": self.throttle,
         }
-        return {key: value for key, value in keys.items() if value is not None}
+        return self.service(around, keys, running=self.running, wait=self.wait)
