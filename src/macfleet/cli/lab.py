@@ -37,6 +37,7 @@ def lab() -> None:
 
 @lab.command(epilog="Example: macfleet lab up --nodes 3 --write-inventory inventory/lab.yml")
 @click.option("--nodes", default=2, show_default=True, metavar="N", help="How many Macs, 1 to 40.")
+@click.option("--thin", metavar="N", type=int, help="Instead: N SSH servers without an engine, for scale.")
 @click.option(
     "--write-inventory",
     metavar="PATH",
@@ -45,7 +46,13 @@ def lab() -> None:
 )
 @_lab_options
 def up(
-    nodes: int, write_inventory: Path | None, state_dir: Path | None, name: str, subnet: str, output: str
+    nodes: int,
+    thin: int | None,
+    write_inventory: Path | None,
+    state_dir: Path | None,
+    name: str,
+    subnet: str,
+    output: str,
 ) -> int:
     """Bring the lab up, or back: what runs already is left as it is.
 
@@ -54,6 +61,8 @@ def up(
     from macfleet.lab import up as lab_up
 
     config = _config(state_dir, name, subnet, nodes)
+    if thin is not None:
+        return _thin_up(config.state_dir, thin, write_inventory, output)
     state = lab_up(config, _progress)
     if write_inventory is not None:
         _write_inventory(write_inventory, state)
@@ -62,6 +71,22 @@ def up(
         _print_json("lab-up", dataclasses.asdict(state))
     else:
         click.echo(_describe(state))
+    return 0
+
+
+def _thin_up(state_dir: Path, count: int, write_inventory: Path | None, output: str) -> int:
+    from macfleet.lab.thin import thin_inventory, thin_up
+
+    state = thin_up(state_dir, count, _progress)
+    if write_inventory is not None:
+        write_inventory.parent.mkdir(parents=True, exist_ok=True)
+        write_inventory.write_text(thin_inventory(state), encoding="utf-8")
+        _progress(f"wrote {write_inventory}")
+    if output == "json":
+        _print_json("lab-thin-up", dataclasses.asdict(state))
+    else:
+        first, last = state.nodes[0], state.nodes[-1]
+        click.echo(f"✓ {first.name} to {last.name}   {state.user}@127.0.0.1:{first.port} to {last.port}")
     return 0
 
 
@@ -103,10 +128,16 @@ def recorded_nodes(state_dir: Path) -> int:
 @click.option("--purge", is_flag=True, help="Remove the built images and the cache too.")
 @_lab_options
 def down(purge: bool, state_dir: Path | None, name: str, subnet: str, output: str) -> int:
-    """Remove the lab: nodes, registry, volumes, network; and stop the engine if the lab started it."""
-    from macfleet.lab import down as lab_down
+    """Remove the lab: nodes, registry, volumes, network; and stop the engine if the lab started it.
 
-    lab_down(_config(state_dir, name, subnet), _progress, purge=purge)
+    A state folder that holds thin nodes alone loses those, and no engine is touched.
+    """
+    from macfleet.lab import down as lab_down
+    from macfleet.lab.thin import thin_down
+
+    config = _config(state_dir, name, subnet)
+    if not thin_down(config.state_dir, _progress) or (config.state_dir / "lab.json").exists():
+        lab_down(config, _progress, purge=purge)
     if output == "json":
         _print_json("lab-down", {"name": name})
     else:
@@ -119,8 +150,18 @@ def down(purge: bool, state_dir: Path | None, name: str, subnet: str, output: st
 def status(state_dir: Path | None, name: str, subnet: str, output: str) -> int:
     """Show what of the lab is there. Exits 0 when all of it answers, 5 when something does not."""
     from macfleet.lab import status as lab_status
+    from macfleet.lab.thin import answering, read_thin
 
-    found = lab_status(_config(state_dir, name, subnet))
+    config = _config(state_dir, name, subnet)
+    thin = read_thin(config.state_dir)
+    if thin is not None and not (config.state_dir / "lab.json").exists():
+        up = answering(thin)
+        if output == "json":
+            _print_json("lab-thin-status", {"nodes": [node.name for node in thin.nodes], "answering": up})
+        else:
+            click.echo(f"{len(up)} of {len(thin.nodes)} thin nodes answer")
+        return 0 if len(up) == len(thin.nodes) else 5
+    found = lab_status(config)
     if output == "json":
         _print_json("lab-status", {**dataclasses.asdict(found), "up": found.up})
     else:
