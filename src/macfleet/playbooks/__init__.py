@@ -4,9 +4,10 @@ from macfleet.playbooks.compile import CompileContext, Compiler, compile_stage
 from macfleet.playbooks.load import load_stage
 from macfleet.playbooks.play import CompiledStage, Measure, ParsedPlaybook
 from macfleet.playbooks.roles import declared_variables
-from macfleet.playbooks.tags import TagChoice, choose_tags
+from macfleet.playbooks.tags import WHOLE, TagChoice, choose_tags
 
 __all__ = [
+    "WHOLE",
     "CompileContext",
     "CompiledStage",
     "Compiler",

@@ -19,10 +19,8 @@ from macfleet.playbooks.node_view import node_view
 from macfleet.playbooks.play import CompiledStage, ParsedPlaybook, Task, Variable
 from macfleet.playbooks.render import Renderer
 from macfleet.playbooks.scope import Scope
-from macfleet.playbooks.tags import TagChoice
+from macfleet.playbooks.tags import WHOLE, TagChoice
 from macfleet.resources import Surroundings
-
-WHOLE = TagChoice()
 
 
 @dataclass(frozen=True, slots=True)

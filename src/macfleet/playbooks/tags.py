@@ -53,6 +53,10 @@ class TagChoice:
         return bool(own & self.skip) or (TAGGED if own else UNTAGGED) in self.skip
 
 
+WHOLE = TagChoice()
+"""What a run without either option takes."""
+
+
 def choose_tags(only: Iterable[str], skip: Iterable[str], known: Iterable[str]) -> TagChoice:
     """Return what was asked for; each word may hold several tags between commas.
 

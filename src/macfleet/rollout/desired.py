@@ -13,7 +13,14 @@ from macfleet.model.image import LockedImage, ResolvedImage
 from macfleet.model.json import Json
 from macfleet.model.node import Node
 from macfleet.model.stage import StageName
-from macfleet.playbooks import CompileContext, CompiledStage, ParsedPlaybook, compile_stage
+from macfleet.playbooks import (
+    WHOLE,
+    CompileContext,
+    CompiledStage,
+    ParsedPlaybook,
+    TagChoice,
+    compile_stage,
+)
 
 ORDER = (
     StageName.CONTRACT,
@@ -69,10 +76,10 @@ class Desired:
         """Return what gates may know."""
         return GateContext(node, self.contract, self.images(node), self.weights, self.mode(node))
 
-    def compile(self, stage: StageName, node: Node) -> CompiledStage:
-        """Return the stage's resources for one node (raises MacfleetError)."""
+    def compile(self, stage: StageName, node: Node, choice: TagChoice = WHOLE) -> CompiledStage:
+        """Return the stage's resources for one node, those `choice` wants (raises MacfleetError)."""
         context = CompileContext(self.images(node), self._values(node))
-        return compile_stage(self.playbooks[stage], node, context)
+        return compile_stage(self.playbooks[stage], node, context, choice)
 
     def _values(self, node: Node) -> dict[str, Json]:
         """Return the names expressions may use besides the node's variables and images."""

@@ -14,7 +14,7 @@ from macfleet.model.json import Json
 from macfleet.model.ports import RunWriter
 from macfleet.model.resource import Change
 from macfleet.model.stage import MeasureRequest, Outcome, StageName, StageRecord, Verdict
-from macfleet.rollout.desired import Desired
+from macfleet.rollout.desired import Desired, number
 from macfleet.rollout.evidence import gather
 from macfleet.rollout.loadtest import measure_loadtest
 from macfleet.rollout.network import NetworkProfile, measure_network
@@ -41,7 +41,8 @@ def carry_out(
     """Take one planned node through the stage; raises MacfleetError where it fails on the way."""
     node = planned.node
     if planned.held:
-        _record(stage, planned, planned.verdicts, {}, ports, options)
+        if not options.tags.partial:
+            _record(stage, planned, planned.verdicts, {}, ports, options)
         return _result(planned, NodeOutcome.HELD, planned.verdicts)
     playbook = desired.playbooks[stage]
     leaves = playbook.measure is not None or (playbook.strategy.drain and bool(planned.plan.pending))
@@ -49,23 +50,44 @@ def carry_out(
     if leaves:
         notes.append(ports.gateway.drain(node, deadline=_DRAIN_SECONDS, reason=f"rollout {stage}"))
     changed, planned = _apply(planned, desired, ports, options)
+    if options.tags.partial:
+        verdicts = _in_part(stage, planned, changed, ports, options)
+        notes += [ports.gateway.undrain(node)] if leaves else []
+        outcome = NodeOutcome.CHANGED if changed else NodeOutcome.UNCHANGED
+        return _result(planned, outcome, verdicts, changed, tuple(notes))
     measured = _measure(stage, planned, desired, ports, options, writer)
     context = desired.gate_context(node)
     evidence = {**gather(planned.gates, context, desired, ports, left=0, changed=len(changed)), **measured}
-    verdicts = list(planned.verdicts)
+    judged = list(planned.verdicts)
     for gate in (gate for gate in planned.gates if not gate.before):
         verdict = gate.judge(context, evidence)
-        verdicts.append(verdict)
+        judged.append(verdict)
         ports.events.emit(
             Event("gate.judged", node.name, {"gate": verdict.gate, "outcome": str(verdict.outcome)})
         )
-    _record(stage, planned, tuple(verdicts), evidence, ports, options)
+    verdicts = tuple(judged)
+    _record(stage, planned, verdicts, evidence, ports, options)
     if worst(verdicts) in (Outcome.HOLD, Outcome.FAIL):
-        return _result(planned, NodeOutcome.HELD, tuple(verdicts), changed, tuple(notes), evidence)
+        return _result(planned, NodeOutcome.HELD, verdicts, changed, tuple(notes), evidence)
     if leaves:
         notes.append(ports.gateway.undrain(node))
     outcome = NodeOutcome.CHANGED if changed else NodeOutcome.UNCHANGED
-    return _result(planned, outcome, tuple(verdicts), changed, tuple(notes), evidence)
+    return _result(planned, outcome, verdicts, changed, tuple(notes), evidence)
+
+
+def _in_part(
+    stage: StageName, planned: NodePlan, changed: tuple[str, ...], ports: Ports, options: Options
+) -> tuple[Verdict, ...]:
+    """A part of a stage proves nothing: no gate is judged, and after a change older evidence is void."""
+    if not changed:
+        return planned.verdicts
+    node = planned.node.name
+    label = f"stage{number(stage)}" if number(stage) else ""
+    mend = f"macfleet rollout {label} -l {node}" if label else "macfleet apply playbooks/site.yml"
+    reason = f"only a part was applied ({options.tags}), so no gate was judged"
+    verdict = Verdict("whole", node, Outcome.INCONCLUSIVE, (reason,), mend)
+    _record(stage, planned, (*planned.verdicts, verdict), {}, ports, options)
+    return (*planned.verdicts, verdict)
 
 
 def record_failure(stage: StageName, planned: NodePlan, ports: Ports, options: Options) -> None:

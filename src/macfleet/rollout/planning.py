@@ -12,7 +12,7 @@ from macfleet.model.diagnostic import MacfleetError
 from macfleet.model.node import Node
 from macfleet.model.resource import Plan, Probe, State
 from macfleet.model.stage import EvidenceKey, ImageRequest, Outcome, ProbeRequest, StageName, Verdict
-from macfleet.playbooks import CompiledStage
+from macfleet.playbooks import WHOLE, CompiledStage, TagChoice
 from macfleet.rollout.desired import ORDER, Desired, number
 from macfleet.rollout.evidence import as_json, image_evidence
 from macfleet.rollout.ports import Ports
@@ -54,16 +54,18 @@ def plan_node(
     again: bool,
     max_age: float,
     duration: float,
+    choice: TagChoice = WHOLE,
 ) -> NodePlan:
     """Compile, observe in one exec, plan, and judge what can be judged before a change.
 
-    `duration` is the seconds per arm and cell that a load test would measure.
+    `duration` is the seconds per arm and cell that a load test would measure. A node of which `choice`
+    takes only a part is never current: its key is not that of the whole stage.
 
     Raises:
         MacfleetError: what does not compile, or probes that are not understood.
         NodeUnreachable: the node does not answer.
     """
-    compiled = desired.compile(stage, node)
+    compiled = desired.compile(stage, node, choice)
     gates = tuple(build_gate(spec) for spec in desired.playbooks[stage].gates)
     context = desired.gate_context(node)
     requests = [request for gate in gates if gate.before for request in gate.needs(context)]
@@ -81,7 +83,8 @@ def plan_node(
     if site:
         verdicts += _site_verdicts(node, site, seen)
         verdicts += _predecessors(stage, node, desired, key, ports, max_age)
-    current = not plan.pending and not again and _is_current(stage, node, key, ports, max_age)
+    whole = not choice.partial
+    current = whole and not plan.pending and not again and _is_current(stage, node, key, ports, max_age)
     return NodePlan(stage, node, compiled, plan, key, gates, tuple(verdicts), current, found)
 
 

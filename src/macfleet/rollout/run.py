@@ -13,6 +13,7 @@ from macfleet.model.json import Json
 from macfleet.model.node import Node
 from macfleet.model.ports import RunWriter
 from macfleet.model.stage import StageName
+from macfleet.playbooks import WHOLE, TagChoice
 from macfleet.rollout.desired import Desired
 from macfleet.rollout.loadtest import LoadProfile
 from macfleet.rollout.node import carry_out, record_failure
@@ -37,6 +38,7 @@ class Options:
             are taken over and they are settled in its journal too.
         load: how long stage 5 measures.
         saved: digest by node of a plan that was looked at; a node whose plan differs now is refused.
+        tags: which tasks act; a part of a stage is applied, judged by no gate and never made current.
     """
 
     run_id: str
@@ -49,6 +51,7 @@ class Options:
     max_failures: str = ""
     load: LoadProfile = field(default_factory=lambda: LoadProfile(1800.0))
     saved: Mapping[str, str] = field(default_factory=dict)
+    tags: TagChoice = WHOLE
 
 
 def rollout(
@@ -85,6 +88,7 @@ def _plan_fleet(
             again=options.again,
             max_age=options.max_age,
             duration=options.load.duration,
+            choice=options.tags,
         )
         _refuse_other_plan(node, found, options.saved)
         detail: dict[str, Json] = {"pending": len(found.plan.pending), "current": _is_idle(found)}
