@@ -21,7 +21,8 @@ def model_table(model: type[BaseModel], defaults: Mapping[str, str] | None = Non
         default = (defaults or {}).get(name) or _default(field.get_default(call_default_factory=True), field)
         if name in loose and shape == "a number":
             shape = "a time"
-            default = default if field.is_required() else f"`{_time(field.default)}`"
+            unset = field.is_required() or field.default is None
+            default = default if unset else f"`{_time(field.default)}`"
         elif name in loose and shape == "a whole number":
             shape = "a size"
         rows.append(f"| `{key}` | {shape} | {default} | {cell(field.description or '')} |")

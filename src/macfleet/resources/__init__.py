@@ -9,6 +9,7 @@ from macfleet.resources.directory import DirectoryParams
 from macfleet.resources.docker_image import DockerImageParams, local_name
 from macfleet.resources.file import FileParams
 from macfleet.resources.launchd_params import LaunchdServiceParams
+from macfleet.resources.launchd_timer import LaunchdTimerParams
 from macfleet.resources.params import Params, Surroundings
 
 KINDS: tuple[type[Params], ...] = (
@@ -19,6 +20,7 @@ KINDS: tuple[type[Params], ...] = (
     DockerImageParams,
     ComposeProjectParams,
     LaunchdServiceParams,
+    LaunchdTimerParams,
     CommandParams,
 )
 """The parameters of every kind; each knows how to build its resource."""
