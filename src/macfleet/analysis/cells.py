@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 from macfleet.analysis.bootstrap import mean_interval
 from macfleet.analysis.frames import sample_frame, series_frame
 from macfleet.analysis.percentiles import percentile
+from macfleet.analysis.segments import Segment, first_tokens, latencies, segment_of
 from macfleet.analysis.validity import problems
 from macfleet.model.json import JsonObject
 from macfleet.model.load import RequestOutcome, Sample, SegmentReport
@@ -59,7 +59,7 @@ def summarise(
     found: list[CellSummary] = []
     for arm, cell in sorted({(report.arm, report.cell) for report in reports}, key=_order):
         own = [report for report in reports if (report.arm, report.cell) == (arm, cell)]
-        segments = [_segment(report, requests) for report in sorted(own, key=lambda each: each.segment)]
+        segments = [segment_of(report, requests) for report in sorted(own, key=lambda each: each.segment)]
         head = _Head(node, arm, cell, (accelerators or {}).get(arm, ""), (foreign or {}).get((arm, cell), 0))
         found.append(_summary(head, segments, _windows(rows, arm, cell, segments), seed))
     return tuple(found)
@@ -84,64 +84,8 @@ class _Head:
     foreign: int
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """One segment's requests as arrays, times in seconds on the client's clock; NaN where not reached.
-
-    Attributes:
-        report: what the client said of it.
-        measured: requests sent inside the window; everything: with those sent before it opened.
-        rate: generated tokens in each second of the window.
-    """
-
-    report: SegmentReport
-    measured: pl.DataFrame
-    everything: pl.DataFrame
-    rate: np.ndarray
-
-    @property
-    def seconds(self) -> float:
-        """Length of the window."""
-        return (self.report.window_end - self.report.window_start) * _NANO
-
-
 def _order(key: tuple[str, str]) -> tuple[str, str, int]:
     return (key[0], *bucket_and_concurrency(key[1]))
-
-
-def _segment(report: SegmentReport, requests: pl.DataFrame) -> Segment:
-    import polars as pl
-
-    own = requests.filter(
-        (pl.col("arm") == report.arm)
-        & (pl.col("cell") == report.cell)
-        & (pl.col("segment") == report.segment)
-    )
-    return Segment(report, own.filter(~pl.col("warmup")), own, _rate(report, own))
-
-
-def _rate(report: SegmentReport, requests: pl.DataFrame) -> np.ndarray:
-    """Tokens a second over the window.
-
-    Each request's tokens are laid evenly between its first and last generated text, then all seconds are
-    scaled so that they add up to the events the client counted inside the window.
-    """
-    import numpy as np
-    import polars as pl
-
-    edges = np.arange(report.window_start, report.window_end + 1, 1_000_000_000, dtype=float)
-    reached = requests.filter(
-        pl.col("t_first_gen").is_not_null() & pl.col("t_last_gen").is_not_null() & (pl.col("tokens") > 0)
-    )
-    if len(edges) < 2 or not len(reached):
-        return np.zeros(max(len(edges) - 1, 0))
-    begin = reached.get_column("t_first_gen").to_numpy().astype(float)
-    length = np.maximum(reached.get_column("t_last_gen").to_numpy() - begin, 1.0)
-    tokens = reached.get_column("tokens").to_numpy().astype(float)
-    total = np.array([(tokens * np.clip((edge - begin) / length, 0.0, 1.0)).sum() for edge in edges])
-    rate = np.diff(total)
-    whole = (edges[-1] - edges[0]) / (report.window_end - report.window_start)
-    return rate * (report.token_events * whole / rate.sum()) if rate.sum() > 0 else rate
 
 
 def _summary(
@@ -149,9 +93,9 @@ def _summary(
 ) -> CellSummary:
     bucket, concurrency = bucket_and_concurrency(head.cell)
     seconds = sum(segment.seconds for segment in segments)
-    latency = [_latencies(segment.measured) for segment in segments]
+    latency = [latencies(segment.measured) for segment in segments]
     pooled = [value for each in latency for value in each]
-    first = [value for segment in segments for value in _first_tokens(segment.measured)]
+    first = [value for segment in segments for value in first_tokens(segment.measured)]
     gaps = [gap for segment in segments for gap in _gaps(segment.measured)]
     outcomes = Counter(value for segment in segments for value in segment.measured.get_column("outcome"))
     status = Counter(str(value) for segment in segments for value in segment.measured.get_column("status"))
@@ -201,25 +145,6 @@ def _throughput(segments: Sequence[Segment], seconds: float, seed: int) -> Inter
         return Interval(value)
     margin = (spread.high - spread.low) / 2
     return Interval(value, value - margin, value + margin)
-
-
-def _latencies(requests: pl.DataFrame) -> list[float]:
-    """End to end in seconds, send to last generated text; +∞ for a request that failed."""
-    rows = requests.select("outcome", "t_send", "t_last_gen").iter_rows()
-    return [
-        (last - sent) * _NANO
-        if outcome == RequestOutcome.OK and last is not None and sent is not None
-        else math.inf
-        for outcome, sent, last in rows
-    ]
-
-
-def _first_tokens(requests: pl.DataFrame) -> list[float]:
-    """Time to first generated text in seconds; +∞ for a request that never had any."""
-    rows = requests.select("t_send", "t_first_gen").iter_rows()
-    return [
-        (first - sent) * _NANO if first is not None and sent is not None else math.inf for sent, first in rows
-    ]
 
 
 def _gaps(requests: pl.DataFrame) -> list[float]:
