@@ -9,7 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from macfleet.engine.lock import Holder, refuse_if_locked, release_lock, take_lock
+from macfleet.engine.lock import (
+    Holder,
+    enter_lock,
+    refuse_if_locked,
+    refuse_if_taken,
+    release_lock,
+    take_lock,
+)
 from macfleet.engine.observe import Observation, deadline_of, understand
 from macfleet.engine.plan import depends_on, make_plan, pending_by_address
 from macfleet.engine.script import HOMEBREW_PATH, Fragment, bundle, probe_fragments, step_text, unbundle
@@ -60,8 +67,8 @@ def apply_plan(
     """Apply `plan` on its node and verify that nothing is left.
 
     Raises:
-        MacfleetError: E0510 locked (6), E0511 plan stale (4), E0512 step failed (4),
-            E0513 did not converge (4), E0514 blocked change (4).
+        MacfleetError: E0510 locked (6), E0592 the lock was taken over (6), E0511 plan stale (4),
+            E0512 step failed (4), E0513 did not converge (4), E0514 blocked change (4).
         NodeUnreachable, DeadlineExceeded: from the transport.
     """
     _refuse_blocked(plan)
@@ -100,8 +107,9 @@ def _through_levels(plan: Plan, observation: Observation, work: _Work) -> Applie
 def _lock_and_probe(work: _Work) -> Observation:
     mark = work.nonce()
     fragments = probe_fragments(work.probes)
-    script = bundle(fragments, nonce=mark, preface=take_lock(work.holder, f"--{mark}"))
-    done = work.transport.run(script, deadline=deadline_of(work.probes))
+    deadline = deadline_of(work.probes)
+    script = bundle(fragments, nonce=mark, preface=take_lock(work.holder, f"--{mark}", deadline))
+    done = work.transport.run(script, deadline=deadline)
     stdout = done.stdout.decode("utf-8", "replace")
     refuse_if_locked(work.node, stdout, f"--{mark}")
     try:
@@ -134,8 +142,11 @@ def _send(fragments: Sequence[Fragment], work: _Work) -> Mapping[str, ProbeOutpu
         return {}
     mark = work.nonce()
     deadline = 30.0 + sum(fragment.limit for fragment in fragments)
-    done = work.transport.run(bundle(fragments, nonce=mark), deadline=deadline)
-    outputs = unbundle(fragments, done.stdout.decode("utf-8", "replace"), nonce=mark)
+    preface = enter_lock(work.holder, f"--{mark}", deadline)
+    done = work.transport.run(bundle(fragments, nonce=mark, preface=preface), deadline=deadline)
+    stdout = done.stdout.decode("utf-8", "replace")
+    refuse_if_taken(work.node, stdout, f"--{mark}")
+    outputs = unbundle(fragments, stdout, nonce=mark)
     for fragment in fragments:
         output = outputs.get(fragment.name)
         if fragment.guard and (output is None or output.exit != 0):
@@ -144,8 +155,11 @@ def _send(fragments: Sequence[Fragment], work: _Work) -> Mapping[str, ProbeOutpu
 
 
 def _stream(change: Change, step: Stream, work: _Work) -> None:
-    script = f"PATH={HOMEBREW_PATH}; export PATH; LC_ALL=C; export LC_ALL\n{step.script}"
+    mark = work.nonce()
+    fence = enter_lock(work.holder, f"--{mark}", step.limit)
+    script = f"PATH={HOMEBREW_PATH}; export PATH; LC_ALL=C; export LC_ALL\n{fence}\n{step.script}"
     done = work.transport.run(script, stdin=work.sources.open(step.source), deadline=step.limit)
+    refuse_if_taken(work.node, done.stdout.decode("utf-8", "replace"), f"--{mark}")
     if done.exit != 0:
         text = done.stderr.decode("utf-8", "replace")
         output = ProbeOutput(done.exit, done.stdout.decode("utf-8", "replace"), text)

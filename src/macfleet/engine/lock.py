@@ -1,4 +1,9 @@
-"""The lock directory on a node: between controllers that share no store, mkdir decides."""
+"""The lock directory on a node: between controllers that share no store, mkdir decides.
+
+Whoever holds it is fenced: every script of the holder writes down that it runs, then looks whether the lock
+is still its own, and touches nothing when it is not. A successor first shuts the door (``next``), then looks
+whether such a script runs. Each writes before it reads, so at least one of the two sees the other.
+"""
 
 from __future__ import annotations
 
@@ -8,57 +13,217 @@ from macfleet.model.diagnostic import Diagnostic, MacfleetError
 from macfleet.model.exit_codes import ExitCode
 from macfleet.model.shell import quote
 
-_FOLDER = "$HOME/.macfleet/lock"
+FOLDER = "$HOME/.macfleet/lock"
+LAPSE = 300
+"""Seconds after the last script of a holder could have ended until a stranger may take its lock."""
+REFUSED = 76
+"""Exit status of a script that found its run's lock in other hands."""
+_PATIENCE = 25
+"""Fifths of a second that the last script of a lock that may be taken gets to end."""
+_UNKNOWN = "unknown"
+_FIELDS = ("run", "who", "since", "token", "store", "command")
 
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Who holds or wants a node's lock; `run` alone decides identity, the rest is for people."""
+    """Who holds or wants a node's lock.
+
+    Attributes:
+        run: a run goes on with what a run of the same id left behind.
+        token: grows with each controller that a store lets change the node; 0 without a store.
+        store: identity of that store: tokens of one store alone can be compared.
+    """
 
     run: str
     who: str
     since: str
+    token: int = 0
+    store: str = ""
+    command: str = ""
 
     def text(self) -> str:
-        """Return the holder as the lock's three-line file."""
-        return f"{self.run}\n{self.who}\n{self.since}\n"
+        """Return the holder as the lock's file: a line a field."""
+        fields = (self.run, self.who, self.since, str(self.token), self.store, self.command)
+        return "".join(f"{' '.join(field.split())}\n" for field in fields)
 
 
-def take_lock(holder: Holder, mark: str) -> str:
+@dataclass(frozen=True, slots=True)
+class NodeLock:
+    """A lock as a node tells of it; its texts are untrusted.
+
+    Attributes:
+        left: seconds until a stranger may take it, negative when that is past.
+        running: a script of the holder runs on the node at this moment.
+    """
+
+    holder: Holder
+    left: int
+    running: bool
+
+    @property
+    def stale(self) -> bool:
+        """Whether anybody may take it."""
+        return self.left <= 0 and not self.running
+
+
+def take_lock(holder: Holder, mark: str, seconds: float) -> str:
     """Return script text that takes the lock or prints its holder after `mark` and exits 0.
 
-    A lock of the same run is taken over: that is a resumed run.
+    What another left is taken over when it is of the same run, when the same store has since let this
+    controller in (its token is larger), or when it has lapsed; never while a script of it runs, which is
+    given five seconds to end. `seconds` is the deadline of the script that this text begins.
     """
-    return f"""mkdir -p "$HOME/.macfleet"
-if mkdir "{_FOLDER}" 2>/dev/null; then
-  printf '%s' {quote(holder.text())} >"{_FOLDER}/holder"
-elif [ "$(head -n 1 "{_FOLDER}/holder" 2>/dev/null)" != {quote(holder.run)} ]; then
-  printf '\\n%s locked\\n' {quote(mark)}; cat "{_FOLDER}/holder" 2>/dev/null
-  mf_kill "$mf_watcher"; rm -rf "$mf_dir"; exit 0
-fi"""
+    run, token, store = quote(holder.run), holder.token, quote(holder.store)
+    return f"""{_functions(holder, mark)}
+mf_may() {{
+  [ "$(mf_line 1)" = {run} ] && [ "$(mf_token)" -le {token} ] && return 0
+  [ -n {store} ] && [ "$(mf_line 5)" = {store} ] && [ "$(mf_token)" -lt {token} ] && return 0
+  [ "$(mf_left)" -le 0 ]
+}}
+mkdir -p "$HOME/.macfleet"
+if mkdir "$mf_lock" 2>/dev/null; then :; else
+  mf_had=$(mf_state); mf_may || mf_refuse
+  mf_shut || rmdir "$mf_lock/next" 2>/dev/null
+  mkdir "$mf_lock/next" 2>/dev/null || mf_refuse
+  mf_n=0
+  while mf_busy && [ "$mf_n" -lt {_PATIENCE} ]; do mf_n=$((mf_n + 1)); sleep 0.2; done
+  if mf_busy || [ "$(mf_state)" != "$mf_had" ]; then rmdir "$mf_lock/next"; mf_refuse; fi
+fi
+printf '%s' {quote(holder.text())} >"$mf_lock/holder.new"
+mv -f "$mf_lock/holder.new" "$mf_lock/holder"
+[ ! -d "$mf_lock/next" ] || rmdir "$mf_lock/next"
+mf_enter {round(seconds)}"""
+
+
+def enter_lock(holder: Holder, mark: str, seconds: float) -> str:
+    """Return script text that goes on only where the lock is still `holder`'s.
+
+    Otherwise it prints the new holder after `mark` and ends the script with `REFUSED`.
+    """
+    return f"{_functions(holder, mark, status=REFUSED)}\nmf_enter {round(seconds)}"
 
 
 def release_lock(holder: Holder) -> str:
-    """Return script text that releases the lock if this run holds it."""
+    """Return script text that releases the lock if this holder has it."""
     return (
-        f'[ "$(head -n 1 "{_FOLDER}/holder" 2>/dev/null)" = {quote(holder.run)} ] && '
-        f'rm -rf "{_FOLDER}"; exit 0'
+        f'[ "$(head -n 4 "{FOLDER}/holder" 2>/dev/null)" = {quote(_first(holder))} ] && '
+        f'rm -rf "{FOLDER}"; exit 0'
+    )
+
+
+def show_lock(mark: str) -> str:
+    """Return script text that prints the lock after `mark`, or nothing where there is none."""
+    return f'{_functions(Holder("", "", ""), mark)}\n[ ! -d "$mf_lock" ] || mf_tell'
+
+
+def break_lock(mark: str) -> str:
+    """Return script text that prints the lock, ends what runs under it, and removes it."""
+    return f"""{show_lock(mark)}
+mf_end() {{ for mf_c in $(pgrep -P "$1"); do mf_end "$mf_c"; done; kill -9 "$1" 2>/dev/null; }}
+for mf_f in $(mf_runners); do mf_alive "$mf_lock/$mf_f" && mf_end "$mf_p"; done
+rm -rf "$mf_lock"; exit 0"""
+
+
+def read_lock(stdout: str, mark: str) -> NodeLock | None:
+    """Return the lock that a script printed after `mark`; None where it printed none."""
+    _, found, rest = stdout.partition(f"\n{mark} locked\n")
+    if not found:
+        return None
+    lines = rest.splitlines()
+    told = [line.removeprefix("= ") for line in lines if line.startswith("= ")]
+    run, who, since, token, store, command = (*told, *[""] * len(_FIELDS))[: len(_FIELDS)]
+    last = dict(line.split(" ", 1) for line in lines if line.startswith(("left ", "busy ")))
+    return NodeLock(
+        Holder(
+            run or _UNKNOWN, who or "somebody", since or "an unknown time", _number(token), store, command
+        ),
+        _number(last.get("left", "")),
+        last.get("busy") == "1",
     )
 
 
 def refuse_if_locked(node: str, stdout: str, mark: str) -> None:
     """Raise MacfleetError E0510 (exit 6) when the script's answer says another run holds the lock."""
-    _, found, rest = stdout.partition(f"\n{mark} locked\n")
-    if not found:
+    found = read_lock(stdout, mark)
+    if found is not None:
+        raise MacfleetError(locked(node, found))
+
+
+def refuse_if_taken(node: str, stdout: str, mark: str) -> None:
+    """Raise MacfleetError E0592 (exit 6) when a script found the lock it was to run under in other hands."""
+    found = read_lock(stdout, mark)
+    if found is None:
         return
-    run, who, since, *_ = [*rest.splitlines(), "unknown run", "unknown holder", "an unknown time"]
+    other = found.holder
+    summary, why = f"run {other.run} has taken the node over", f"{other.who} holds it since {other.since}"
+    if other.run == _UNKNOWN:
+        summary, why = "somebody removed the lock", "Without it two runs could change the node at once"
     raise MacfleetError(
         Diagnostic(
-            "E0510",
-            f"the node is locked by run {run}",
-            why=f"{who} holds it since {since}.",
-            mend=f"Wait for it, or if it is dead: macfleet lock break {node}",
+            "E0592",
+            summary,
+            why=f"{why}; nothing more of this run was done there.",
+            mend=f"See who works there: macfleet lock status -l {node}\nGo on later with --resume.",
             node=node,
             exit_code=ExitCode.LOCKED,
         )
     )
+
+
+def locked(node: str, found: NodeLock) -> Diagnostic:
+    """Return the diagnostic of a node that another run holds (exit 6)."""
+    running = " A script of it runs on the node at this moment." if found.running else ""
+    return Diagnostic(
+        "E0510",
+        f"the node is locked by run {found.holder.run}",
+        why=f"{found.holder.who} holds it since {found.holder.since}.{running}",
+        mend=f"Wait for it with --wait 10m, or if it is dead: macfleet lock break {node}",
+        node=node,
+        exit_code=ExitCode.LOCKED,
+    )
+
+
+def _functions(holder: Holder, mark: str, status: int = 0) -> str:
+    # A process is told from a later one of the same id by when it began. ``mf_watcher`` and ``mf_dir`` are
+    # there where a bundle's prelude ran before.
+    return f"""mf_lock="{FOLDER}"
+mf_state() {{ cat "$mf_lock/holder" "$mf_lock/until" 2>/dev/null; }}
+mf_line() {{ sed -n "$1p" "$mf_lock/holder" 2>/dev/null; }}
+mf_token() {{ mf_t=$(mf_line 4); case $mf_t in ''|*[!0-9]*) echo 0;; *) echo "$mf_t";; esac; }}
+mf_left() {{
+  if read -r mf_u 2>/dev/null <"$mf_lock/until"; then echo $((mf_u - $(date +%s)))
+  elif [ -n "$(find "$mf_lock" -prune -mmin +{LAPSE // 60} 2>/dev/null)" ]; then echo 0
+  else echo {LAPSE}; fi
+}}
+mf_born() {{ echo $(ps -o lstart= -p "$1" 2>/dev/null); }}
+mf_alive() {{
+  read -r mf_p mf_s 2>/dev/null <"$1" && [ -n "$mf_s" ] && [ "$(mf_born "$mf_p")" = "$mf_s" ]
+}}
+mf_runners() {{ ls "$mf_lock" 2>/dev/null | grep '^runner[.]'; }}
+mf_busy() {{ for mf_f in $(mf_runners); do mf_alive "$mf_lock/$mf_f" && return 0; done; return 1; }}
+mf_shut() {{ [ -n "$(find "$mf_lock/next" -prune ! -mmin +1 2>/dev/null)" ]; }}
+mf_tell() {{
+  printf '\\n%s locked\\n' {quote(mark)}; sed 's/^/= /' "$mf_lock/holder" 2>/dev/null
+  echo "left $(mf_left)"; mf_busy && echo 'busy 1'; :
+}}
+mf_refuse() {{
+  mf_tell
+  if [ -n "$mf_watcher" ]; then mf_kill "$mf_watcher"; rm -rf "$mf_dir"; fi
+  exit {status}
+}}
+mf_enter() {{
+  echo "$$ $(mf_born "$$")" 2>/dev/null >"$mf_lock/runner.{holder.token}" || mf_refuse
+  mf_shut && mf_refuse
+  [ "$(head -n 4 "$mf_lock/holder" 2>/dev/null)" = {quote(_first(holder))} ] || mf_refuse
+  echo $(($(date +%s) + $1 + {LAPSE})) >"$mf_lock/until"
+}}"""
+
+
+def _first(holder: Holder) -> str:
+    """Return the lines by which a holder knows its own lock again."""
+    return "\n".join(holder.text().splitlines()[:4])
+
+
+def _number(text: str) -> int:
+    digits = text.removeprefix("-")
+    return int(text) if digits.isascii() and digits.isdecimal() and len(digits) < 19 else 0
