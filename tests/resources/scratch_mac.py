@@ -21,10 +21,17 @@ from macfleet.testing import LocalTransport
 
 PROGRAMS = Path(__file__).parent / "programs"
 NODE = Path(macfleet.lab.__file__).parent / "node"
-LAB = ("bsd/base64", "bsd/mktemp", "bsd/readlink", "bsd/sed", "brew/brew")
+LAB = ("bsd/base64", "bsd/mktemp", "bsd/readlink", "bsd/sed", "brew/brew", "mac/pmset")
 LACKING = ("timeout", "flock", "sha256sum", "md5sum", "tac", "setsid", "shuf", "wget", "getent", "nproc")
 MOVED = ("/opt/homebrew", "/Library", "/etc")
-FOLDERS = ("Library/LaunchDaemons", "etc/newsyslog.d", "etc/pf.anchors", "Users/ops/Library", "launchd")
+FOLDERS = (
+    "Library/LaunchDaemons",
+    "etc/newsyslog.d",
+    "etc/pf.anchors",
+    "Users/ops/Library",
+    "launchd",
+    "var/db",
+)
 
 
 @dataclass(slots=True)
@@ -99,9 +106,11 @@ class ScratchMac:
             ("@ROOT@", str(self.root)),
             ("/opt/linux-real/bin/", "/usr/bin/"),
             ("#!/opt/lab/python/bin/python3", f"#!{sys.executable} -SE"),
+            ("/var/db", f"{self.root}/var/db"),
             ("/opt/lab", f"{self.root}/lab"),
             ('"/opt/homebrew"', f'"{self.root}/opt/homebrew"'),
             ("os.geteuid() == 0", "False"),
+            ('"$(id -u)" = 0', "0 = 0"),
         ):
             text = text.replace(old, new)
         path.write_text(text)

@@ -103,11 +103,12 @@ def test_every_kind_has_recorded_cases():
 @pytest.mark.parametrize("case", cases("blank"))
 def test_on_a_blank_node_everything_is_created(case):
     change = case.change()
-    assert change.action is Action.CREATE
-    assert not change.blocked
+    assert change.action == case.recorded.get("action", "create")
+    assert bool(change.blocked) == ("blocked" in case.recorded)
     assert change.address.startswith(f"{case.kind}.")
-    assert case.resource().steps(change)
-    check_steps(case, change)
+    if not change.blocked:
+        assert case.resource().steps(change)
+        check_steps(case, change)
 
 
 @pytest.mark.parametrize("case", cases("converged"))

@@ -11,6 +11,7 @@ from macfleet.resources.file import FileParams
 from macfleet.resources.launchd_params import LaunchdServiceParams
 from macfleet.resources.launchd_timer import LaunchdTimerParams
 from macfleet.resources.params import Params, Surroundings
+from macfleet.resources.power_setting import PowerSettingParams
 
 KINDS: tuple[type[Params], ...] = (
     DirectoryParams,
@@ -21,6 +22,7 @@ KINDS: tuple[type[Params], ...] = (
     ComposeProjectParams,
     LaunchdServiceParams,
     LaunchdTimerParams,
+    PowerSettingParams,
     CommandParams,
 )
 """The parameters of every kind; each knows how to build its resource."""
