@@ -21,19 +21,20 @@ def changed(fleet):
 
 def saved(fleet, tmp_path):
     path = tmp_path / "layout.plan"
-    save_plan(path, "playbooks/stage3-layout.yml", fleet.rollout(LAYOUT, check=True))
+    save_plan(path, "playbooks/stage3-layout.yml", fleet.rollout(LAYOUT, check=True), (), ("x",))
     return path
 
 
 def test_a_saved_plan_that_still_fits_is_carried_out(changed, tmp_path):
-    stage, playbook, digests = read_plan(saved(changed, tmp_path))
-    assert (stage, playbook, sorted(digests)) == (LAYOUT, "playbooks/stage3-layout.yml", ["mac-01", "mac-02"])
-    result = changed.rollout(LAYOUT, saved=digests)
+    plan = read_plan(saved(changed, tmp_path))
+    assert (plan.stage, plan.playbook) == (LAYOUT, "playbooks/stage3-layout.yml")
+    assert (sorted(plan.digests), plan.only_tags, plan.skip_tags) == (["mac-01", "mac-02"], (), ("x",))
+    result = changed.rollout(LAYOUT, saved=plan.digests)
     assert (outcomes(result), result.exit_code) == ({"mac-01": "changed", "mac-02": "changed"}, 0)
 
 
 def test_a_saved_plan_that_no_longer_fits_is_refused_for_that_node_alone(changed, tmp_path):
-    _, _, digests = read_plan(saved(changed, tmp_path))
+    digests = read_plan(saved(changed, tmp_path)).digests
     (changed.home("mac-02") / "layout").unlink()
     result = changed.rollout(LAYOUT, saved=digests)
     assert (outcomes(result), result.exit_code) == ({"mac-01": "changed", "mac-02": "failed"}, 4)

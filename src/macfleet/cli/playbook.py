@@ -7,11 +7,12 @@ import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
 from macfleet.cli.fleet import FleetContext, fleet_command, limit_option
+from macfleet.cli.tags import chosen_tags, in_part, tag_options
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
 from macfleet.model.exit_codes import ExitCode
 from macfleet.model.stage import StageName
@@ -23,18 +24,27 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("playbook")
 @limit_option
+@tag_options
 @click.option("--save", type=click.Path(path_type=Path), metavar="FILE", help="Keep the plan for `apply`.")
 @fleet_command
-def plan(fleet: FleetContext, playbook: str, limit: str, save: Path | None) -> int:
+def plan(
+    fleet: FleetContext,
+    playbook: str,
+    limit: str,
+    only_tags: tuple[str, ...],
+    skip_tags: tuple[str, ...],
+    save: Path | None,
+) -> int:
     """Show what a playbook would change; exit 3 when something would.
 
     Example: macfleet plan playbooks/site.yml -l mac-01 --save site.plan
     """
-    result = _run(fleet, playbook, limit, check=True, reason="")
+    tags = _Tags(only_tags, skip_tags)
+    result = _run(fleet, playbook, limit, tags, check=True)
     if save is not None:
         from macfleet.cli.saved_plan import save_plan
 
-        save_plan(save, playbook, result)
+        save_plan(save, playbook, result, only_tags, skip_tags)
         click.echo(f"Saved: {save}. Carry it out: macfleet apply {save}", err=True)
     return int(result.exit_code)
 
@@ -42,10 +52,19 @@ def plan(fleet: FleetContext, playbook: str, limit: str, save: Path | None) -> i
 @click.command()
 @click.argument("playbook")
 @limit_option
+@tag_options
 @click.option("--check", is_flag=True, help="Only show the plan.")
 @click.option("--reason", default="", help="Why, for the record.")
 @fleet_command
-def apply(fleet: FleetContext, playbook: str, limit: str, check: bool, reason: str) -> int:
+def apply(
+    fleet: FleetContext,
+    playbook: str,
+    limit: str,
+    only_tags: tuple[str, ...],
+    skip_tags: tuple[str, ...],
+    check: bool,
+    reason: str,
+) -> int:
     """Bring nodes to the state a playbook describes, or carry a saved plan out.
 
     A saved plan that no longer fits a node is refused for that node alone.
@@ -54,32 +73,49 @@ def apply(fleet: FleetContext, playbook: str, limit: str, check: bool, reason: s
     """
     from macfleet.cli.saved_plan import is_saved_plan, read_plan
 
+    tags = _Tags(only_tags, skip_tags)
     saved: Mapping[str, str] = {}
     if is_saved_plan(Path(playbook)):
-        _, playbook, saved = read_plan(Path(playbook))
-        limit = limit or ",".join(saved)
-    return int(_run(fleet, playbook, limit, check=check, reason=reason, saved=saved).exit_code)
+        plan = read_plan(Path(playbook))
+        playbook, saved = plan.playbook, plan.digests
+        limit, tags = limit or ",".join(saved), _Tags(plan.only_tags, plan.skip_tags)
+    return int(_run(fleet, playbook, limit, tags, check=check, reason=reason, saved=saved).exit_code)
 
 
 @click.command()
 @click.argument("playbook", default="playbooks/site.yml")
 @limit_option
+@tag_options
 @fleet_command
-def drift(fleet: FleetContext, playbook: str, limit: str) -> int:
+def drift(
+    fleet: FleetContext,
+    playbook: str,
+    limit: str,
+    only_tags: tuple[str, ...],
+    skip_tags: tuple[str, ...],
+) -> int:
     """Say what differs from a playbook and change nothing; an unreachable node is an error (exit 5).
 
     Example: macfleet drift playbooks/stage3-layout.yml
     """
-    return int(_run(fleet, playbook, limit, check=True, reason="").exit_code)
+    return int(_run(fleet, playbook, limit, _Tags(only_tags, skip_tags), check=True).exit_code)
+
+
+class _Tags(NamedTuple):
+    """What was typed after --tags and --skip-tags."""
+
+    only: tuple[str, ...]
+    skip: tuple[str, ...]
 
 
 def _run(
     fleet: FleetContext,
     playbook: str,
     limit: str,
+    tags: _Tags,
     *,
     check: bool,
-    reason: str,
+    reason: str = "",
     saved: Mapping[str, str] | None = None,
 ) -> StageResult:
     from macfleet.cli.compose import desired_of, new_run_id, open_ports, stage_nodes
@@ -94,16 +130,19 @@ def _run(
     stage = _stage_of(fleet, playbook)
     if not check and desired.playbooks[stage].measure is not None:
         raise MacfleetError(_measures(playbook, stage))
+    choice = chosen_tags(desired.playbooks[stage], *tags)
     as_json = fleet.output == "json"
     with open_ports(fleet, EventLines(as_json=as_json)) as ports:
         nodes = stage_nodes(fleet, desired, stage, limit)
         run_id = new_run_id(posixpath.basename(playbook).split(".")[0].split("-")[0], ports.clock.now())
-        options = Options(run_id=run_id, who=fleet.who, check=check, why=reason, saved=saved or {})
+        options = Options(
+            run_id=run_id, who=fleet.who, check=check, why=reason, saved=saved or {}, tags=choice
+        )
         with watching(playbook, [node.name for node in nodes], as_json=as_json) as events:
             result = rollout(
                 stage, nodes, desired, replace(ports, events=RedactedEvents(events, fleet.redactor)), options
             )
-    result = fleet.redactor.value(result)
+    result = fleet.redactor.value(in_part(result, desired.playbooks[stage], choice))
     if as_json:
         show_json(view.document(result))
     else:

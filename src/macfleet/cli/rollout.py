@@ -10,6 +10,7 @@ import click
 
 from macfleet.cli.fleet import FleetContext, fleet_command, limit_option
 from macfleet.cli.params import count_or_share
+from macfleet.cli.tags import chosen_tags, in_part, tag_options
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
 from macfleet.model.exit_codes import ExitCode, strongest
 from macfleet.model.quantity import parse_seconds
@@ -36,6 +37,7 @@ STAGES = {
 @click.option("--check", is_flag=True, help="Show the plan and refusals; change and measure nothing.")
 @click.option("--again", is_flag=True, help="Measure again where evidence is current.")
 @click.option("--resume", metavar="RUN", default="", help="Only the nodes that RUN did not finish.")
+@tag_options
 @click.option("--from", "first", type=click.Choice(list(STAGES)), help="With all: begin at this stage.")
 @click.option(
     "--max-failures",
@@ -55,6 +57,8 @@ def rollout(
     check: bool,
     again: bool,
     resume: str,
+    only_tags: tuple[str, ...],
+    skip_tags: tuple[str, ...],
     first: str | None,
     max_failures: str,
     duration: str,
@@ -74,7 +78,11 @@ def rollout(
         return _status(fleet, desired, limit)
     if resume:
         limit = _resumed(fleet, resume, what)
-    wanted = _Wanted(limit, check, again, resume, max_failures, reason, yes, _duration(duration))
+    if what == "all" and (only_tags or skip_tags):
+        raise MacfleetError(_no_parts_of_all())
+    wanted = _Wanted(
+        limit, check, again, resume, max_failures, reason, yes, _duration(duration), only_tags, skip_tags
+    )
     with open_ports(fleet, EventLines(as_json=fleet.output == "json")) as ports:
         if what == "all":
             return int(_all(fleet, desired, ports, wanted, first))
@@ -93,6 +101,8 @@ class _Wanted:
     reason: str
     yes: bool
     duration: float | None
+    only_tags: tuple[str, ...]
+    skip_tags: tuple[str, ...]
 
 
 def _stage(
@@ -113,6 +123,7 @@ def _stage(
     with watching(title, [node.name for node in nodes], as_json=fleet.output == "json") as events:
         ports_of_run = replace(ports, events=RedactedEvents(events, fleet.redactor))
         result = run_stage(stage, nodes, desired, ports_of_run, options)
+    result = in_part(result, desired.playbooks[stage], options.tags)
     _show(fleet, result, desired)
     if stage is StageName.NETWORK and not wanted.check:
         desired = _lock_network(fleet, desired, ports, result)
@@ -168,6 +179,7 @@ def _options(
         why=wanted.reason,
         max_failures=wanted.max_failures,
         load=profile,
+        tags=chosen_tags(desired.playbooks[stage], wanted.only_tags, wanted.skip_tags),
     )
 
 
@@ -264,6 +276,15 @@ def _resumed(fleet: FleetContext, run: str, what: str) -> str:
             )
         )
     return ",".join(left)
+
+
+def _no_parts_of_all() -> Diagnostic:
+    return Diagnostic(
+        "E0329",
+        "--tags and --skip-tags go with one stage",
+        why="A part of a stage proves nothing, so the stage after it would refuse every node.",
+        mend="Name the stage: macfleet rollout stage3 --tags …",
+    )
 
 
 def _duration(text: str) -> float | None:

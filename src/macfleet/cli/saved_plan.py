@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,20 @@ if TYPE_CHECKING:
     from macfleet.rollout.result import StageResult
 
 
-def save_plan(path: Path, playbook: str, result: StageResult) -> None:
+@dataclass(frozen=True, slots=True)
+class SavedPlan:
+    """What a saved plan is about: digest by node, and the tags it was made with."""
+
+    stage: StageName
+    playbook: str
+    digests: Mapping[str, str]
+    only_tags: tuple[str, ...] = ()
+    skip_tags: tuple[str, ...] = ()
+
+
+def save_plan(
+    path: Path, playbook: str, result: StageResult, only_tags: tuple[str, ...], skip_tags: tuple[str, ...]
+) -> None:
     """Write every node's plan with its digest; nodes that could not be planned are left out."""
     from macfleet.cli.compose import write_lock
     from macfleet.rollout.record import plan_document
@@ -25,6 +39,8 @@ def save_plan(path: Path, playbook: str, result: StageResult) -> None:
         "kind": "saved-plan",
         "stage": str(result.stage),
         "playbook": playbook,
+        "tags": list(only_tags),
+        "skip_tags": list(skip_tags),
         "plans": [plan_document(node.plan) for node in result.results if node.plan],
     }
     write_lock(path, json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
@@ -41,12 +57,13 @@ def is_saved_plan(path: Path) -> bool:
     return isinstance(document, dict) and document.get("kind") == "saved-plan"
 
 
-def read_plan(path: Path) -> tuple[StageName, str, Mapping[str, str]]:
-    """Return stage, playbook and each node's plan digest (raises MacfleetError E0117)."""
+def read_plan(path: Path) -> SavedPlan:
+    """Return what a file says that `save_plan` wrote (raises MacfleetError E0117)."""
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
         digests = {str(row["node"]): str(row["digest"]) for row in document["plans"]}
-        return StageName(document["stage"]), str(document["playbook"]), digests
+        tags = tuple(map(str, document.get("tags", ()))), tuple(map(str, document.get("skip_tags", ())))
+        return SavedPlan(StageName(document["stage"]), str(document["playbook"]), digests, *tags)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise MacfleetError(
             Diagnostic(

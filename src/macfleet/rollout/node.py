@@ -82,10 +82,9 @@ def _in_part(
     if not changed:
         return planned.verdicts
     node = planned.node.name
-    label = f"stage{number(stage)}" if number(stage) else ""
-    mend = f"macfleet rollout {label} -l {node}" if label else "macfleet apply playbooks/site.yml"
+    whole = f"rollout stage{number(stage)}" if number(stage) else "apply playbooks/site.yml"
     reason = f"only a part was applied ({options.tags}), so no gate was judged"
-    verdict = Verdict("whole", node, Outcome.INCONCLUSIVE, (reason,), mend)
+    verdict = Verdict("whole", node, Outcome.INCONCLUSIVE, (reason,), f"macfleet {whole}")
     _record(stage, planned, (*planned.verdicts, verdict), {}, ports, options)
     return (*planned.verdicts, verdict)
 

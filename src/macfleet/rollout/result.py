@@ -75,7 +75,9 @@ class StageResult:
 
     Attributes:
         run: id of the recorded run, empty when nothing was recorded.
-        seconds: wall time; execs: scripts run on nodes.
+        seconds: wall time.
+        part: the options that asked for a part of the stage, empty for the whole; left_out: titles of
+            the tasks left out, of all the `tasks` there are.
     """
 
     stage: StageName
@@ -84,6 +86,9 @@ class StageResult:
     folder: str = ""
     seconds: float = 0.0
     check: bool = False
+    part: str = ""
+    left_out: tuple[str, ...] = ()
+    tasks: int = 0
 
     @property
     def exit_code(self) -> ExitCode:

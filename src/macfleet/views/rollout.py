@@ -11,7 +11,7 @@ from macfleet.model.stage import Outcome, StageName, Verdict
 from macfleet.rollout.desired import Desired, number
 from macfleet.rollout.record import plan_document, verdict_document
 from macfleet.rollout.result import NodeOutcome, NodeResult, StageResult
-from macfleet.views.flow import flow
+from macfleet.views.flow import flow, fold
 from macfleet.views.rows import Block, Row, lay_out, together
 from macfleet.views.symbols import ACTIONS, NODES, OUTCOMES
 
@@ -40,6 +40,7 @@ _TO_MEASURE = "to measure"
 def lines(result: StageResult, desired: Desired, *, verbose: bool = False, width: int = 0) -> Iterator[str]:
     """Yield the text of a finished or checked stage, without colour; `width` 0 folds nothing."""
     yield from headline(result, desired, width)
+    yield from _part(result, width)
     yield ""
     quiet = [r for r in result.results if r.outcome in _QUIET and not _told(r)]
     folded = quiet if len(quiet) > _FOLDED and not verbose else []
@@ -94,6 +95,7 @@ def document(result: StageResult) -> dict[str, Json]:
         "kind": "rollout",
         "stage": str(result.stage),
         "check": result.check,
+        "part": {"asked": result.part, "left_out": list(result.left_out)} if result.part else None,
         "run": result.run or None,
         "folder": result.folder or None,
         "seconds": round(result.seconds, 3),
@@ -131,6 +133,17 @@ def _short(value: Value) -> str:
     if len(digest) == 64 and all(c in "0123456789abcdef" for c in digest):
         return f"{head}{colon}{digest[:8]}…"
     return text if len(text) <= 60 else f"{text[:57]}…"
+
+
+def _part(result: StageResult, width: int) -> Iterator[str]:
+    """Yield what was left out by tag, and what that means."""
+    if not result.part:
+        return
+    left_out = f"{len(result.left_out)} of {result.tasks} tasks left out"
+    named = f": {', '.join(result.left_out)}" if result.left_out else ""
+    yield from fold(f"A part ({result.part}): {left_out}{named}", width, indent="  ")
+    if not result.check:
+        yield "No gate is judged after it, and the stage does not become current"
 
 
 def _rows(node: NodeResult, result: StageResult, *, verbose: bool) -> Iterator[Row]:
