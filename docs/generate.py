@@ -41,7 +41,7 @@ def pages() -> dict[str, str]:
         "reference/exit-codes.md": exit_codes_page(),
         "reference/gates.md": gates_page(),
         "reference/inventory.md": inventory_page(),
-        "reference/playbook-keys.md": playbook_keys_page(),
+        "reference/playbook.md": playbook_page(),
         "reference/resources.md": resources_page(),
     }
 
@@ -160,18 +160,19 @@ def inventory_page() -> str:
     return "\n".join(parts)
 
 
-def playbook_keys_page() -> str:
-    """Return the tables of keys of a playbook, a role use and a task."""
+def playbook_page() -> str:
+    """Return the page of the playbook: its text as it is, and beneath it the tables of all keys."""
     models: Sequence[tuple[str, type[BaseModel]]] = (
         ("A playbook's one item", grammar.PlayBorder),
         ("strategy", grammar.StrategyBorder),
-        ("A role with variables", grammar.RoleUseBorder),
+        ("A role with variables or tags", grammar.RoleUseBorder),
         ("A role's meta/main.yml", grammar.RoleMetaBorder),
         ("A task, besides its resource kind", grammar.TaskBorder),
     )
-    parts = ["# Keys of a playbook\n", text.NOTE, "What they mean together: [the playbook](playbook.md).\n"]
+    written = (DOCS / "reference/playbook.md").read_text(encoding="utf-8").partition(text.PLAYBOOK_KEYS)[0]
+    parts = [f"{written}{text.PLAYBOOK_KEYS}"]
     for title, model in models:
-        parts += [f"## {title}\n", tables.model_table(model)]
+        parts += [f"### {title}\n", tables.model_table(model)]
     return "\n".join(parts)
 
 

@@ -7,6 +7,12 @@ from macfleet.model.exit_codes import ExitCode
 
 NOTE = "<!-- Written by docs/generate.py from the code; edit that, then run `make docs`. -->\n"
 
+PLAYBOOK_KEYS = """\
+## All keys
+
+<!-- From here on written by docs/generate.py from the code; edit that, then run `make docs`. -->
+"""
+
 MEANINGS = {
     ExitCode.DONE: (
         "Done, or nothing to do.",
