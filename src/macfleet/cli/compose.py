@@ -6,7 +6,7 @@ import os
 import secrets
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -170,27 +170,25 @@ def stage_nodes(fleet: FleetContext, desired: Desired, stage: StageName, limit: 
 def open_ports(fleet: FleetContext, events: Events) -> Iterator[Ports]:
     """Yield the adapters of one command; connections are closed with the fleet context."""
     from macfleet.cli.image import resolver_of
+    from macfleet.cli.on_demand import InProcessOnDemand, RegistryOnDemand, packed_client
     from macfleet.executors.threads import ThreadExecutor
     from macfleet.executors.vantage import VantageLoadGenerator
     from macfleet.gateway.absent import NoEdge
-    from macfleet.loadgen.local import InProcessClient
-    from macfleet.registry import OciSources
     from macfleet.rollout.ports import Ports
-    from macfleet.sources.archive import ensure_archive
     from macfleet.sources.clock import SystemClock
     from macfleet.views.redacted_ports import RedactedEvents, RedactedEvidences, RedactedJournal, RedactedRuns
 
     redactor = fleet.redactor
-    with resolver_of(fleet) as resolver:
+    with closing(RegistryOnDemand(lambda: resolver_of(fleet))) as registry:
         yield Ports(
             transports=fleet.transports,
-            resolver=resolver,
-            sources=OciSources(resolver),
+            resolver=registry,
+            sources=registry,
             gateway=NoEdge(fleet.state.services),
             runs=RedactedRuns(fleet.runs, redactor),
             evidences=RedactedEvidences(fleet.state, redactor),
             journal=RedactedJournal(fleet.state, redactor),
-            load=VantageLoadGenerator(fleet.transports, ensure_archive, InProcessClient()),
+            load=VantageLoadGenerator(fleet.transports, packed_client, InProcessOnDemand()),
             executor=ThreadExecutor(fleet.forks or fleet.settings.forks),
             clock=SystemClock(),
             events=RedactedEvents(events, redactor),

@@ -17,9 +17,9 @@ from macfleet.playbooks import (
     WHOLE,
     CompileContext,
     CompiledStage,
+    Compiler,
     ParsedPlaybook,
     TagChoice,
-    compile_stage,
 )
 
 ORDER = (
@@ -58,6 +58,11 @@ class Desired:
     weights: tuple[WeightsFile, ...] = ()
     commit: str = ""
     dirty: bool = True
+    # Compiling is pure: what was compiled for a node serves every later question of the same command.
+    _compilers: dict[StageName, Compiler] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _compiled: dict[tuple[StageName, str, TagChoice], tuple[Node, CompiledStage]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def images(self, node: Node) -> dict[str, ResolvedImage]:
         """Return the locked images that exist for the node's platform, by name."""
@@ -78,8 +83,15 @@ class Desired:
 
     def compile(self, stage: StageName, node: Node, choice: TagChoice = WHOLE) -> CompiledStage:
         """Return the stage's resources for one node, those `choice` wants (raises MacfleetError)."""
+        known = self._compiled.get((stage, node.name, choice))
+        if known is not None and known[0] is node:
+            return known[1]
+        if stage not in self._compilers:
+            self._compilers[stage] = Compiler(self.playbooks[stage])
         context = CompileContext(self.images(node), self._values(node))
-        return compile_stage(self.playbooks[stage], node, context, choice)
+        compiled = self._compilers[stage].compile(node, context, choice)
+        self._compiled[stage, node.name, choice] = (node, compiled)
+        return compiled
 
     def _values(self, node: Node) -> dict[str, Json]:
         """Return the names expressions may use besides the node's variables and images."""

@@ -1,0 +1,73 @@
+"""Adapters that are imported when they are first asked: most commands never speak HTTP or offer load."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack
+from typing import TYPE_CHECKING
+
+from macfleet.model.image import ResolvedImage
+from macfleet.model.json import JsonObject
+from macfleet.model.load import LoadSpec, Sample, SegmentReport
+
+if TYPE_CHECKING:
+    from macfleet.executors.vantage import PackedClient
+    from macfleet.registry import RegistryResolver
+
+
+class RegistryOnDemand:
+    """The ports `ImageResolver` and `Sources` over one registry client; threads may share it.
+
+    Args:
+        connect: makes the client; its errors are raised by the first call that needs it.
+    """
+
+    def __init__(self, connect: Callable[[], AbstractContextManager[RegistryResolver]]) -> None:
+        self._connect = connect
+        self._lock = threading.Lock()
+        self._kept = ExitStack()
+        self._client: RegistryResolver | None = None
+
+    def resolve(self, reference: str, platform: str) -> ResolvedImage:
+        """Resolve and verify a reference for one platform (raises MacfleetError)."""
+        return self._opened().resolve(reference, platform)
+
+    def open(self, source: str) -> Iterator[bytes]:
+        """Yield the bytes of a source, verified on the way (raises MacfleetError)."""
+        from macfleet.registry import OciSources
+
+        return OciSources(self._opened()).open(source)
+
+    def close(self) -> None:
+        """Close the client, if there is one."""
+        self._kept.close()
+
+    def _opened(self) -> RegistryResolver:
+        with self._lock:
+            if self._client is None:
+                self._client = self._kept.enter_context(self._connect())
+            return self._client
+
+
+class InProcessOnDemand:
+    """The load client in process."""
+
+    def measure(self, spec: LoadSpec, sink: Callable[[Sample], None], *, archive: str) -> SegmentReport:
+        """Run one segment from here; `archive` is the digest the other vantages run."""
+        from macfleet.loadgen.local import InProcessClient
+
+        return InProcessClient().measure(spec, sink, archive=archive)
+
+    def ping(self, job: JsonObject) -> JsonObject:
+        """Time small requests from here."""
+        from macfleet.loadgen.local import InProcessClient
+
+        return InProcessClient().ping(job)
+
+
+def packed_client() -> PackedClient:
+    """Return the load client's archive, built where it is missing."""
+    from macfleet.sources.archive import ensure_archive
+
+    return ensure_archive()
