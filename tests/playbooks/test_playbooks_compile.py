@@ -111,7 +111,7 @@ def test_templates_include_what_stands_beside_them_and_see_the_filters():
         ("- command: {run: echo}", ("E0303", 5, "a command needs a guard")),
         ("- command: {run: 'echo \"{{ root }}\"', creates: /a}", ("E0314", 5, "inside quotes")),
         ("- file: {path: /a, template: x}", ("E0315", 5, "template playbooks/templates/x is missing")),
-        ("- file: {path: /a}", ("E0303", 5, "exactly one of content, template and source")),
+        ("- file: {path: /a}", ("E0303", 5, "exactly one of content, template, source")),
         ("- docker_image: {image: engin}", ("E0650", 5, "not in images.lock")),
         ("- docker_image: {image: 'registry.example/x:latest'}", ("E0651", 5, "is a mutable reference")),
         (

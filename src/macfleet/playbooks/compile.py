@@ -12,6 +12,7 @@ from macfleet.model.diagnostic import Diagnostic, MacfleetError
 from macfleet.model.image import ResolvedImage
 from macfleet.model.json import Json
 from macfleet.model.node import Node
+from macfleet.model.ports import Secrets
 from macfleet.model.resource import Resource
 from macfleet.playbooks import contents, order
 from macfleet.playbooks.expanded import Expanded
@@ -30,10 +31,12 @@ class CompileContext:
     Attributes:
         images: images.lock for the node's platform, by name.
         values: further names for expressions: ``contract``, ``network``, ``weights``, ``fleet``.
+        secrets: who reads secret references; asked when a resource is probed, never while compiling.
     """
 
     images: Mapping[str, ResolvedImage] = field(default_factory=dict)
     values: Mapping[str, Json] = field(default_factory=dict)
+    secrets: Secrets | None = None
 
 
 class Compiler:
@@ -87,6 +90,8 @@ class Compiler:
         order.refuse_cycles(expanded, needs, problems)
         _stop(problems, node)
         around = Surroundings(node, images=context.images, files=files)
+        if context.secrets is not None:
+            around = replace(around, secret=context.secrets.resolve)
         return tuple(_resources(expanded, needs, around, problems))
 
     def _expand(

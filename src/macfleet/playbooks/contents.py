@@ -20,10 +20,10 @@ from macfleet.resources import ComposeProjectParams, DockerImageParams, FilePara
 def file_contents(
     expanded: Iterable[Expanded], playbook: ParsedPlaybook, renderer: Renderer, problems: list[Diagnostic]
 ) -> dict[str, bytes]:
-    """Return the bytes of every file resource by path."""
+    """Return the bytes of every file the stage writes by path; of a secret one what names the secret."""
     files: dict[str, bytes] = {}
     for each in expanded:
-        if isinstance(each.params, FileParams):
+        if isinstance(each.params, FileParams) and each.params.state == "present":
             try:
                 files[each.params.path] = _content(each, each.params, playbook, renderer)
             except MacfleetError as error:
@@ -51,6 +51,8 @@ def _content(each: Expanded, params: FileParams, playbook: ParsedPlaybook, rende
     document = each.task.params
     if params.content is not None:
         return params.content.encode()
+    if params.content_secret is not None:
+        return f"the secret {params.content_secret}".encode()  # what is compiled reveals nothing
     if params.template is not None:
         name = posixpath.join(_folder(each, playbook), "templates", params.template)
         _must_exist(each, "template", name, playbook.templates)

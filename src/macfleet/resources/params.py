@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from posixpath import normpath
 from typing import Annotated, ClassVar, Literal
@@ -15,9 +15,15 @@ from macfleet.documents import Border
 from macfleet.model.image import ResolvedImage
 from macfleet.model.node import Node
 from macfleet.model.resource import Resource
+from macfleet.model.secret import Secret
 
 _MODE = re.compile(r"^0?[0-7]{3}$|^[0-7]{4}$")
 _OWNER = re.compile(r"^[A-Za-z_][A-Za-z0-9._-]*(?::[A-Za-z_][A-Za-z0-9._-]*)?$")
+
+
+def _no_secrets(reference: str) -> Secret:
+    _ = reference  # it may be the secret itself, typed in the wrong place
+    raise ValueError("there is nobody here to read secrets")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +33,9 @@ class Surroundings:
     Attributes:
         needs: addresses that must be settled first, explicit and inferred.
         images: what each locked image name means on the node's platform.
-        files: contents of the stage's file resources by path.
+        files: contents of the files the stage writes by path; a secret one's is its reference.
         task: name of the task, for resources that have no other name.
+        secret: reads a secret reference (raises MacfleetError).
     """
 
     node: Node
@@ -36,6 +43,7 @@ class Surroundings:
     images: Mapping[str, ResolvedImage] = field(default_factory=dict)
     files: Mapping[str, bytes] = field(default_factory=dict)
     task: str = ""
+    secret: Callable[[str], Secret] = _no_secrets
 
 
 class Params(Border):
