@@ -77,6 +77,7 @@ def desired_of(fleet: FleetContext, *, pins: bool = False, write: bool = False) 
         locked=locked,
         network=network_lock(fleet),
         weights=weights_lock(fleet),
+        secrets=fleet.secrets,
         commit=commit,
         dirty=dirty,
     )

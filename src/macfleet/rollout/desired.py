@@ -12,6 +12,7 @@ from macfleet.model.contract import Contract
 from macfleet.model.image import LockedImage, ResolvedImage
 from macfleet.model.json import Json
 from macfleet.model.node import Node
+from macfleet.model.ports import Secrets
 from macfleet.model.stage import StageName
 from macfleet.playbooks import (
     WHOLE,
@@ -48,6 +49,7 @@ class Desired:
         playbooks: parsed playbook by stage name, ``provision`` included.
         locked: images of ``images.lock`` by name.
         network: choice by node name; a node without one uses bridge.
+        secrets: who reads secret references.
         commit: git commit of the fleet folder; dirty: whether its tree differs from it.
     """
 
@@ -56,6 +58,7 @@ class Desired:
     locked: Mapping[str, LockedImage] = field(default_factory=dict)
     network: Mapping[str, NetworkChoice] = field(default_factory=dict)
     weights: tuple[WeightsFile, ...] = ()
+    secrets: Secrets | None = None
     commit: str = ""
     dirty: bool = True
     # Compiling is pure: what was compiled for a node serves every later question of the same command.
@@ -88,7 +91,7 @@ class Desired:
             return known[1]
         if stage not in self._compilers:
             self._compilers[stage] = Compiler(self.playbooks[stage])
-        context = CompileContext(self.images(node), self._values(node))
+        context = CompileContext(self.images(node), self._values(node), self.secrets)
         compiled = self._compilers[stage].compile(node, context, choice)
         self._compiled[stage, node.name, choice] = (node, compiled)
         return compiled
