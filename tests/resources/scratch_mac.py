@@ -11,12 +11,13 @@ import hashlib
 import re
 import stat
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import macfleet.lab
 from macfleet.engine.script import HOMEBREW_PATH, step_text
 from macfleet.model.resource import ProbeOutput, Put, Run
+from macfleet.model.shell import quote
 from macfleet.testing import LocalTransport
 
 PROGRAMS = Path(__file__).parent / "programs"
@@ -30,6 +31,7 @@ FOLDERS = (
     "etc/pf.anchors",
     "Users/ops/Library",
     "launchd",
+    "limits",
     "var/db",
 )
 
@@ -58,11 +60,15 @@ class ScratchMac:
         """The login's home."""
         return self.root / "Users" / "ops"
 
-    def run(self, script: str) -> ProbeOutput:
-        """Run a script as macfleet's own are run: Homebrew on PATH, the C locale, nothing on stdin."""
+    def run(self, script: str, content: str = "") -> ProbeOutput:
+        """Run a script as macfleet's own are run: Homebrew on PATH, the C locale, nothing on stdin.
+
+        `content` takes the place of @CONTENT@ as it is: a path in a file's text is no path to be moved.
+        """
         head = f"PATH={HOMEBREW_PATH}; export PATH; LC_ALL=C; export LC_ALL; umask 022"
         transport = LocalTransport(self.home, self.shell)
-        done = transport.run(self._moved(f"{{ {head}\n{script}\n}} </dev/null"), deadline=60.0)
+        text = self._moved(f"{{ {head}\n{script}\n}} </dev/null").replace("@CONTENT@", quote(content))
+        done = transport.run(text, deadline=60.0)
         return ProbeOutput(done.exit, done.stdout.decode(), done.stderr.decode())
 
     def planned(self, resource):
@@ -73,7 +79,9 @@ class ScratchMac:
     def carry_out(self, resource, change, streams=None):
         """Run every step of a change as the engine does; the first that fails is an error."""
         for step in resource.steps(change):
-            if isinstance(step, Run | Put):
+            if isinstance(step, Put) and step.content.isascii() and b"\0" not in step.content:
+                done = self.run(step_text(replace(step, content=b"@CONTENT@")), step.content.decode())
+            elif isinstance(step, Run | Put):
                 done = self.run(step_text(step))
             else:
                 transport = LocalTransport(self.home, self.shell)

@@ -12,6 +12,7 @@ from macfleet.resources.launchd_params import LaunchdServiceParams
 from macfleet.resources.launchd_timer import LaunchdTimerParams
 from macfleet.resources.params import Params, Surroundings
 from macfleet.resources.power_setting import PowerSettingParams
+from macfleet.resources.sysctl_limit import SysctlLimitParams
 
 KINDS: tuple[type[Params], ...] = (
     DirectoryParams,
@@ -23,6 +24,7 @@ KINDS: tuple[type[Params], ...] = (
     LaunchdServiceParams,
     LaunchdTimerParams,
     PowerSettingParams,
+    SysctlLimitParams,
     CommandParams,
 )
 """The parameters of every kind; each knows how to build its resource."""
