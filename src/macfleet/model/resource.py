@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
@@ -104,7 +104,7 @@ class Put:
     """A step: write a file atomically, with its final mode and owner from the first byte."""
 
     path: str
-    content: bytes
+    content: bytes = field(repr=False)  # it may be a secret
     mode: str = "0644"
     become: bool = False
     owner: str = ""
