@@ -108,7 +108,14 @@ def _apply(
     if not planned.plan.pending:
         return (), planned
     # A resumed run holds locks under the id of the run it goes on with, which may have left them behind.
-    holder = Holder(options.resume or options.run_id, options.who, iso(ports.clock.now()))
+    holder = Holder(
+        options.resume or options.run_id,
+        options.who,
+        iso(ports.clock.now()),
+        options.fence.token,
+        options.fence.store,
+        f"rollout {planned.stage}",
+    )
 
     def report(name: str, change: Change) -> None:
         detail: dict[str, Json] = {"address": change.address, "action": str(change.action)}

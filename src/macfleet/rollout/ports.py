@@ -18,6 +18,7 @@ from macfleet.model.ports import (
     Sources,
     Transports,
 )
+from macfleet.rollout.run_lock import NO_LOCKS, Locks
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,8 @@ class Ports:
 
     Attributes:
         nonce: a fresh text no node can guess, for markers in scripts.
+        locks: what the store lets this controller change; without a store the nodes' own locks decide.
+        stop: whether somebody asked the command to stop; nothing new begins then.
         write_lock: replaces one lock file of the fleet folder, such as ``network.lock``.
     """
 
@@ -42,3 +45,5 @@ class Ports:
     events: Events
     nonce: Callable[[], str]
     write_lock: Callable[[str, str], None]
+    stop: Callable[[], bool] = lambda: False
+    locks: Locks = NO_LOCKS

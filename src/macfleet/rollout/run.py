@@ -21,6 +21,7 @@ from macfleet.rollout.planning import NodePlan, plan_node
 from macfleet.rollout.ports import Ports
 from macfleet.rollout.record import finish_run, write_plans
 from macfleet.rollout.result import FAILURES, NodeOutcome, NodeResult, StageResult
+from macfleet.rollout.run_lock import NO_FENCE, Claim, Fence, held
 from macfleet.rollout.waves import failures_allowed, waves
 
 MAX_AGE = 7 * 86400.0
@@ -37,6 +38,8 @@ class Options:
         resume: id of the run whose unfinished nodes this one goes on with, empty for none: their locks
             are taken over and they are settled in its journal too.
         load: how long stage 5 measures.
+        wait: seconds that another run on these nodes gets to finish.
+        fence: what the store gave this run; nodes obey no controller with an older one.
         saved: digest by node of a plan that was looked at; a node whose plan differs now is refused.
         tags: which tasks act; a part of a stage is applied, judged by no gate and never made current.
     """
@@ -51,19 +54,30 @@ class Options:
     max_failures: str = ""
     load: LoadProfile = field(default_factory=lambda: LoadProfile(1800.0))
     saved: Mapping[str, str] = field(default_factory=dict)
+    wait: float = 0.0
+    fence: Fence = NO_FENCE
     tags: TagChoice = WHOLE
 
 
 def rollout(
     stage: StageName, nodes: Sequence[Node], desired: Desired, ports: Ports, options: Options
 ) -> StageResult:
-    """Carry one stage out and return how it ended for each node; never raises for a single node."""
+    """Carry one stage out and return how it ended for each node; never raises for a single node.
+
+    Raises:
+        MacfleetError: E0590 (exit 6) another run holds one of the nodes, or what the fleet folder has wrong.
+    """
     began = ports.clock.monotonic()
-    planned = _plan_fleet(stage, nodes, desired, ports, options)
     if options.check:
+        planned = _plan_fleet(stage, nodes, desired, ports, options)
         results = tuple(_checked(node, planned[node.name]) for node in nodes)
         return StageResult(stage, results, seconds=ports.clock.monotonic() - began, check=True)
-    results, run, folder = _carry_fleet(stage, nodes, planned, desired, ports, options)
+    names = tuple(node.name for node in nodes)
+    claim = Claim(names, options.run_id, f"rollout {stage}", options.wait)
+    with held(claim, ports.locks, ports.clock, ports.events) as fence:
+        options = replace(options, fence=fence)
+        planned = _plan_fleet(stage, nodes, desired, ports, options)
+        results, run, folder = _carry_fleet(stage, nodes, planned, desired, ports, options)
     return StageResult(stage, results, run, folder, ports.clock.monotonic() - began)
 
 
@@ -238,6 +252,7 @@ def _one(
         result = failed_result(node, planned)
     else:
         try:
+            ports.locks.confirm(options.fence, node.name)
             result = carry_out(stage, planned, desired, ports, options, writer)
         except MacfleetError as error:
             result = replace(failed_result(node, error), plan=planned.plan, facts=planned.facts)
