@@ -19,7 +19,8 @@ Model = TypeVar("Model", bound="Border")
 class Border(BaseModel):
     """Base of every model at the border: frozen, no unknown keys."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    # Built on first use: a command needs few of the models it imports.
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, defer_build=True)
 
 
 def validate(
