@@ -10,6 +10,7 @@ from macfleet.resources.docker_image import DockerImageParams, local_name
 from macfleet.resources.file import FileParams
 from macfleet.resources.launchd_params import LaunchdServiceParams
 from macfleet.resources.launchd_timer import LaunchdTimerParams
+from macfleet.resources.link import LinkParams
 from macfleet.resources.params import Params, Surroundings
 from macfleet.resources.power_setting import PowerSettingParams
 from macfleet.resources.sysctl_limit import SysctlLimitParams
@@ -17,6 +18,7 @@ from macfleet.resources.sysctl_limit import SysctlLimitParams
 KINDS: tuple[type[Params], ...] = (
     DirectoryParams,
     FileParams,
+    LinkParams,
     BrewFormulaParams,
     ColimaInstanceParams,
     DockerImageParams,
