@@ -242,5 +242,5 @@ def test_a_change_of_a_file_that_is_read_at_start_changes_what_must_run():
 - launchd_service: {label: a.b, program: [/bin/x], reads: [/a/conf]}
 """
     one, two = compiled(stage(tasks)), compiled(stage(tasks.replace("ONE", "TWO")))
-    assert one.resources[1].configuration != two.resources[1].configuration
+    assert one.resources[1].desired() != two.resources[1].desired()
     assert one.resources[1].needs == ("file./a/conf",)

@@ -31,6 +31,7 @@ COMMANDS: dict[str, Entry] = {
     "init": Entry("macfleet.cli.init", "init", "Make a new fleet folder, ready to edit."),
     "inventory": Entry("macfleet.cli.inventory", "inventory", "List, explain and check the inventory."),
     "lab": Entry("macfleet.cli.lab", "lab", "Simulated Mac nodes with real OpenSSH and Docker Engine."),
+    "lint": Entry("macfleet.cli.lint", "lint", "Check a whole fleet folder; asks no node."),
     "lock": Entry("macfleet.cli.lock", "lock", "Who holds a node's lock; break a dead one."),
     "model": Entry("macfleet.cli.model", "model", "Model files: what is pinned, and whether it is safe."),
     "ping": Entry("macfleet.cli.reach", "ping", "Whether nodes answer over SSH."),

@@ -50,6 +50,7 @@ def load_stage(files: Files, path: str) -> ParsedPlaybook:
         gates=gates,
         measure=measure,
         templates={**templates, **own},
+        hosts_at=play.value_at("hosts"),
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from macfleet.documents import Document
+from macfleet.model.diagnostic import Location
 from macfleet.model.json import Json
 from macfleet.model.resource import Resource
 from macfleet.model.stage import GateSpec, StageName, Strategy
@@ -83,7 +84,7 @@ class ParsedPlaybook:
     """A stage's playbook with its roles.
 
     Attributes:
-        hosts: selection pattern.
+        hosts: selection pattern, which stands at `hosts_at`.
         max_failures: a number such as ``2`` or a share such as ``10%``, met means stop; empty means none.
         roles: in the order they act, dependencies first.
         templates: template text by full path, for rendering and for naming lines.
@@ -101,6 +102,7 @@ class ParsedPlaybook:
     gates: tuple[GateSpec, ...] = ()
     measure: Measure | None = None
     templates: Mapping[str, str] = field(default_factory=dict)
+    hosts_at: Location | None = None
 
     @property
     def tagged(self) -> tuple[tuple[Task, frozenset[str]], ...]:

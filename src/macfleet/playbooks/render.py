@@ -31,8 +31,8 @@ class Renderer:
 
     def __init__(self, templates: Mapping[str, str]) -> None:
         self._templates = templates
-        self._plain = _environment(templates, None)
-        self._shell = _environment(templates, filters.shell_output)
+        self._plain = environment(templates)
+        self._shell = environment(templates, filters.shell_output)
         self._expressions: dict[str, Callable[..., Any]] = {}
         self._texts: dict[tuple[bool, str], jinja2.Template] = {}
 
@@ -188,7 +188,11 @@ class _Environment(ImmutableSandboxedEnvironment):
         return posixpath.join(posixpath.dirname(parent), template)
 
 
-def _environment(templates: Mapping[str, str], finalize: Callable[[object], object] | None) -> _Environment:
+def environment(
+    templates: Mapping[str, str], finalize: Callable[[object], object] | None = None
+) -> _Environment:
+    """Return the sandbox that every expression is read in; `finalize` sees each value that is printed."""
+
     def load(name: str) -> tuple[str, str, Callable[[], bool]] | None:
         return (templates[name], name, lambda: True) if name in templates else None
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterable
 
 from macfleet.model.diagnostic import Diagnostic, Severity
+from macfleet.model.json import Json
 from macfleet.views.flow import fold, fold_words, width_of
 
 _WIDTH = 100
@@ -40,23 +41,25 @@ def text(diagnostic: Diagnostic, *, colour: bool = False, width: int | None = No
 
 def json_text(diagnostics: Iterable[Diagnostic]) -> str:
     """Return diagnostics as one JSON document of schema 1."""
-    rows = [
-        {
-            "code": d.code,
-            "severity": str(d.severity),
-            "summary": d.summary,
-            "why": d.why,
-            "mend": d.mend,
-            "file": d.where.file if d.where else None,
-            "line": d.where.line if d.where else None,
-            "column": d.where.column if d.where else None,
-            "node": d.node or None,
-            "address": d.address or None,
-            "exit_code": int(d.exit_code),
-        }
-        for d in diagnostics
-    ]
-    return json.dumps({"schema": 1, "kind": "diagnostics", "diagnostics": rows})
+    return json.dumps({"schema": 1, "kind": "diagnostics", "diagnostics": [row(d) for d in diagnostics]})
+
+
+def row(diagnostic: Diagnostic) -> dict[str, Json]:
+    """Return one diagnostic as JSON."""
+    where = diagnostic.where
+    return {
+        "code": diagnostic.code,
+        "severity": str(diagnostic.severity),
+        "summary": diagnostic.summary,
+        "why": diagnostic.why,
+        "mend": diagnostic.mend,
+        "file": where.file if where else None,
+        "line": where.line if where else None,
+        "column": where.column if where else None,
+        "node": diagnostic.node or None,
+        "address": diagnostic.address or None,
+        "exit_code": int(diagnostic.exit_code),
+    }
 
 
 def clean(untrusted: str) -> str:
