@@ -211,10 +211,11 @@ mf_refuse() {{
   if [ -n "$mf_watcher" ]; then mf_kill "$mf_watcher"; rm -rf "$mf_dir"; fi
   exit {status}
 }}
+mf_mine() {{ [ "$(head -n 4 "$mf_lock/holder" 2>/dev/null)" = {quote(_first(holder))} ]; }}
 mf_enter() {{
   echo "$$ $(mf_born "$$")" 2>/dev/null >"$mf_lock/runner.{holder.token}" || mf_refuse
   mf_shut && mf_refuse
-  [ "$(head -n 4 "$mf_lock/holder" 2>/dev/null)" = {quote(_first(holder))} ] || mf_refuse
+  mf_mine || mf_refuse
   echo $(($(date +%s) + $1 + {LAPSE})) >"$mf_lock/until"
 }}"""
 

@@ -49,12 +49,12 @@ class StoreLocks:
     """
 
     def __init__(
-        self, rows: SqlLocks, who: str, *, ttl: float = TTL, clock: Callable[[], float] = time.time
+        self, rows: SqlLocks, owner: Owner, *, ttl: float = TTL, clock: Callable[[], float] = time.time
     ) -> None:
         self._rows = rows
         self._ttl = ttl
         self._clock = clock
-        self._owner = Owner(secrets.token_hex(8), who, machine(), os.getpid())
+        self._owner = owner
         self._guard = threading.RLock()
         self._held: _Holding | None = None
         self._ended = threading.Event()
@@ -114,6 +114,13 @@ class StoreLocks:
         with suppress(SQLAlchemyError):
             self._rows.release(fence, self._owner)
 
+    def close(self) -> None:
+        """Give back whatever is held, however often it was taken."""
+        with self._guard:
+            if self._held is not None:
+                self._held = replace(self._held, depth=1)
+                self.release(self._held.fence)
+
     def _beat(self, ended: threading.Event) -> None:
         while not ended.wait(self._ttl / 4):
             with self._guard:
@@ -134,6 +141,11 @@ class StoreLocks:
             for owner in self._rows.owners(nodes, self._owner.host)
             if owner.pid != self._owner.pid and not _runs(owner.pid)
         ]
+
+
+def this_process(who: str) -> Owner:
+    """Return this process as an owner of locks, unlike every other."""
+    return Owner(secrets.token_hex(8), who, machine(), os.getpid())
 
 
 def machine() -> str:

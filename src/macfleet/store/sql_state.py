@@ -12,6 +12,7 @@ from sqlalchemy import Engine, func, insert, select, update
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
 from macfleet.model.json import JsonObject
 from macfleet.model.stage import EvidenceKey, Outcome, StageName, StageRecord, Verdict
+from macfleet.store.sql_locks import SqlLocks
 from macfleet.store.sql_services import SqlLeases, SqlServices
 from macfleet.store.tables import EVIDENCE, JOURNAL, RUNS, open_state
 
@@ -52,9 +53,18 @@ class SqlJournal:
 
     def note(self, run_id: str, node: str, kind: str, detail: JsonObject) -> None:
         """Note one thing that happened to a node."""
-        row = {"run": run_id, "node": node, "kind": kind, "detail": _dump(detail), "at": self.clock()}
-        with self.engine.begin() as connection:
-            connection.execute(insert(JOURNAL).values(row))
+        self.note_all(run_id, node, ((kind, detail),))
+
+    def note_all(self, run_id: str, node: str, notes: Sequence[tuple[str, JsonObject]]) -> None:
+        """Note kinds and details that became known together, in one transaction."""
+        at = self.clock()
+        rows = [
+            {"run": run_id, "node": node, "kind": kind, "detail": _dump(detail), "at": at}
+            for kind, detail in notes
+        ]
+        if rows:
+            with self.engine.begin() as connection:
+                connection.execute(insert(JOURNAL), rows)
 
     def settle(self, run_id: str, node: str, outcome: str) -> None:
         """Note how the run ended for a node: ``ok``, ``failed``, ``unreachable``, ``held``."""
@@ -158,7 +168,7 @@ class SqlEvidences:
 
 
 class SqlState(SqlJournal, SqlEvidences):
-    """The state database over one engine: journal, evidence, states of nodes in service, leases.
+    """The state database over one engine: journal, evidence, states of nodes in service, leases, locks.
 
     Opening it makes file and tables when they are missing. `url` is an SQLAlchemy URL such as
     ``sqlite:////fleet/.macfleet/state.db``.
@@ -168,6 +178,7 @@ class SqlState(SqlJournal, SqlEvidences):
         super().__init__(open_state(url), clock)
         self.services = SqlServices(self.engine)
         self.leases = SqlLeases(self.engine, clock)
+        self.locks = SqlLocks(self.engine, clock)
 
     def close(self) -> None:
         """Give up all connections."""
