@@ -32,6 +32,7 @@ FOLDERS = (
     "Users/ops/Library",
     "launchd",
     "limits",
+    "disk",
     "var/db",
 )
 
