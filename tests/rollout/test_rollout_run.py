@@ -266,12 +266,13 @@ def test_what_the_site_playbook_has_wrong_is_wrong_usage_not_a_failed_node(fleet
 
 def test_an_applied_change_is_journalled_before_it_is_made(fleet):
     result = fleet.rollout(CONTRACT, "mac-01")
-    assert (result.run, "mac-01", "change", {"address": "command.contract", "action": "create"}) in (
+    assert (result.run, "mac-01", "change.sent", {"address": "command.contract", "action": "create"}) in (
         fleet.journal.notes
     )
     assert fleet.events.kinds("mac-01") == (
         "node.planned",
         "change.started",
+        "change.done",
         "gate.judged",
         "node.settled",
     )

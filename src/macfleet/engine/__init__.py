@@ -3,5 +3,15 @@
 from macfleet.engine.apply import Applied, apply_plan
 from macfleet.engine.observe import Observation, observe
 from macfleet.engine.plan import dependency_levels, depends_on, make_plan
+from macfleet.engine.redial import Redial
 
-__all__ = ["Applied", "Observation", "apply_plan", "dependency_levels", "depends_on", "make_plan", "observe"]
+__all__ = [
+    "Applied",
+    "Observation",
+    "Redial",
+    "apply_plan",
+    "dependency_levels",
+    "depends_on",
+    "make_plan",
+    "observe",
+]

@@ -1,31 +1,44 @@
 """Carry a plan out: lock and re-probe in one exec, then one exec per dependency level.
 
 Each level's script ends with every probe, so the next level is compared with the plan before anything
-of it is sent, and the last level's probes are the verification.
+of it is sent, and the last level's probes are the verification. A connection that breaks on the way is
+opened again: what was under way is waited for, and the plan goes on from what the node then answers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from macfleet.engine.lock import (
-    Holder,
-    enter_lock,
-    refuse_if_locked,
-    refuse_if_taken,
-    release_lock,
-    take_lock,
-)
+from macfleet.engine.happening import Happening, Moment, Report, nobody
+from macfleet.engine.job import collected, refuse_if_busy, refuse_others
+from macfleet.engine.level import Standing, Work, apply_level
+from macfleet.engine.lock import FOLDER, Holder, locked, read_lock, release_lock, take_lock
 from macfleet.engine.observe import Observation, deadline_of, understand
 from macfleet.engine.plan import depends_on, make_plan, pending_by_address
-from macfleet.engine.script import HOMEBREW_PATH, Fragment, bundle, probe_fragments, step_text, unbundle
-from macfleet.model.diagnostic import Diagnostic, MacfleetError
-from macfleet.model.exit_codes import ExitCode
-from macfleet.model.ports import Sources, Transport
-from macfleet.model.resource import Change, Plan, Probe, ProbeOutput, Resource, Run, Stream
+from macfleet.engine.redial import Redial
+from macfleet.engine.refusals import (
+    cut_off,
+    interrupted,
+    refuse_blocked,
+    refuse_stale,
+    refuse_unconverged,
+)
+from macfleet.engine.script import bundle, probe_fragments, unbundle
+from macfleet.model.diagnostic import MacfleetError, NodeUnreachable
+from macfleet.model.shell import quote
 
-Report = Callable[[str, Change], None]
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from macfleet.model.ports import Sources, Transport
+    from macfleet.model.resource import Change, Plan, Probe, Resource
+
+_REDIALS = 5
+"""How often the connection of one node may break in one run."""
+_TURNS = 12
+"""How often a script that this run left behind gets five seconds to end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,23 +47,6 @@ class Applied:
 
     changed: tuple[str, ...]
     observation: Observation
-
-
-@dataclass(frozen=True, slots=True)
-class _Work:
-    node: str
-    resources: Sequence[Resource]
-    transport: Transport
-    sources: Sources
-    holder: Holder
-    nonce: Callable[[], str]
-    probes: Mapping[str, Probe]
-    extra: frozenset[str]
-    report: Report
-
-    @property
-    def addresses(self) -> tuple[str, ...]:
-        return tuple(resource.address for resource in self.resources)
 
 
 def apply_plan(
@@ -62,199 +58,171 @@ def apply_plan(
     holder: Holder,
     nonce: Callable[[], str],
     extra: Mapping[str, Probe] | None = None,
-    report: Report = lambda _node, _change: None,
+    report: Report = nobody,
+    redial: Redial | None = None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> Applied:
     """Apply `plan` on its node and verify that nothing is left.
 
+    Args:
+        plan: what was planned for the node.
+        resources: what it was planned from.
+        transport: an open connection.
+        sources: bytes of streamed steps.
+        holder: who changes the node; a run of the same id is gone on with.
+        nonce: yields texts no node can guess.
+        extra: further probes by name, answered in the final observation.
+        report: told what happens.
+        redial: opens the connection again after it broke; None means that a break is an error.
+        stop: whether somebody asked to stop; looked at whenever the node answered.
+
     Raises:
-        MacfleetError: E0510 locked (6), E0592 the lock was taken over (6), E0511 plan stale (4),
-            E0512 step failed (4), E0513 did not converge (4), E0514 blocked change (4).
-        NodeUnreachable, DeadlineExceeded: from the transport.
+        MacfleetError: E0510 locked (6), E0573 a job of another run goes on (6), E0592 the lock was taken
+            over (6), E0511 plan stale (4), E0512 step failed (4), E0513 did not converge (4), E0514 blocked
+            change (4), E0570 a detached step vanished (4), E0572 interrupted (130).
+        NodeUnreachable: from the transport; E0571 when the connection broke and did not come back (5).
+        DeadlineExceeded: from the transport.
     """
-    _refuse_blocked(plan)
+    refuse_blocked(plan)
     probes = {resource.address: resource.probe() for resource in resources} | dict(extra or {})
-    names = frozenset(extra or {})
-    work = _Work(plan.node, resources, transport, sources, holder, nonce, probes, names, report)
-    observation = _lock_and_probe(work)
+    by_address = {resource.address: resource for resource in resources}
+    work = Work(plan.node, by_address, sources, holder, nonce, probes, report, stop)
+    course = _Course(Standing(transport), dict(pending_by_address(plan)))
     try:
-        return _through_levels(plan, observation, work)
+        return _unbroken(plan, work, course, redial)
+    except MacfleetError as error:
+        if work.stop():
+            raise interrupted(plan.node, course.standing.flying, course.standing.jobs) from error
+        raise
     finally:
-        _release(work)
+        if course.locked:
+            _leave(work, course)
 
 
-def _through_levels(plan: Plan, observation: Observation, work: _Work) -> Applied:
-    needs = depends_on(work.resources)
-    expected = dict(pending_by_address(plan))
-    changed: list[str] = []
-    current = make_plan(plan.node, work.resources, observation, compiled=plan.compiled)
-    _refuse_stale(expected, current, changed, needs)
+@dataclass(slots=True)
+class _Course:
+    """How far the plan was carried out.
+
+    Attributes:
+        expected: changes that are planned or were found since, by address.
+        changed: addresses changed, in order.
+        explained: addresses whose difference from the plan this run or its predecessor made.
+        locked: whether this run took the node's lock.
+    """
+
+    standing: Standing
+    expected: dict[str, Change]
+    changed: list[str] = field(default_factory=list)
+    explained: set[str] = field(default_factory=set)
+    locked: bool = False
+    redials: int = 0
+
+
+def _unbroken(plan: Plan, work: Work, course: _Course, redial: Redial | None) -> Applied:
+    """Go through the levels, from the node's answer again each time the connection broke."""
+    while True:
+        try:
+            observation = _lock_and_probe(plan, work, course)
+            return _through_levels(plan, observation, work, course)
+        except NodeUnreachable as error:
+            if redial is None or not course.locked or work.stop():
+                raise
+            _reopen(work, course, redial, error)
+
+
+def _reopen(work: Work, course: _Course, redial: Redial, error: NodeUnreachable) -> None:
+    course.redials += 1
+    standing = course.standing
+    if course.redials > _REDIALS:
+        raise cut_off(work.node, standing.jobs, error) from error
+    try:
+        standing.transport = redial.again(work.nonce, work.stop)
+    except NodeUnreachable as last:
+        raise cut_off(work.node, standing.jobs, last) from last
+
+
+def _through_levels(plan: Plan, observation: Observation, work: Work, course: _Course) -> Applied:
+    current = _compare(plan, observation, work, course)
     for level in plan.levels:
         wanted = pending_by_address(current)
         todo = [wanted[address] for address in level if address in wanted]
         if not todo:
             continue
-        observation = _apply_level(todo, work)
-        changed += [change.address for change in todo]
-        current = make_plan(plan.node, work.resources, observation, compiled=plan.compiled)
-        _refuse_stale(expected, current, changed, needs)
-        expected = {**expected, **pending_by_address(current)}
-    left = pending_by_address(current)
-    if left:
-        raise MacfleetError([_not_converged(plan.node, change) for change in left.values()])
-    return Applied(tuple(changed), observation)
+        if work.stop():
+            raise interrupted(work.node, (), {})
+        observation = apply_level(todo, work, course.standing)
+        course.changed += [c.address for c in todo if c.address not in course.changed]
+        course.explained |= {change.address for change in todo}
+        current = _compare(plan, observation, work, course)
+    refuse_unconverged(plan.node, pending_by_address(current).values())
+    return Applied(tuple(course.changed), observation)
 
 
-def _lock_and_probe(work: _Work) -> Observation:
-    mark = work.nonce()
+def _compare(plan: Plan, observation: Observation, work: Work, course: _Course) -> Plan:
+    """Plan again from what was observed, and refuse what nobody of this run explains."""
+    resources = tuple(work.resources.values())
+    current = make_plan(plan.node, resources, observation, compiled=plan.compiled)
+    refuse_stale(course.expected, current, course.explained, depends_on(resources))
+    course.expected |= pending_by_address(current)
+    return current
+
+
+def _lock_and_probe(plan: Plan, work: Work, course: _Course) -> Observation:
+    """Take the lock and probe in one exec; again while a script that this run left behind still works."""
     fragments = probe_fragments(work.probes)
     deadline = deadline_of(work.probes)
-    script = bundle(fragments, nonce=mark, preface=take_lock(work.holder, f"--{mark}", deadline))
-    done = work.transport.run(script, deadline=deadline)
-    stdout = done.stdout.decode("utf-8", "replace")
-    refuse_if_locked(work.node, stdout, f"--{mark}")
+    for turn in range(_TURNS):
+        mark = work.nonce()
+        taken = take_lock(work.holder, f"--{mark}", deadline)
+        preface = f"{_notice(work.holder)}{taken}\n{refuse_others(work.holder.run)}"
+        done = course.standing.transport.run(
+            bundle(fragments, nonce=mark, preface=preface), deadline=deadline
+        )
+        stdout = done.stdout.decode("utf-8", "replace")
+        found = read_lock(stdout, f"--{mark}")
+        if found is None:
+            break
+        own = found.running and found.holder.run == work.holder.run
+        if not own or turn + 1 == _TURNS or work.stop():
+            raise MacfleetError(locked(work.node, found))
+    course.locked = True
+    refuse_if_busy(work.node, stdout, f"--{mark}")
+    observation = understand(
+        work.node, work.probes, unbundle(fragments, stdout, nonce=mark), tuple(work.resources)
+    )
+    if f"\n--{mark} took\n" in stdout:
+        _account(plan, observation, work, course)
+    return observation
+
+
+def _notice(holder: Holder) -> str:
+    """Return script text that says ``took`` when the lock is there and of the same run."""
+    return f'[ "$(head -n 1 "{FOLDER}/holder" 2>/dev/null)" = {quote(holder.run)} ] && mf_say took\n'
+
+
+def _account(plan: Plan, observation: Observation, work: Work, course: _Course) -> None:
+    """Explain what the run that is gone on with did: planned changes of which nothing is left.
+
+    Its lock kept everybody else away meanwhile, and its scripts may have ended after the node was planned.
+    """
+    resources = tuple(work.resources.values())
+    current = pending_by_address(make_plan(plan.node, resources, observation, compiled=plan.compiled))
+    gone = {address for address in course.expected if address not in current}
+    flying = course.standing.flying
+    course.explained |= gone | set(flying)
+    arrived = [address for address in flying if address in gone]
+    course.changed += [address for address in arrived if address not in course.changed]
+    if arrived:
+        work.report([Happening(Moment.DONE, flying[address]) for address in arrived])
+    flying.clear()
+
+
+def _leave(work: Work, course: _Course) -> None:
+    """Remove what was collected and release the lock, which stays while a detached job goes on."""
+    standing = course.standing
+    release = "exit 0" if standing.jobs else release_lock(work.holder)
     try:
-        return understand(work.node, work.probes, unbundle(fragments, stdout, nonce=mark), work.addresses)
-    except MacfleetError:
-        _release(work)
-        raise
-
-
-def _apply_level(todo: Sequence[Change], work: _Work) -> Observation:
-    by_address = {resource.address: resource for resource in work.resources}
-    batch: list[Fragment] = []
-    for change in todo:
-        work.report(work.node, change)
-        for number, step in enumerate(by_address[change.address].steps(change)):
-            name = f"{change.address}#{number}"
-            if isinstance(step, Stream):
-                _send(batch, work)
-                batch = []
-                _stream(change, step, work)
-            else:
-                limit = step.limit if isinstance(step, Run) else 60.0
-                batch.append(Fragment(name, step_text(step), limit, guard=change.address))
-    outputs = _send([*batch, *probe_fragments(work.probes)], work)
-    return understand(work.node, work.probes, outputs, work.addresses)
-
-
-def _send(fragments: Sequence[Fragment], work: _Work) -> Mapping[str, ProbeOutput]:
-    if not fragments:
-        return {}
-    mark = work.nonce()
-    deadline = 30.0 + sum(fragment.limit for fragment in fragments)
-    preface = enter_lock(work.holder, f"--{mark}", deadline)
-    done = work.transport.run(bundle(fragments, nonce=mark, preface=preface), deadline=deadline)
-    stdout = done.stdout.decode("utf-8", "replace")
-    refuse_if_taken(work.node, stdout, f"--{mark}")
-    outputs = unbundle(fragments, stdout, nonce=mark)
-    for fragment in fragments:
-        output = outputs.get(fragment.name)
-        if fragment.guard and (output is None or output.exit != 0):
-            raise MacfleetError(_step_failed(work.node, fragment.guard, output))
-    return outputs
-
-
-def _stream(change: Change, step: Stream, work: _Work) -> None:
-    mark = work.nonce()
-    fence = enter_lock(work.holder, f"--{mark}", step.limit)
-    script = f"PATH={HOMEBREW_PATH}; export PATH; LC_ALL=C; export LC_ALL\n{fence}\n{step.script}"
-    done = work.transport.run(script, stdin=work.sources.open(step.source), deadline=step.limit)
-    refuse_if_taken(work.node, done.stdout.decode("utf-8", "replace"), f"--{mark}")
-    if done.exit != 0:
-        text = done.stderr.decode("utf-8", "replace")
-        output = ProbeOutput(done.exit, done.stdout.decode("utf-8", "replace"), text)
-        raise MacfleetError(_step_failed(work.node, change.address, output))
-
-
-def _release(work: _Work) -> None:
-    try:
-        work.transport.run(release_lock(work.holder), deadline=30.0)
+        standing.transport.run(f"{collected(standing.collected)}{release}", deadline=30.0)
     except MacfleetError:
         # The connection is gone; the lock names its run, so `--resume` takes it over.
         return
-
-
-def _refuse_blocked(plan: Plan) -> None:
-    blocked = [change for change in plan.pending if change.blocked]
-    if blocked:
-        raise MacfleetError(
-            Diagnostic(
-                "E0514",
-                f"{change.address} cannot be changed",
-                why=change.blocked,
-                node=plan.node,
-                address=change.address,
-                exit_code=ExitCode.NODE_FAILED,
-            )
-            for change in blocked
-        )
-
-
-def _refuse_stale(
-    expected: Mapping[str, Change],
-    current: Plan,
-    changed: Sequence[str],
-    needs: Mapping[str, frozenset[str]],
-) -> None:
-    """Raise E0511 when something differs from the plan and no applied change explains it."""
-    applied = set(changed)
-    problems = []
-    for change in current.changes:
-        before = expected.get(change.address)
-        if change.address in applied or needs[change.address] & applied:
-            continue
-        planned = (before.action, before.fields) if before else None
-        found = (change.action, change.fields) if change in current.pending else None
-        if planned != found:
-            problems.append(_stale(current.node, change, before))
-    if problems:
-        raise MacfleetError(problems)
-
-
-def _stale(node: str, change: Change, before: Change | None) -> Diagnostic:
-    return Diagnostic(
-        "E0511",
-        f"the plan no longer fits {change.address}",
-        why=f"Planned: {_in_words(before)}. Found now: {_in_words(change)}. Somebody else changed the node.",
-        mend="Nothing further was changed. Look at it again: macfleet rollout … --check",
-        node=node,
-        address=change.address,
-        exit_code=ExitCode.NODE_FAILED,
-    )
-
-
-def _step_failed(node: str, address: str, output: ProbeOutput | None) -> Diagnostic:
-    if output is None:
-        why = "The node gave no answer for it."
-    else:
-        said = (output.stderr.strip() or output.stdout.strip())[-600:]
-        cut = " (stopped at its limit)" if output.cut else ""
-        why = f"exit status {output.exit}{cut}: {said}"
-    return Diagnostic(
-        "E0512",
-        f"a step of {address} failed",
-        why=why,
-        mend="Mend the cause and go on with --resume; what was done before it is kept.",
-        node=node,
-        address=address,
-        exit_code=ExitCode.NODE_FAILED,
-    )
-
-
-def _not_converged(node: str, change: Change) -> Diagnostic:
-    return Diagnostic(
-        "E0513",
-        f"{change.address} did not converge",
-        why=f"After its steps succeeded the node still differs: {_in_words(change)}.",
-        mend="The resource's steps do not lead to its desired state on this node; look at it by hand.",
-        node=node,
-        address=change.address,
-        exit_code=ExitCode.NODE_FAILED,
-    )
-
-
-def _in_words(change: Change | None) -> str:
-    if change is None or not (change.fields or change.reason):
-        return "no change" if change is None else str(change.action)
-    fields = ", ".join(f"{field.field} {field.before} → {field.after}" for field in change.fields)
-    return f"{change.action} {fields or change.reason}"

@@ -16,23 +16,42 @@ from macfleet.model.shell import quote
 
 HOMEBREW_PATH = "/opt/homebrew/bin:/opt/homebrew/sbin:/usr/bin:/bin:/usr/sbin:/sbin"
 
-# Killing a tree needs pgrep because a shell without a terminal has no job control to group processes.
-_PRELUDE = f"""PATH={HOMEBREW_PATH}; export PATH
+ENVIRONMENT = f"""PATH={HOMEBREW_PATH}; export PATH
 LC_ALL=C; export LC_ALL
 umask 022
-mf_dir=$(mktemp -d "${{TMPDIR:-/tmp}}/macfleet.XXXXXX") || exit 70
-mf_kill() {{ for mf_c in $(pgrep -P "$1"); do mf_kill "$mf_c"; done; kill -9 "$1" 2>/dev/null; }}
-mf_watch() {{
-  mf_last=; mf_n=0
+"""
+# Killing a tree needs pgrep because a shell without a terminal has no job control to group processes.
+WATCHING = """mf_kill() { for mf_c in $(pgrep -P "$1"); do mf_kill "$mf_c"; done; kill -9 "$1" 2>/dev/null; }
+mf_watch() {
+  mf_last=; mf_n=0; mf_b=0
   while kill -0 "$$" 2>/dev/null; do
     sleep 1
+    mf_b=$((mf_b + 1)); echo "$mf_b" 2>/dev/null >"$mf_dir/beat"
     mf_i=; read -r mf_i mf_p mf_l 2>/dev/null <"$mf_dir/now" || continue
     if [ "$mf_i" = "$mf_last" ]; then mf_n=$((mf_n + 1)); else mf_n=0; mf_last=$mf_i; fi
     if [ "$mf_n" -ge "$mf_l" ]; then echo cut >"$mf_dir/$mf_i.cut"; mf_kill "$mf_p"; fi
   done
-}}
-mf_watch </dev/null >/dev/null 2>&1 &
+}
+"""
+# A controller that is gone is noticed by writing to it: a group of steps that began is finished all the same,
+# and none begins after it. Subshells have the signal's own effect again.
+_PRELUDE = f"""{ENVIRONMENT}mf_dir=$(mktemp -d "${{TMPDIR:-/tmp}}/macfleet.XXXXXX") || exit 70
+mf_gone=0; trap 'mf_gone=1' PIPE
+{WATCHING}mf_watch </dev/null >/dev/null 2>&1 &
 mf_watcher=$!
+mf_say() {{ printf '\\n%s %s\\n' "$mf_mark" "$1" 2>/dev/null || mf_gone=1; }}
+mf_mine() {{ :; }}
+mf_begin() {{
+  [ "$mf_ok" = 1 ] || return
+  if mf_mine; then mf_say "go $1"; else mf_lost; mf_ok=0; fi
+  [ "$mf_gone" = 0 ] || mf_ok=0
+}}
+mf_answer() {{
+  mf_say "out $1 $mf_rc $mf_cut"
+  cat "$2" 2>/dev/null
+  mf_say "err $1"
+  cat "$3" 2>/dev/null
+}}
 mf_run() {{
   ( eval "$3" ) </dev/null >"$mf_dir/$1.out" 2>"$mf_dir/$1.err" &
   mf_pid=$!
@@ -42,14 +61,11 @@ mf_run() {{
   : >"$mf_dir/now"
   mf_cut=0
   [ -f "$mf_dir/$1.cut" ] && mf_cut=1
-  printf '\\n%s out %s %s %s\\n' "$mf_mark" "$1" "$mf_rc" "$mf_cut"
-  cat "$mf_dir/$1.out"
-  printf '\\n%s err %s\\n' "$mf_mark" "$1"
-  cat "$mf_dir/$1.err"
+  mf_answer "$1" "$mf_dir/$1.out" "$mf_dir/$1.err"
 }}
 """
 _CODA = """
-printf '\\n%s end\\n' "$mf_mark"
+mf_say end
 mf_kill "$mf_watcher"
 wait "$mf_watcher" 2>/dev/null
 rm -rf "$mf_dir"
@@ -64,23 +80,34 @@ class Fragment:
     Attributes:
         limit: seconds after which the fragment alone is killed with its children.
         guard: name of the group of steps it belongs to; empty for a probe.
+        job: id of the detached job that the text starts or follows; empty for one that runs in the script.
     """
 
     name: str
     text: str
     limit: float
     guard: str = ""
+    job: str = ""
 
 
 def bundle(fragments: Sequence[Fragment], *, nonce: str, preface: str = "") -> str:
     """Return one script that runs the fragments in order.
 
     `preface` runs after the prelude in the script's own shell; it may print and ``exit`` early.
-    Guarded fragments are skipped once an earlier guarded one failed.
+    Guarded fragments are skipped once an earlier guarded one failed. Before each group of them the script
+    asks ``mf_mine``, which the preface may define, whether the node is still its own. It begins nothing when
+    it is not, which ``mf_lost`` then tells, or when nobody reads its answer any more.
     """
     lines = [_PRELUDE, f"mf_mark={quote('--' + nonce)}", "mf_ok=1", preface]
+    group = ""
     for index, fragment in enumerate(fragments):
-        call = f"mf_run {index} {max(1, round(fragment.limit))} {quote(fragment.text)}"
+        if fragment.guard and fragment.guard != group:
+            lines.append(f"mf_begin {index}")
+        group = fragment.guard
+        limit = max(1, round(fragment.limit))
+        call = f"mf_run {index} {limit} {quote(fragment.text)}"
+        if fragment.job:
+            call = f"mf_job {index} {quote(fragment.job)} {quote(fragment.text)}"
         # Never in an `||` list or a condition: there bash and zsh ignore a fragment's own `set -e`.
         guarded = f'if [ "$mf_ok" = 1 ]; then {call}; [ "$mf_rc" = 0 ] || mf_ok=0; fi'
         lines.append(guarded if fragment.guard else call)

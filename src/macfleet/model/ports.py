@@ -154,6 +154,9 @@ class Journal(Protocol):
     def note(self, run_id: str, node: str, kind: str, detail: JsonObject) -> None:
         """Note one thing that happened to a node."""
 
+    def note_all(self, run_id: str, node: str, notes: Sequence[tuple[str, JsonObject]]) -> None:
+        """Note kinds and details that became known together, all or none."""
+
     def settle(self, run_id: str, node: str, outcome: str) -> None:
         """Note how the run ended for a node: ``ok``, ``failed``, ``unreachable``, ``held``."""
 

@@ -91,12 +91,12 @@ class Run:
     Attributes:
         script: POSIX sh; it travels on stdin, so it may hold secrets, but never pass one as an argument.
         become: run as root through ``sudo -n``.
-        limit: seconds the step may take.
+        limit: seconds the step may take; one that may take more than 30 outlives the connection.
     """
 
     script: str
     become: bool = False
-    limit: float = 60.0
+    limit: float = 30.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,9 @@ class CommandParams(Params):
     creates: AbsolutePath | None = Field(None, description="Path that the command makes.")
     id: str = Field("", description="Name in the plan; the task's name unless given.")
     become: bool = Field(False, description="Act as root through sudo -n.")
-    limit: float = Field(60.0, description="Time the command may take, such as 10m.")
+    limit: float = Field(
+        30.0, description="Time the command may take, such as 10m; over 30s it runs detached."
+    )
 
     @field_validator("limit", mode="before")
     @classmethod
@@ -69,7 +71,7 @@ class Command:
     unless: str = ""
     creates: str = ""
     become: bool = False
-    limit: float = 60.0
+    limit: float = 30.0
     needs: tuple[str, ...] = ()
     kind: ClassVar[str] = "command"
 

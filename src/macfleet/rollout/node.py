@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from macfleet.engine import apply_plan
 from macfleet.engine.lock import Holder
+from macfleet.engine.redial import Redial
 from macfleet.facts import versions as facts
 from macfleet.model.event import Event
 from macfleet.model.json import Json
 from macfleet.model.ports import RunWriter
-from macfleet.model.resource import Change
 from macfleet.model.stage import MeasureRequest, Outcome, StageName, StageRecord, Verdict
 from macfleet.rollout.desired import Desired, number
 from macfleet.rollout.evidence import gather
@@ -22,6 +22,7 @@ from macfleet.rollout.planning import NodePlan, evidence_key
 from macfleet.rollout.ports import Ports
 from macfleet.rollout.record import iso
 from macfleet.rollout.result import NodeOutcome, NodeResult
+from macfleet.rollout.witness import witness
 
 if TYPE_CHECKING:
     from macfleet.rollout.run import Options
@@ -117,10 +118,8 @@ def _apply(
         f"rollout {planned.stage}",
     )
 
-    def report(name: str, change: Change) -> None:
-        detail: dict[str, Json] = {"address": change.address, "action": str(change.action)}
-        ports.journal.note(options.run_id, name, "change", detail)
-        ports.events.emit(Event("change.started", name, detail))
+    def confirm() -> None:
+        ports.locks.confirm(options.fence, planned.node.name)
 
     applied = apply_plan(
         planned.plan,
@@ -130,7 +129,9 @@ def _apply(
         holder=holder,
         nonce=ports.nonce,
         extra=facts.probes(),
-        report=report,
+        report=witness(planned.node.name, options.run_id, ports, confirm),
+        redial=Redial(lambda: ports.transports.to(planned.node), ports.clock.sleep),
+        stop=ports.stop,
     )
     found = dict(applied.observation.extra)
     # Applying may have installed another version; evidence is about what runs now.

@@ -51,6 +51,10 @@ class FakeJournal:
         """Note one thing that happened to a node."""
         self.notes.append((run_id, node, kind, detail))
 
+    def note_all(self, run_id: str, node: str, notes: Sequence[tuple[str, JsonObject]]) -> None:
+        """Note kinds and details in their order."""
+        self.notes += [(run_id, node, kind, detail) for kind, detail in notes]
+
     def settle(self, run_id: str, node: str, outcome: str) -> None:
         """Note how the run ended for a node."""
         self.settled[run_id, node] = outcome

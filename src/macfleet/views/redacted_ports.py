@@ -42,6 +42,10 @@ class RedactedJournal:
         """Note one thing that happened to a node."""
         self.inner.note(run_id, node, kind, self.redactor.value(detail))
 
+    def note_all(self, run_id: str, node: str, notes: Sequence[tuple[str, JsonObject]]) -> None:
+        """Note kinds and details that became known together."""
+        self.inner.note_all(run_id, node, [(kind, self.redactor.value(detail)) for kind, detail in notes])
+
     def settle(self, run_id: str, node: str, outcome: str) -> None:
         """Note how the run ended for a node."""
         self.inner.settle(run_id, node, outcome)

@@ -1,0 +1,149 @@
+"""What applying refuses or reports, as diagnostics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from macfleet.model.diagnostic import Diagnostic, MacfleetError, NodeUnreachable
+from macfleet.model.exit_codes import ExitCode
+from macfleet.model.resource import Change, Plan, ProbeOutput
+
+
+def refuse_blocked(plan: Plan) -> None:
+    """Raise MacfleetError E0514 for every change that a resource says cannot be made."""
+    blocked = [change for change in plan.pending if change.blocked]
+    if blocked:
+        raise MacfleetError(
+            Diagnostic(
+                "E0514",
+                f"{change.address} cannot be changed",
+                why=change.blocked,
+                node=plan.node,
+                address=change.address,
+                exit_code=ExitCode.NODE_FAILED,
+            )
+            for change in blocked
+        )
+
+
+def refuse_stale(
+    expected: Mapping[str, Change],
+    current: Plan,
+    explained: Iterable[str],
+    needs: Mapping[str, frozenset[str]],
+) -> None:
+    """Raise E0511 when something differs from the plan and no explained address accounts for it."""
+    accounted = set(explained)
+    pending = set(current.pending)
+    problems = []
+    for change in current.changes:
+        before = expected.get(change.address)
+        if change.address in accounted or needs[change.address] & accounted:
+            continue
+        planned = (before.action, before.fields) if before else None
+        found = (change.action, change.fields) if change in pending else None
+        if planned != found:
+            problems.append(_stale(current.node, change, before))
+    if problems:
+        raise MacfleetError(problems)
+
+
+def refuse_unconverged(node: str, left: Iterable[Change]) -> None:
+    """Raise E0513 for every change that is still pending after all steps succeeded."""
+    problems = [_not_converged(node, change) for change in left]
+    if problems:
+        raise MacfleetError(problems)
+
+
+def step_failed(node: str, address: str, output: ProbeOutput | None) -> Diagnostic:
+    """Return what became of a step that did not succeed (E0512)."""
+    if output is None:
+        why = "The node gave no answer for it."
+    else:
+        said = (output.stderr.strip() or output.stdout.strip())[-600:]
+        cut = " (stopped at its limit)" if output.cut else ""
+        why = f"exit status {output.exit}{cut}: {said}"
+    return Diagnostic(
+        "E0512",
+        f"a step of {address} failed",
+        why=why,
+        mend="Mend the cause and go on with --resume; what was done before it is kept.",
+        node=node,
+        address=address,
+        exit_code=ExitCode.NODE_FAILED,
+    )
+
+
+def cut_off(node: str, jobs: Mapping[str, str], error: NodeUnreachable) -> NodeUnreachable:
+    """Return E0571 (exit 5): the connection broke amid changes and did not come back."""
+    first = error.diagnostics[0]
+    return NodeUnreachable(
+        Diagnostic(
+            "E0571",
+            "the connection broke while the node was changed, and it does not come back",
+            why=f"{first.summary}. {_going_on(jobs)}".strip(),
+            mend="When it answers again, --resume goes on where it is.",
+            node=node,
+            exit_code=ExitCode.UNREACHABLE,
+        )
+    )
+
+
+def interrupted(node: str, sent: Iterable[str], jobs: Mapping[str, str]) -> MacfleetError:
+    """Return E0572 (exit 130): somebody stopped the run while the node was changed.
+
+    Args:
+        node: inventory name.
+        sent: addresses whose steps were under way.
+        jobs: those of them that go on detached, with the id of the job.
+    """
+    ended = sorted(set(sent) - set(jobs))
+    why = f"The steps of {', '.join(ended)} were ended on the way." if ended else ""
+    return MacfleetError(
+        Diagnostic(
+            "E0572",
+            "interrupted",
+            why=f"{why} {_going_on(jobs)}".strip() or "Nothing was under way.",
+            mend="--resume looks at the node again and does what is left.",
+            node=node,
+            exit_code=ExitCode.INTERRUPTED,
+        )
+    )
+
+
+def _going_on(jobs: Mapping[str, str]) -> str:
+    if not jobs:
+        return ""
+    named = ", ".join(f"{address} (job {job})" for address, job in sorted(jobs.items()))
+    return f"Goes on detached on the node: {named}; --resume collects it."
+
+
+def _stale(node: str, change: Change, before: Change | None) -> Diagnostic:
+    return Diagnostic(
+        "E0511",
+        f"the plan no longer fits {change.address}",
+        why=f"Planned: {_in_words(before)}. Found now: {_in_words(change)}. Somebody else changed the node.",
+        mend="Nothing further was changed. Look at it again: macfleet rollout … --check",
+        node=node,
+        address=change.address,
+        exit_code=ExitCode.NODE_FAILED,
+    )
+
+
+def _not_converged(node: str, change: Change) -> Diagnostic:
+    return Diagnostic(
+        "E0513",
+        f"{change.address} did not converge",
+        why=f"After its steps succeeded the node still differs: {_in_words(change)}.",
+        mend="The resource's steps do not lead to its desired state on this node; look at it by hand.",
+        node=node,
+        address=change.address,
+        exit_code=ExitCode.NODE_FAILED,
+    )
+
+
+def _in_words(change: Change | None) -> str:
+    if change is None or not (change.fields or change.reason):
+        return "no change" if change is None else str(change.action)
+    fields = ", ".join(f"{field.field} {field.before} → {field.after}" for field in change.fields)
+    return f"{change.action} {fields or change.reason}"
