@@ -16,7 +16,7 @@ from macfleet.model.ports import Clock
 from macfleet.ssh import trouble
 from macfleet.ssh.handshake import KeyCheck, ResetBeforeLogin, Socket, host_key_of, log_in
 from macfleet.ssh.known_hosts import HostKey, KnownHosts
-from macfleet.ssh.route import Hop, Route
+from macfleet.ssh.route import Hop, Route, place_of
 from macfleet.ssh.wire import Wire
 
 _ATTEMPTS = 6
@@ -101,7 +101,7 @@ class Dialer:
     ) -> Outcome:
         hop = route[-1]
         with self._lock:
-            limit = self._jump_limits[_place(route[:-1])] if jump is not None else self._limit
+            limit = self._jump_limits[place_of(route[:-1])] if jump is not None else self._limit
         with limit:
             sock = _opened(hop, jump)
             try:
@@ -113,21 +113,13 @@ class Dialer:
     def _jump(self, route: Route) -> paramiko.Transport:
         """Return the shared connection to a jump host, opening it on first use."""
         with self._lock:
-            turn = self._turns[_place(route)]
+            turn = self._turns[place_of(route)]
         with turn:
-            kept = self._jumps.get(_place(route))
+            kept = self._jumps.get(place_of(route))
             if kept is None or not kept[1].is_active():
                 kept = self.log_in(route)
-                self._jumps[_place(route)] = kept
+                self._jumps[place_of(route)] = kept
             return kept[1]
-
-
-def _place(route: Route) -> Route:
-    """Return the route without the node it was asked for: nodes behind one jump host share it."""
-    return tuple(
-        Hop("", hop.host, hop.port, hop.user, hop.identities, hop.search, "", hop.proxy_command)
-        for hop in route
-    )
 
 
 def _opened(hop: Hop, jump: paramiko.Transport | None) -> Socket:

@@ -1,20 +1,28 @@
-"""From a node's endpoint to the hops that lead there: ssh_config read through Fabric."""
+"""From a node's endpoint to the hops that lead there: the inventory first, then ssh_config."""
 
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import fabric
+import paramiko
 
-from macfleet.model.diagnostic import MacfleetError
+from macfleet.model.diagnostic import Diagnostic, MacfleetError
 from macfleet.model.node import Node
 from macfleet.ssh import trouble
+from macfleet.ssh.config_files import ConfigFiles
+from macfleet.ssh.jumps import JumpHop, jump_hops
 from macfleet.ssh.known_hosts import host_name
+from macfleet.ssh.options import Options, options_for
 
 _CONNECT_TIMEOUT = 10.0
+_LONGEST_CONNECT = 120.0
 _DEEPEST = 8
+
+Say = Callable[[Diagnostic], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +35,8 @@ class Hop:
         search: whether keys may also be looked for in ``~/.ssh``; no once an identity is named.
         pin: pinned ``SHA256:…`` fingerprint, or empty.
         proxy_command: ssh_config's ProxyCommand of a first hop, or empty.
-        connect_timeout: seconds for the TCP connection.
+        connect_timeout: seconds for the TCP connection; never endless.
+        options: what else ssh_config says about the host.
     """
 
     node: str
@@ -39,14 +48,49 @@ class Hop:
     pin: str = ""
     proxy_command: str = ""
     connect_timeout: float = _CONNECT_TIMEOUT
+    options: Options = field(default_factory=lambda: Options(""))
 
     @property
     def name(self) -> str:
         """How known_hosts names the hop."""
-        return host_name(self.host, self.port)
+        return self.options.alias or host_name(self.host, self.port)
 
 
 Route = tuple[Hop, ...]
+
+
+def place_of(route: Route) -> Route:
+    """Return the route without the node it was asked for: nodes behind one jump host share it."""
+    return tuple(replace(hop, node="", pin="") for hop in route)
+
+
+class _Found(paramiko.SSHConfigDict):
+    """What Fabric looks at, and what it does not know."""
+
+    def __init__(self, options: Options) -> None:
+        super().__init__(hostname=options.host, port=str(options.port))
+        if options.user:
+            self["user"] = options.user
+        self.options = options
+
+
+class _SshConfig(paramiko.SSHConfig):
+    """ssh_config for Fabric as OpenSSH reads it; paramiko's own reader knows no Include (paramiko 5.1).
+
+    Attributes:
+        user: whom the next lookup asks for, as ``ssh -l`` does; empty when nobody says.
+        port: the same for ``ssh -p``.
+    """
+
+    def __init__(self, files: ConfigFiles) -> None:
+        super().__init__()
+        self._files = files
+        self.user = ""
+        self.port: int | None = None
+
+    def lookup(self, hostname: str) -> _Found:
+        """Return what counts for a host (raises ValueError with file and line)."""
+        return _Found(options_for(self._files, hostname, self.user, self.port))
 
 
 class Routes:
@@ -54,12 +98,21 @@ class Routes:
 
     Args:
         ssh_config: read instead of the user's and the system's files when given.
+        say: takes a warning for each setting that is not followed, once.
+
+    Raises:
+        MacfleetError: E0414, a file cannot be read.
     """
 
-    def __init__(self, ssh_config: Path | None = None) -> None:
+    def __init__(self, ssh_config: Path | None = None, say: Say = lambda _: None) -> None:
+        try:
+            self._ssh_config = _SshConfig(ConfigFiles(ssh_config))
+        except ValueError as error:
+            raise MacfleetError(trouble.bad_config("", str(error))) from error
         # Lazy: Fabric's own fabric.yml files have no say here, ssh_config has.
-        self._config = fabric.Config(lazy=True, runtime_ssh_path=str(ssh_config) if ssh_config else None)
-        self._config.load_ssh_config()
+        self._config = fabric.Config(lazy=True, ssh_config=self._ssh_config)
+        self._say = say
+        self._said: set[tuple[str, str]] = set()
         self._lock = threading.Lock()
 
     def to(self, node: Node) -> Route:
@@ -68,17 +121,18 @@ class Routes:
         The inventory wins over ssh_config; `jump: none` switches off a ProxyJump of ssh_config.
 
         Raises:
-            MacfleetError: the jump specification cannot be followed.
+            MacfleetError: E0413 the jump specification cannot be followed, E0414 ssh_config cannot be
+                understood, E0415 it asks for what macfleet must not pass over.
         """
         endpoint = node.endpoint
         # Port 22 is the inventory's default: ssh_config may know better.
+        port = None if endpoint.port == 22 else endpoint.port
         with self._lock:
-            found = self._resolve(
-                endpoint.host, endpoint.user, None if endpoint.port == 22 else endpoint.port, node
-            )
-            jump = endpoint.jump or str(found.ssh_config.get("proxyjump", ""))
-            command = "" if jump else str(found.ssh_config.get("proxycommand", ""))
-            last = _hop(node.name, found, endpoint.identity_file, endpoint.host_key, command)
+            found, options = self._resolve(JumpHop(endpoint.host, endpoint.user, port), node)
+            jump = endpoint.jump or options.jump
+            last = _hop(node.name, found, options, endpoint.identity_file, endpoint.host_key)
+            if jump:
+                last = replace(last, proxy_command="")
             return (*self._through(jump, node, depth=0), last)
 
     def _through(self, jump: str, node: Node, *, depth: int) -> Route:
@@ -88,32 +142,58 @@ class Routes:
         if depth > _DEEPEST:
             raise MacfleetError(trouble.bad_route(node.name, f"jump hosts lead in a circle at {jump}"))
         hops: list[Hop] = []
-        for index, text in enumerate(part.strip() for part in jump.split(",")):
-            found = self._resolve(text, "", None, node)
-            further = str(found.ssh_config.get("proxyjump", "")) if index == 0 else ""
-            command = str(found.ssh_config.get("proxycommand", "")) if index == 0 and not further else ""
-            hops += self._through(further, node, depth=depth + 1)
-            hops.append(_hop(node.name, found, "", "", command))
+        for index, wanted in enumerate(_jumps(jump, node)):
+            found, options = self._resolve(wanted, node)
+            hop = _hop(node.name, found, options, "", "")
+            if index == 0:
+                hops += self._through(options.jump, node, depth=depth + 1)
+            hops.append(hop if index == 0 and not hops else replace(hop, proxy_command=""))
         return tuple(hops)
 
-    def _resolve(self, host: str, user: str, port: int | None, node: Node) -> fabric.Connection:
+    def _resolve(self, wanted: JumpHop, node: Node) -> tuple[fabric.Connection, Options]:
+        self._ssh_config.user, self._ssh_config.port = wanted.user, wanted.port
         try:
-            return fabric.Connection(host, user=user or None, port=port, gateway=False, config=self._config)
+            found = fabric.Connection(
+                wanted.host,
+                user=wanted.user or None,
+                port=wanted.port,
+                gateway=False,
+                config=self._config,
+            )
         except ValueError as error:
-            raise MacfleetError(trouble.bad_route(node.name, f"{host}: {error}")) from error
+            raise MacfleetError(trouble.bad_config(node.name, str(error))) from error
+        options: Options = found.ssh_config.options
+        self._remark(options, wanted.host, node)
+        return found, options
+
+    def _remark(self, options: Options, host: str, node: Node) -> None:
+        refused = [remark for remark in options.remarks if remark.refused]
+        if refused:
+            raise MacfleetError(trouble.not_followed(node.name, host, remark) for remark in refused)
+        for remark in options.remarks:
+            if (remark.keyword, remark.where) not in self._said:
+                self._said.add((remark.keyword, remark.where))
+                self._say(trouble.otherwise(host, remark))
 
 
-def _hop(node: str, found: fabric.Connection, identity: str, pin: str, command: str) -> Hop:
-    configured = tuple(str(path) for path in found.ssh_config.get("identityfile", ()))
-    identities = (identity,) if identity else configured
+def _jumps(jump: str, node: Node) -> Iterable[JumpHop]:
+    try:
+        return jump_hops(jump)
+    except ValueError as error:
+        raise MacfleetError(trouble.bad_route(node.name, str(error))) from error
+
+
+def _hop(node: str, found: fabric.Connection, options: Options, identity: str, pin: str) -> Hop:
+    identities = (str(Path(identity).expanduser()),) if identity else options.identities
     return Hop(
         node=node,
         host=str(found.host),
         port=int(found.port),
         user=str(found.user),
-        identities=tuple(str(Path(path).expanduser()) for path in identities),
+        identities=tuple(path for path in identities if path != "none"),
         search=not identities,
         pin=pin,
-        proxy_command="" if command == "none" else command,
-        connect_timeout=float(found.connect_timeout or _CONNECT_TIMEOUT),
+        proxy_command=options.command,
+        connect_timeout=min(options.connect_timeout or _CONNECT_TIMEOUT, _LONGEST_CONNECT),
+        options=options,
     )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from macfleet.model.diagnostic import Diagnostic
+from macfleet.model.diagnostic import Diagnostic, Severity
 from macfleet.model.exit_codes import ExitCode
 from macfleet.model.shell import quote
+from macfleet.ssh.options import Remark
 
 
 def no_answer(node: str, place: str, reason: str) -> Diagnostic:
@@ -164,4 +165,39 @@ def bad_route(node: str, reason: str) -> Diagnostic:
         mend="Compare with `ssh -G`, and correct `ansible_ssh_common_args` or ssh_config.",
         node=node,
         exit_code=ExitCode.USAGE,
+    )
+
+
+def bad_config(node: str, reason: str) -> Diagnostic:
+    """A line of ssh_config cannot be understood."""
+    return Diagnostic(
+        code="E0414",
+        summary=f"ssh_config cannot be followed: {reason}",
+        why="A line that is guessed at could lead to another host or trust another key.",
+        mend="Correct the line; `ssh -G HOST` judges it as macfleet does.",
+        node=node,
+        exit_code=ExitCode.USAGE,
+    )
+
+
+def not_followed(node: str, host: str, remark: Remark) -> Diagnostic:
+    """ssh_config asks for something that must not be passed over."""
+    return Diagnostic(
+        code="E0415",
+        summary=f"{remark.where}: {remark.keyword} {remark.value} cannot be followed for {host}",
+        why=f"What ssh would do with it, macfleet does not: {remark.why}.",
+        mend="Change it, or take the host out of it with a Host block before it.",
+        node=node,
+        exit_code=ExitCode.USAGE,
+    )
+
+
+def otherwise(host: str, remark: Remark) -> Diagnostic:
+    """A setting of ssh_config that macfleet does not follow, being stricter."""
+    return Diagnostic(
+        code="E0416",
+        summary=f"{remark.where}: {remark.keyword} {remark.value} is not followed for {host}",
+        why=f"{remark.why[:1].upper()}{remark.why[1:]}.",
+        severity=Severity.WARNING,
+        exit_code=ExitCode.DONE,
     )

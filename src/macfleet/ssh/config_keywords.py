@@ -1,0 +1,105 @@
+"""What macfleet does with each keyword of ssh_config: follows, says, refuses, or passes over.
+
+Names and defaults: ssh_config(5) of OpenSSH 9.2 to 10.0.
+"""
+
+from __future__ import annotations
+
+FOLLOWED = frozenset(
+    {
+        "addressfamily",
+        "bindaddress",
+        "certificatefile",
+        "ciphers",
+        "connecttimeout",
+        "globalknownhostsfile",
+        "hostkeyalgorithms",
+        "hostkeyalias",
+        "hostname",
+        "identitiesonly",
+        "identityagent",
+        "identityfile",
+        "ignoreunknown",
+        "kexalgorithms",
+        "macs",
+        "port",
+        "proxycommand",
+        "proxyjump",
+        "pubkeyacceptedalgorithms",
+        "pubkeyacceptedkeytypes",
+        "serveralivecountmax",
+        "serveraliveinterval",
+        "user",
+        "userknownhostsfile",
+    }
+)
+"""Keywords whose values decide how macfleet connects."""
+
+STEPS = frozenset({"host", "match", "include"})
+"""Keywords that decide which lines count."""
+
+REFUSED: dict[str, tuple[frozenset[str], str]] = {
+    "canonicalizehostname": (
+        frozenset({"no", "false", "none"}),
+        "names would lead elsewhere than macfleet goes; write the full name as HostName",
+    ),
+    "proxyusefdpass": (
+        frozenset({"no", "false"}),
+        "a ProxyCommand that hands over a socket is not supported; use one that copies bytes, or ProxyJump",
+    ),
+    "pubkeyauthentication": (
+        frozenset({"yes", "true", "unbound", "host-bound"}),
+        "macfleet logs in with keys only",
+    ),
+    "remotecommand": (frozenset({"none"}), "macfleet runs commands of its own; give the node another Host"),
+    "revokedhostkeys": (
+        frozenset({"none"}),
+        "macfleet reads no such list, which must not be passed over; write @revoked lines into known_hosts",
+    ),
+}
+"""Keyword to the values that may stand there, and why no other is followed: the route is refused."""
+
+SAID: dict[str, tuple[frozenset[str], str]] = {
+    "casignaturealgorithms": (
+        frozenset(),
+        "macfleet takes certificates signed with Ed25519, ECDSA and RSA-SHA2",
+    ),
+    "knownhostscommand": (frozenset({"none"}), "host keys come from known_hosts files and pins only"),
+    "nohostauthenticationforlocalhost": (
+        frozenset({"no", "false"}),
+        "macfleet checks every host key, that of localhost too",
+    ),
+    "pkcs11provider": (frozenset({"none"}), "load keys of a token into the agent"),
+    "requiredrsasize": (frozenset({"1024"}), "macfleet does not look at the size of RSA keys"),
+    "securitykeyprovider": (frozenset({"internal", "none"}), "load keys of a token into the agent"),
+    "stricthostkeychecking": (
+        frozenset({"yes", "true", "ask"}),
+        "macfleet takes no host key unasked: `macfleet enrol` learns it and shows its fingerprint",
+    ),
+    "verifyhostkeydns": (frozenset({"no", "false"}), "host keys come from known_hosts files and pins only"),
+}
+"""Keyword to the values that agree with what macfleet does anyway, and what it does; others are said."""
+
+PASSED_OVER = frozenset(
+    # Words of one text: a list with a line each would be longer than all that reads it.
+    """
+    addkeystoagent batchmode canonicaldomains canonicalizefallbacklocal canonicalizemaxdots
+    canonicalizepermittedcnames challengeresponseauthentication channeltimeout checkhostip
+    clearallforwardings compression compressionlevel connectionattempts controlmaster controlpath
+    controlpersist dynamicforward enableescapecommandline enablesshkeysign escapechar
+    exitonforwardfailure fingerprinthash forkafterauthentication forwardagent forwardx11
+    forwardx11timeout forwardx11trusted gatewayports gssapiauthentication gssapiclientidentity
+    gssapidelegatecredentials gssapikexalgorithms gssapikeyexchange gssapirenewalforcesrekey
+    gssapiserveridentity gssapitrustdns hashknownhosts hostbasedacceptedalgorithms
+    hostbasedauthentication hostbasedkeytypes ipqos kbdinteractiveauthentication
+    kbdinteractivedevices localcommand localforward loglevel logverbose
+    numberofpasswordprompts obscurekeystroketiming passwordauthentication permitlocalcommand
+    permitremoteopen preferredauthentications protocol rekeylimit remoteforward requesttty
+    sendenv sessiontype setenv skeyauthentication stdinnull streamlocalbindmask streamlocalbindunlink
+    syslogfacility tag tcpkeepalive tunnel tunneldevice updatehostkeys usekeychain
+    useroaming visualhostkey xauthlocation
+    """.split()  # noqa: SIM905
+)
+"""Keywords about terminals, forwarding, other kinds of login and looks: nothing here uses them."""
+
+KNOWN = FOLLOWED | STEPS | frozenset(REFUSED) | frozenset(SAID) | PASSED_OVER
