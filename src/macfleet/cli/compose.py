@@ -186,6 +186,7 @@ def open_ports(fleet: FleetContext, events: Events) -> Iterator[Ports]:
             resolver=registry,
             sources=registry,
             gateway=NoEdge(fleet.state.services),
+            locks=fleet.locks,
             runs=RedactedRuns(fleet.runs, redactor),
             evidences=RedactedEvidences(fleet.state, redactor),
             journal=RedactedJournal(fleet.state, redactor),

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from macfleet.sources.secrets import SecretReferences
     from macfleet.ssh import SshTransports
     from macfleet.store import FolderRuns, SqlState
+    from macfleet.store.run_locks import StoreLocks
     from macfleet.views.redaction import Redactor
 
 P = ParamSpec("P")
@@ -119,6 +120,15 @@ class FleetContext:
         state = SqlState(url)
         self._closers.append(state.close)
         return state
+
+    @cached_property
+    def locks(self) -> StoreLocks:
+        """The nodes this command holds in the store; given back when it ends."""
+        from macfleet.store.run_locks import StoreLocks, this_process
+
+        locks = StoreLocks(self.state.locks, this_process(self.who))
+        self._closers.append(locks.close)
+        return locks
 
     @cached_property
     def runs(self) -> FolderRuns:

@@ -3,8 +3,26 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from typing import TypeVar
 
 import click
+
+from macfleet.model.quantity import parse_seconds
+
+R = TypeVar("R")
+
+
+def wait_option(command: Callable[..., R]) -> Callable[..., R]:
+    """Give a command ``--wait TIME``, in seconds; 0 unless said."""
+    option = click.option(
+        "--wait",
+        default="0s",
+        callback=_seconds,
+        metavar="TIME",
+        help="Time that another run on these nodes gets to finish; without it exit 6 at once.",
+    )
+    return option(command)
 
 
 def count_or_share(_context: click.Context, _option: click.Parameter, value: str) -> str:
@@ -16,3 +34,10 @@ def count_or_share(_context: click.Context, _option: click.Parameter, value: str
     if value and not re.fullmatch(r"[1-9][0-9]*|([1-9][0-9]?|100)%", value):
         raise click.BadParameter(f'"{value}" is neither a number from 1 nor a share such as 10%')
     return value
+
+
+def _seconds(_context: click.Context, _option: click.Parameter, value: str) -> float:
+    try:
+        return parse_seconds(value)
+    except ValueError as error:
+        raise click.BadParameter(f"{error}; such as 10m") from error

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from macfleet.cli.fleet import FleetContext, fleet_command, limit_option
+from macfleet.cli.params import wait_option
 from macfleet.cli.tags import chosen_tags, in_part, tag_options
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
 from macfleet.model.exit_codes import ExitCode
@@ -54,6 +55,7 @@ def plan(
 @limit_option
 @tag_options
 @click.option("--check", is_flag=True, help="Only show the plan.")
+@wait_option
 @click.option("--reason", default="", help="Why, for the record.")
 @fleet_command
 def apply(
@@ -63,6 +65,7 @@ def apply(
     only_tags: tuple[str, ...],
     skip_tags: tuple[str, ...],
     check: bool,
+    wait: float,
     reason: str,
 ) -> int:
     """Bring nodes to the state a playbook describes, or carry a saved plan out.
@@ -79,7 +82,8 @@ def apply(
         plan = read_plan(Path(playbook))
         playbook, saved = plan.playbook, plan.digests
         limit, tags = limit or ",".join(saved), _Tags(plan.only_tags, plan.skip_tags)
-    return int(_run(fleet, playbook, limit, tags, check=check, reason=reason, saved=saved).exit_code)
+    done = _run(fleet, playbook, limit, tags, check=check, reason=reason, saved=saved, wait=wait)
+    return int(done.exit_code)
 
 
 @click.command()
@@ -117,6 +121,7 @@ def _run(
     check: bool,
     reason: str = "",
     saved: Mapping[str, str] | None = None,
+    wait: float = 0.0,
 ) -> StageResult:
     from macfleet.cli.compose import desired_of, new_run_id, open_ports, stage_nodes
     from macfleet.rollout.run import Options, rollout
@@ -136,7 +141,7 @@ def _run(
         nodes = stage_nodes(fleet, desired, stage, limit)
         run_id = new_run_id(posixpath.basename(playbook).split(".")[0].split("-")[0], ports.clock.now())
         options = Options(
-            run_id=run_id, who=fleet.who, check=check, why=reason, saved=saved or {}, tags=choice
+            run_id=run_id, who=fleet.who, check=check, why=reason, saved=saved or {}, tags=choice, wait=wait
         )
         with watching(playbook, [node.name for node in nodes], as_json=as_json) as events:
             result = rollout(

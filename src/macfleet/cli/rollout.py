@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import click
 
 from macfleet.cli.fleet import FleetContext, fleet_command, limit_option
-from macfleet.cli.params import count_or_share
+from macfleet.cli.params import count_or_share, wait_option
 from macfleet.cli.tags import chosen_tags, in_part, tag_options
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
 from macfleet.model.exit_codes import ExitCode, strongest
@@ -47,6 +48,7 @@ STAGES = {
     help="Failures that stop; met means stop.",
 )
 @click.option("--duration", default="", metavar="TIME", help="Per arm and cell; under 30m cannot be signed.")
+@wait_option
 @click.option("--reason", default="", help="Why, for the record.")
 @click.option("--yes", is_flag=True, help="Do not ask before a load test.")
 @fleet_command
@@ -62,6 +64,7 @@ def rollout(
     first: str | None,
     max_failures: str,
     duration: str,
+    wait: float,
     reason: str,
     yes: bool,
 ) -> int:
@@ -81,11 +84,22 @@ def rollout(
     if what == "all" and (only_tags or skip_tags):
         raise MacfleetError(_no_parts_of_all())
     wanted = _Wanted(
-        limit, check, again, resume, max_failures, reason, yes, _duration(duration), only_tags, skip_tags
+        limit,
+        check,
+        again,
+        resume,
+        max_failures,
+        reason,
+        yes,
+        _duration(duration),
+        only_tags,
+        skip_tags,
+        wait,
     )
     with open_ports(fleet, EventLines(as_json=fleet.output == "json")) as ports:
         if what == "all":
-            return int(_all(fleet, desired, ports, wanted, first))
+            with _whole_way(fleet, ports, wanted):
+                return int(_all(fleet, desired, ports, wanted, first))
         return int(_stage(fleet, desired, ports, STAGES[what], wanted)[0].exit_code)
 
 
@@ -103,6 +117,17 @@ class _Wanted:
     duration: float | None
     only_tags: tuple[str, ...]
     skip_tags: tuple[str, ...]
+    wait: float
+
+
+def _whole_way(fleet: FleetContext, ports: Ports, wanted: _Wanted) -> AbstractContextManager[object]:
+    """Hold the nodes from the first stage to the last: nobody comes in between two of them."""
+    from macfleet.rollout.run_lock import Claim, held
+
+    if wanted.check:
+        return nullcontext()
+    names = tuple(node.name for node in fleet.nodes(wanted.limit))
+    return held(Claim(names, "", "rollout all", wanted.wait), ports.locks, ports.clock, ports.events)
 
 
 def _stage(
@@ -179,6 +204,7 @@ def _options(
         why=wanted.reason,
         max_failures=wanted.max_failures,
         load=profile,
+        wait=wanted.wait,
         tags=chosen_tags(desired.playbooks[stage], wanted.only_tags, wanted.skip_tags),
     )
 
@@ -224,10 +250,13 @@ def _clock_after(seconds: float) -> str:
 
 def _lock_network(fleet: FleetContext, desired: Desired, ports: Ports, result: StageResult) -> Desired:
     """Write what stage 4 chose into network.lock when a choice changed."""
+    from macfleet.cli.compose import network_lock
     from macfleet.model.stage import Outcome
     from macfleet.rollout.network import locked_choice, render_lock
 
-    choices = dict(desired.network)
+    # Another run, on other nodes, may have written its choices meanwhile.
+    kept = network_lock(fleet)
+    choices = dict(kept)
     for node in result.results:
         record = fleet.state.latest(node.node, StageName.NETWORK)
         if record is None or record.outcome is not Outcome.PASS:
@@ -238,8 +267,8 @@ def _lock_network(fleet: FleetContext, desired: Desired, ports: Ports, result: S
             known = choices.get(node.node)
             if known is None or known.mode != choice.mode:
                 choices[node.node] = choice
-    if choices == dict(desired.network):
-        return desired
+    if choices == kept:
+        return replace(desired, network=choices)
     ports.write_lock("network.lock", render_lock(choices))
     click.echo("network.lock written: stage 3 renders Compose from it.", err=True)
     return replace(desired, network=choices)

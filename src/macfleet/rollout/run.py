@@ -22,6 +22,7 @@ from macfleet.rollout.ports import Ports
 from macfleet.rollout.record import finish_run, write_plans
 from macfleet.rollout.result import FAILURES, NodeOutcome, NodeResult, StageResult
 from macfleet.rollout.run_lock import NO_FENCE, Claim, Fence, held
+from macfleet.rollout.strangers import wait_for_strangers
 from macfleet.rollout.waves import failures_allowed, waves
 
 MAX_AGE = 7 * 86400.0
@@ -76,6 +77,9 @@ def rollout(
     claim = Claim(names, options.run_id, f"rollout {stage}", options.wait)
     with held(claim, ports.locks, ports.clock, ports.events) as fence:
         options = replace(options, fence=fence)
+        if options.wait:
+            run = options.resume or options.run_id
+            wait_for_strangers(nodes, ports, run, fence, began + options.wait)
         planned = _plan_fleet(stage, nodes, desired, ports, options)
         results, run, folder = _carry_fleet(stage, nodes, planned, desired, ports, options)
     return StageResult(stage, results, run, folder, ports.clock.monotonic() - began)

@@ -167,6 +167,8 @@ def _words(event: Event) -> tuple[str, str] | None:
     if event.kind == "change.started":
         symbols = {"create": "+", "update": "~", "replace": "±", "delete": "-"}
         return symbols.get(str(data.get("action")), "±"), clean(str(data.get("address")).replace(".", " ", 1))
+    if event.kind == "lock.waiting":
+        return "⌛", clean(f"waiting for {data.get('holder')}")
     if event.kind == "network.mode":
         return "⌛", clean(f"measuring {data.get('mode')} mode")
     if event.kind == "gate.judged":
