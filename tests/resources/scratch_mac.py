@@ -22,7 +22,7 @@ from macfleet.testing import LocalTransport
 
 PROGRAMS = Path(__file__).parent / "programs"
 NODE = Path(macfleet.lab.__file__).parent / "node"
-LAB = ("bsd/base64", "bsd/mktemp", "bsd/readlink", "bsd/sed", "brew/brew", "mac/pmset")
+LAB = ("bsd/base64", "bsd/mktemp", "bsd/readlink", "bsd/sed", "brew/brew", "mac/pmset", "mac/newsyslog")
 LACKING = ("timeout", "flock", "sha256sum", "md5sum", "tac", "setsid", "shuf", "wget", "getent", "nproc")
 MOVED = ("/opt/homebrew", "/Library", "/etc")
 FOLDERS = (
@@ -120,6 +120,7 @@ class ScratchMac:
             ('"/opt/homebrew"', f'"{self.root}/opt/homebrew"'),
             ("os.geteuid() == 0", "False"),
             ('"$(id -u)" = 0', "0 = 0"),
+            ("$> == 0", "1"),
         ):
             text = text.replace(old, new)
         path.write_text(text)

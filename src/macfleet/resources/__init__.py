@@ -11,6 +11,7 @@ from macfleet.resources.file import FileParams
 from macfleet.resources.launchd_params import LaunchdServiceParams
 from macfleet.resources.launchd_timer import LaunchdTimerParams
 from macfleet.resources.link import LinkParams
+from macfleet.resources.log_rotation import LogRotationParams
 from macfleet.resources.mount_check import MountCheckParams
 from macfleet.resources.params import Params, Surroundings
 from macfleet.resources.power_setting import PowerSettingParams
@@ -29,6 +30,7 @@ KINDS: tuple[type[Params], ...] = (
     PowerSettingParams,
     SysctlLimitParams,
     MountCheckParams,
+    LogRotationParams,
     CommandParams,
 )
 """The parameters of every kind; each knows how to build its resource."""

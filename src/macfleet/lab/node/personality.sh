@@ -12,7 +12,7 @@ ln -sf pgrep /usr/bin/pkill
 for shim in mac/*; do
   name=${shim##*/}
   case $name in
-    sysctl|netstat|pfctl|diskutil|system_profiler|iostat|chown) to=/usr/sbin ;;
+    sysctl|netstat|pfctl|diskutil|system_profiler|iostat|chown|newsyslog) to=/usr/sbin ;;
     mount|launchctl|md5|ping) to=/usr/bin ;;
     *) to=/usr/bin ;;
   esac
@@ -32,7 +32,7 @@ fi
 chown -R 501:80 /opt/homebrew
 # Home, roots, login.
 mkdir -p /Users/ops/models /Users/ops/Library/Logs /Users/Shared /Library/LaunchDaemons /Library/LaunchAgents /Volumes \
-  /private /var/db/launchd /usr/local/bin /System/Volumes/Data /Applications
+  /private /var/db/launchd /usr/local/bin /System/Volumes/Data /Applications /etc/newsyslog.d /etc/pf.anchors /var/at/tabs
 ln -sfn /tmp /private/tmp; ln -sfn /var /private/var; ln -sfn /etc /private/etc
 [ -f weights.gguf ] && install -m 644 weights.gguf /Users/ops/models/small-chat.gguf
 chown -R 501:20 /Users/ops
