@@ -123,7 +123,7 @@ def gates_page() -> str:
         stages = ", ".join(uses[kind][0]) if kind in uses else ""
         parts.append(f"| [`{kind}`](#{kind}) | {'before' if gate.before else 'after'} | {stages} |")
     for kind, gate in built.items():
-        params = _gate_params(kind)
+        params = gate_kinds.PARAMS.get(kind)
         shown = yaml.safe_dump(uses[kind][1] if kind in uses else {}, default_flow_style=True, width=1000)
         evidence, judgement = (
             tables.first(type(gate).needs.__doc__ or ""),
@@ -212,12 +212,6 @@ def _options_table(options: Sequence[click.Option]) -> str:
 
 def _anchor(path: tuple[str, ...]) -> str:
     return "-".join(("macfleet", *path))
-
-
-def _gate_params(kind: str) -> type[BaseModel] | None:
-    name = "".join(part.capitalize() for part in kind.split("_")) + "Params"
-    found = getattr(gate_kinds, name, None)
-    return found if isinstance(found, type) and issubclass(found, BaseModel) else None
 
 
 def _gate_uses() -> dict[str, tuple[list[str], dict[str, Any]]]:

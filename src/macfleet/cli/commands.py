@@ -23,6 +23,7 @@ COMMANDS: dict[str, Entry] = {
     "cost": Entry("macfleet.cli.cost", "cost", "Cost per million tokens; rent or own."),
     "decide": Entry("macfleet.cli.decide", "decide", "Keep the container path? Thresholds and matrix."),
     "diagnose": Entry("macfleet.cli.diagnose", "diagnose", "Symptoms, evidence for and against causes."),
+    "docs": Entry("macfleet.cli.docs", "docs", "Annotated YAML of any resource, gate or file."),
     "drift": Entry("macfleet.cli.playbook", "drift", "What differs from a playbook; changes nothing."),
     "enrol": Entry("macfleet.cli.reach", "enrol", "Learn the host keys of nodes, with fingerprints."),
     "exec": Entry("macfleet.cli.reach", "exec_", "Run a command on many nodes."),

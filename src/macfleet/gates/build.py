@@ -108,6 +108,14 @@ KINDS: Mapping[str, Builder] = {
     "weights_verified": lambda params: _plain(params, WeightsVerified),
 }
 
+PARAMS: Mapping[str, type[Border]] = {
+    "images_policy": ImagesPolicyParams,
+    "mounts_local": MountsLocalParams,
+    "routes_answer": RoutesAnswerParams,
+    "weights_safe": WeightsSafeParams,
+}
+"""What gates with parameters accept."""
+
 
 def build_gate(spec: GateSpec) -> Gate:
     """Return the gate a playbook's line means.
