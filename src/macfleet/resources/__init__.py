@@ -1,5 +1,6 @@
 """Every resource type: pure values that give probe text, compare states and give steps."""
 
+from macfleet.resources.block import BlockParams
 from macfleet.resources.brew_formula import BrewFormulaParams
 from macfleet.resources.colima_params import ColimaInstanceParams
 from macfleet.resources.command import CommandParams
@@ -10,6 +11,7 @@ from macfleet.resources.docker_image import DockerImageParams, local_name
 from macfleet.resources.file import FileParams
 from macfleet.resources.launchd_params import LaunchdServiceParams
 from macfleet.resources.launchd_timer import LaunchdTimerParams
+from macfleet.resources.line_in_file import LineInFileParams
 from macfleet.resources.link import LinkParams
 from macfleet.resources.log_rotation import LogRotationParams
 from macfleet.resources.mount_check import MountCheckParams
@@ -21,6 +23,8 @@ KINDS: tuple[type[Params], ...] = (
     DirectoryParams,
     FileParams,
     LinkParams,
+    LineInFileParams,
+    BlockParams,
     BrewFormulaParams,
     ColimaInstanceParams,
     DockerImageParams,
