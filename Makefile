@@ -25,6 +25,9 @@ demo: setup packages ## Two simulated Macs, five stages, one comparison
 oracle: ## ansible-core in .oracle, which the inventory's differential tests ask
 	@scripts/oracle.sh
 
+browser: setup ## Chromium, which the tests of the HTML report look through
+	@scripts/browser.sh
+
 clean-lab: ## Remove the demo's lab, and the engine if the lab started it
 	@[ ! -d demo ] || .venv/bin/macfleet lab down --state-dir demo/.macfleet/lab
 	@rm -rf demo
@@ -36,7 +39,7 @@ check: setup ## Everything that needs no node
 	.venv/bin/lint-imports --verbose > .import_linter.log 2>&1 || { cat .import_linter.log; exit 1; }
 	$(PY) -m pytest -n 2 -m "not lab and not sshd and not slow"
 
-test: check packages oracle ## All of it: check, real servers, the lab
+test: check packages oracle browser ## All of it: check, real servers, the lab
 	$(PY) -m pytest -n 2 -m "(sshd or slow) and not lab"
 	$(PY) -m pytest -m lab -x -p no:randomly
 
@@ -57,4 +60,4 @@ lock: setup ## Resolve requirements.txt anew (needs uv)
 	uv pip compile --quiet pyproject.toml --extra analysis --extra report --extra lab --extra dev --universal --python-version 3.11 \
 	  --generate-hashes -o requirements.txt
 
-.PHONY: help setup packages demo oracle clean-lab check test bench-calibration fix docs golden lock
+.PHONY: help setup packages demo oracle browser clean-lab check test bench-calibration fix docs golden lock

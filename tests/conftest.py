@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-# Everything in these folders but the named files starts registries or engines on loopback.
-REAL_SERVERS = {"registry": {"test_image_reference.py"}, "loadgen": {"test_loadgen_sse.py"}}
+# Everything in these folders but the named files starts registries, engines or a browser.
+REAL_SERVERS = {"registry": {"test_image_reference.py"}, "loadgen": {"test_loadgen_sse.py"}, "browser": set()}
 
 
 def pytest_collection_modifyitems(items):

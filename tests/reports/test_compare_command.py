@@ -120,3 +120,31 @@ def test_summaries_kept_node_by_node_are_found_and_cited(fleet, make_run):
     writer.finish(run.manifest)
     result = invoke(fleet, compare, "--format", "md")
     assert f"{run.manifest.id}/nodes/mac-01/summary.json#mac-01/container/short×4" in result.stdout
+
+
+@pytest.mark.slow
+def test_a_page_lies_beside_the_runs_and_its_place_is_the_result(fleet, record, make_run):
+    record(make_run())
+    result = invoke(fleet, compare, "--format", "html")
+    path = fleet / ".macfleet" / "reports"
+    [page] = path.iterdir()
+    assert result.stdout == f"Report: {page}\n"
+    assert page.read_text().startswith("<!doctype html>")
+    again = json.loads(invoke(fleet, compare, "--format", "html", "--output", "json").stdout)
+    assert (again["kind"], again["path"]) == ("report", str(page))
+    assert [page] == list(path.iterdir())
+
+
+@pytest.mark.parametrize(("form", "begins"), [("md", "# Comparison"), ("csv", "run,node"), ("json", "{")])
+def test_any_format_can_go_to_a_file(fleet, record, make_run, tmp_path, form, begins):
+    record(make_run())
+    target = tmp_path / "out" / f"page.{form}"
+    assert invoke(fleet, compare, "--format", form, "--to", str(target)).stdout == ""
+    assert target.read_text().startswith(begins)
+
+
+def test_a_file_that_cannot_be_written_is_named(fleet, record, make_run, tmp_path):
+    record(make_run())
+    (tmp_path / "taken").write_text("")
+    result = invoke(fleet, compare, "--format", "md", "--to", str(tmp_path / "taken" / "page.md"))
+    assert result.exception.diagnostics[0].code == "E1006"

@@ -5,19 +5,19 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from macfleet.cli.cost import cost_terms, utilisation_option
 from macfleet.cli.fleet import FleetContext, fleet_command
+from macfleet.cli.page import write_file, write_page
 from macfleet.cli.run_ids import find_runs
 from macfleet.cli.sign import allowed_signers, export, import_, sign, signers_option
 from macfleet.model.exit_codes import ExitCode, strongest
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from macfleet.model.diagnostic import Diagnostic
     from macfleet.model.json import Json
     from macfleet.reports.comparison import Comparison
@@ -26,13 +26,18 @@ if TYPE_CHECKING:
 _BY = ("arm", "node", "ownership", "chip", "network", "runtime")
 
 
-@click.command(epilog="Examples: macfleet compare --by ownership · macfleet compare RUN RUN --format md")
+@click.command(epilog="Examples: macfleet compare --by ownership · macfleet compare RUN RUN --format html")
 @click.argument("runs", metavar="[RUN]...", nargs=-1)
 @click.option(
     "--by", type=click.Choice(_BY), default="node", show_default=True, help="What columns stand for."
 )
 @click.option("--baseline", metavar="RUN", help="Hold every column against this run as well.")
-@click.option("--format", "form", type=click.Choice(["md", "json", "csv"]), help="Print a file to forward.")
+@click.option(
+    "--format", "form", type=click.Choice(["html", "md", "json", "csv"]), help="Make a file to forward."
+)
+@click.option(
+    "--to", "target", metavar="FILE", help="Where the file goes; HTML goes to .macfleet/reports unless said."
+)
 @utilisation_option
 @fleet_command
 def compare(
@@ -41,6 +46,7 @@ def compare(
     by: str,
     baseline: str | None,
     form: str | None,
+    target: str | None,
     utilisation: str,
 ) -> int:
     """Put the figures of many nodes beside each other, with their uncertainty and a verdict a node.
@@ -73,7 +79,9 @@ def compare(
 
         comparison = with_costs(comparison, chosen.runs, cost_terms(fleet, utilisation))
     comparison = replace(comparison, signed=_signed(fleet, comparison))
-    _print(comparison, "json" if fleet.output == "json" else form)
+    if form == "html":
+        return write_page(fleet, comparison, target)
+    _print(comparison, "json" if fleet.output == "json" else form, target)
     return ExitCode.DONE
 
 
@@ -197,8 +205,8 @@ def _print_verified(fleet: FleetContext, results: list[tuple[str, str, list[Diag
     show_verified(shown, Console())
 
 
-def _print(comparison: Comparison, form: str | None) -> None:
-    if form is None:
+def _print(comparison: Comparison, form: str | None, target: str | None) -> None:
+    if form is None and target is None:
         from rich.console import Console
 
         from macfleet.views.compare import show_comparison
@@ -209,10 +217,13 @@ def _print(comparison: Comparison, form: str | None) -> None:
     from macfleet.reports.markdown import markdown
 
     if form == "json":
-        json.dump(json_document(comparison), sys.stdout, ensure_ascii=False, indent=1)
-        sys.stdout.write("\n")
+        text = json.dumps(json_document(comparison), ensure_ascii=False, indent=1) + "\n"
     else:
-        sys.stdout.write(markdown(comparison) if form == "md" else csv_text(comparison))
+        text = csv_text(comparison) if form == "csv" else markdown(comparison)
+    if target is None:
+        sys.stdout.write(text)
+    else:
+        write_file(Path(target), text)
 
 
 def _print_json(kind: str, document: dict[str, Json]) -> None:

@@ -1,0 +1,118 @@
+"""The HTML report of a comparison, written beside the runs it was made of."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from macfleet.cli.fleet import FleetContext
+from macfleet.model.diagnostic import Diagnostic, MacfleetError
+from macfleet.model.exit_codes import ExitCode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from macfleet.analysis.traces import Trace
+    from macfleet.model.json import Json
+    from macfleet.model.load import SegmentReport
+    from macfleet.reports.comparison import Comparison
+
+
+def write_page(fleet: FleetContext, comparison: Comparison, target: str | None) -> int:
+    """Write the report and say where it lies.
+
+    Raises:
+        MacfleetError: E1005 the extra that draws figures is not installed; E1006 the file cannot be written.
+    """
+    if find_spec("matplotlib") is None:
+        raise MacfleetError(
+            Diagnostic(
+                "E1005",
+                "the HTML report needs the extra `report`, which draws its figures",
+                why="matplotlib is not installed.",
+                mend="pip install 'macfleet[analysis,report]', or forward macfleet compare --format md",
+                exit_code=ExitCode.USAGE,
+            )
+        )
+    from macfleet.analysis.thresholds import in_scope, load_thresholds
+    from macfleet.reports.page import html
+
+    sys.stderr.write("⌛ drawing the figures\n")
+    thresholds = in_scope(load_thresholds(fleet.files), "", "")
+    lines = [t.limits["tokens_per_second_drop"] for t in thresholds if t.id == "mounts-first"]
+    page = html(comparison, tuple(_traces(fleet, comparison)), *lines[:1])
+    path = Path(target) if target else fleet.root / ".macfleet" / "reports" / _name(comparison)
+    write_file(path, page)
+    if fleet.output == "json":
+        document = {"schema": 1, "kind": "report", "path": str(path), "bytes": len(page.encode())}
+        sys.stdout.write(json.dumps(document) + "\n")
+    else:
+        sys.stdout.write(f"Report: {path}\n")
+    return ExitCode.DONE
+
+
+def write_file(path: Path, text: str) -> None:
+    """Write a report whole or not at all (raises MacfleetError E1006)."""
+    aside = path.with_name(f".{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside.write_text(text, encoding="utf-8")
+        aside.replace(path)
+    except OSError as error:
+        raise MacfleetError(
+            Diagnostic(
+                "E1006",
+                f"cannot write {path}: {error.strerror}",
+                mend="Give another place: --to FILE",
+                exit_code=ExitCode.INTERNAL,
+            )
+        ) from error
+
+
+def _traces(fleet: FleetContext, comparison: Comparison) -> Iterable[Trace]:
+    """Raw records of every node that has them; imported and older runs may have none."""
+    import polars as pl
+
+    from macfleet.analysis.traces import trace
+
+    for run, node in dict.fromkeys((column.run, column.node) for column in comparison.columns):
+        folder, files = f"nodes/{node}", fleet.runs.manifest(run).files
+        paths = sorted(
+            name for name in files if name.startswith(f"{folder}/") and name.endswith("/samples.parquet")
+        )
+        if not paths or f"{folder}/segments.json" not in files or f"{folder}/series.parquet" not in files:
+            continue
+        reports = _reports(
+            fleet.runs.document(run, f"{folder}/segments.json"), f"{run}/{folder}/segments.json"
+        )
+        samples = pl.concat([fleet.runs.samples(run, path).collect() for path in paths])
+        series = fleet.runs.samples(run, f"{folder}/series.parquet").collect()
+        yield trace(run, node, samples, reports, series)
+
+
+def _reports(rows: Json, path: str) -> list[SegmentReport]:
+    from macfleet.model.load import SegmentReport
+
+    try:
+        return [SegmentReport(**row) for row in rows]  # type: ignore[arg-type, union-attr]
+    except TypeError as error:
+        raise MacfleetError(
+            Diagnostic(
+                "E1007",
+                f"{path} does not hold the reports of segments",
+                why=str(error),
+                mend="Leave the run out, or print the comparison without figures: --format md",
+                exit_code=ExitCode.USAGE,
+            )
+        ) from error
+
+
+def _name(comparison: Comparison) -> str:
+    """The newest run, and what else was compared: the same comparison goes to the same file."""
+    runs = sorted({column.run for column in comparison.columns})
+    rest = hashlib.sha256(json.dumps([comparison.by, comparison.baseline, *runs]).encode()).hexdigest()[:6]
+    return f"{runs[-1]}-by-{comparison.by}-{rest}.html"
