@@ -2,22 +2,18 @@
 
 import json
 import os
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from macfleet.executors.threads import ThreadExecutor
 from macfleet.gateway import node_scripts as scripts
 from macfleet.gateway.node_answers import read_sight, read_stop
-from macfleet.gateway.node_half import NodeHalfGateway, NodeScripts
+from macfleet.gateway.node_half import NodeScripts
 from macfleet.model.diagnostic import MacfleetError
 from macfleet.model.node import Endpoint, Node
-from macfleet.rollout.drain_ports import DrainPorts
 from macfleet.rollout.drain_state import InFlight, Service, ServiceState
-from macfleet.store.sql_state import SqlState
-from macfleet.testing import FakeClock, LocalTransport, RecordingEvents
+from macfleet.testing import LocalTransport
 
 NODE = Node("mac-01", Endpoint("mac-01"), pool="chat", variables={"engine_port": 8080})
 TARGET = scripts.Target("chat", 8080, "small-chat")
@@ -35,7 +31,13 @@ docker() {{
     *" exec "*) echo warmed >>"$HOME/calls" ;;
   esac
 }}
-curl() {{ [ -e "$HOME/running" ] && [ ! -s "$HOME/rules" ] || [ -e "$HOME/leaky" ] || return 7; }}
+curl() {{
+  [ -e "$HOME/running" ] || return 7
+  case " $* " in
+    *:18080/*) grep -q '^rdr ' "$HOME/rules" 2>/dev/null && [ ! -e "$HOME/no_entry" ] || return 7 ;;
+    *) [ ! -s "$HOME/rules" ] || [ -e "$HOME/leaky" ] || return 7 ;;
+  esac
+}}
 netstat() {{ cat "$HOME/netstat" 2>/dev/null; }}
 sudo() {{ shift; "$@"; }}
 pfctl() {{
@@ -43,9 +45,10 @@ pfctl() {{
   [ ! -e "$HOME/nosudo" ] || {{ echo 'pfctl: /dev/pf: Permission denied' >&2; return 1; }}
   case " $* " in
     *" -f "*) cat >"$HOME/rules" ;;
-    *" -F "*) : >"$HOME/rules" ;;
+    *" -F rules "*) sed -i '/^block/d' "$HOME/rules" ;;
+    *" -F nat "*) sed -i '/^rdr/d' "$HOME/rules" ;;
     *" -E "*) echo 'Token : 4711' >&2 ;;
-    *" rules "*) cat "$HOME/rules" ;;
+    *" rules "*) sed -n '/^block/p' "$HOME/rules" ;;
     *" References "*) echo "0 pfctl $(cat "$HOME/.macfleet/pf.token" 2>/dev/null) 0 days" ;;
   esac
 }}
@@ -117,6 +120,7 @@ def test_a_draining_node_refuses_connections_and_remembers_why(mac, half):
     assert sight.service.reason == 'the fan\'s "noise"; $(reboot)\n'
     assert (mac.home / ".macfleet/drained").exists()
     assert (mac.home / "rules").read_text() == (
+        "rdr pass on lo0 inet proto tcp from any to 127.0.0.1 port 18080 -> 127.0.0.1 port 8080\n"
         "block return in quick proto tcp from any to any port 8080 flags S/SA\n"
     )
 
@@ -147,7 +151,13 @@ def test_a_newer_lease_on_the_node_wins(half):
 
 
 @pytest.mark.parametrize(
-    ("file", "mend"), [("nosudo", "sudo -n pfctl"), ("leaky", 'anchor "com.apple/*"')], ids=str
+    ("file", "mend"),
+    [
+        ("nosudo", "sudo -n pfctl"),
+        ("leaky", 'keep the line: anchor "com.apple/*"'),
+        ("no_entry", 'rdr-anchor "com.apple/*"'),
+    ],
+    ids=str,
 )
 def test_a_port_that_is_not_proven_closed_is_an_error_with_a_mend(mac, half, file, mend):
     (mac.home / file).touch()
@@ -214,52 +224,3 @@ def test_any_file_of_a_node_is_read(document):
 def test_a_reason_reaches_the_node_as_it_was_written(reason):
     kept = read_sight("mac-01", f"service {scripts.document(Service('mac-01', reason=reason))}\n").service
     assert kept.reason == reason[:500]
-
-
-@pytest.fixture
-def gateway(tmp_path, half):
-    clock = FakeClock()
-    state = SqlState(f"sqlite:///{tmp_path}/state.db", clock.now)
-    yield NodeHalfGateway(
-        DrainPorts(
-            state.services,
-            state.leases,
-            half,
-            ThreadExecutor(2),
-            clock,
-            RecordingEvents(),
-            pool_of=lambda node: [node],
-            prove=lambda _node: (),
-            holder="ana process 1",
-            who="ana",
-        )
-    )
-    state.close()
-
-
-def test_the_gateway_closes_a_node_and_leaves_its_containers_running(mac, half, gateway):
-    free = replace(NODE, min_ready=0)
-    (mac.home / "metrics").write_text("llamacpp:requests_processing 0\n")
-    assert gateway.drain(free, deadline=5.0, reason="rollout layout") == "drained in 1 s"
-    sight = half.look(free)
-    assert (sight.closed, sight.service.state) == (True, ServiceState.DRAINED)
-    assert "stop" not in mac.calls()
-    assert gateway.drain(free, deadline=5.0, reason="rollout layout")
-    assert gateway.undrain(free) == "back in service"
-    assert half.look(free).healthy
-    assert gateway.undrain(free) == "in service"
-
-
-def test_the_gateway_keeps_the_pool_at_its_least(mac, gateway):
-    (mac.home / "metrics").write_text("llamacpp:requests_processing 0\n")
-    with pytest.raises(MacfleetError) as refused:
-        gateway.drain(NODE, deadline=5.0, reason="rollout layout")
-    assert refused.value.diagnostics[0].code == "E0871"
-
-
-def test_the_gateway_does_not_touch_a_node_that_a_person_took_out(mac, gateway):
-    gateway.ports.services.keep_service(Service("mac-01", ServiceState.DRAINED, "fan noise", "ana"))
-    with pytest.raises(MacfleetError) as refused:
-        gateway.drain(NODE, deadline=5.0, reason="rollout layout")
-    assert (refused.value.diagnostics[0].code, int(refused.value.exit_code)) == ("E0877", 7)
-    assert mac.calls() == []

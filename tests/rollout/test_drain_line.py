@@ -2,7 +2,7 @@
 
 import contextlib
 import threading
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import pytest
 
@@ -10,62 +10,18 @@ from macfleet.executors.threads import ThreadExecutor
 from macfleet.model.diagnostic import Diagnostic, MacfleetError, NodeUnreachable
 from macfleet.model.exit_codes import ExitCode
 from macfleet.model.node import Endpoint, Node
-from macfleet.rollout.drain import Wish, drain
+from macfleet.rollout.drain import drain
+from macfleet.rollout.drain_admit import Wish
 from macfleet.rollout.drain_back import cordon, uncordon, undrain
 from macfleet.rollout.drain_lease import held
-from macfleet.rollout.drain_ports import DrainPorts, Sight
+from macfleet.rollout.drain_ports import DrainPorts
 from macfleet.rollout.drain_state import InFlight, OnDeadline, Service, ServiceState
 from macfleet.store.sql_state import SqlState
-from macfleet.testing import FakeClock, RecordingEvents
+from macfleet.testing import FakeClock, FakeHalf, RecordingEvents
 
 BUSY = InFlight(2, ("a", "b"))
 NODES = tuple(Node(name, Endpoint(name), pool="chat", min_ready=1) for name in ("mac-01", "mac-02"))
 ONE, TWO = NODES
-
-
-@dataclass
-class FakeHalf:
-    """Nodes in memory: `flights` is what each poll finds, the last one stays."""
-
-    services: dict = field(default_factory=dict)
-    running: dict = field(default_factory=lambda: {node.name: True for node in NODES})
-    flights: dict = field(default_factory=dict)
-    sick: set = field(default_factory=set)
-    gone: set = field(default_factory=set)
-    stubborn: bool = False
-    calls: list = field(default_factory=list)
-    before_look: object = None
-
-    def look(self, node):
-        if self.before_look:
-            self.before_look(node)
-        if node.name in self.gone:
-            raise NodeUnreachable(Diagnostic("E0401", "gone", exit_code=ExitCode.UNREACHABLE))
-        queue = self.flights.get(node.name, [InFlight(0)])
-        found = queue.pop(0) if len(queue) > 1 else queue[0]
-        service = self.services.get(node.name)
-        closed = bool(service and service.closed)
-        runs = self.running[node.name]
-        return Sight(
-            runs and not closed and node.name not in self.sick,
-            found if runs else InFlight(0, running=False),
-            service,
-            {"c0ffee": runs},
-            closed=closed,
-        )
-
-    def enter(self, node, service):
-        self.calls.append((node.name, str(service.state)))
-        self.services[node.name] = service
-
-    def stop(self, node):
-        self.calls.append((node.name, "stop"))
-        self.running[node.name] = self.stubborn
-        return self.flights.get(node.name, [InFlight(0)])[-1], {"c0ffee": self.stubborn}
-
-    def start(self, node):
-        self.calls.append((node.name, "start"))
-        self.running[node.name] = True
 
 
 @pytest.fixture
@@ -135,9 +91,9 @@ def test_draining_twice_changes_nothing(ports, half):
 
 def test_a_node_said_to_be_drained_that_runs_is_drained_again(ports, half):
     drain(ONE, Wish(), ports)
-    half.running["mac-01"] = True
+    half.stopped.discard("mac-01")
     assert not drain(ONE, Wish(), ports).already
-    assert not half.running["mac-01"]
+    assert not half.runs("mac-01")
 
 
 def test_the_last_ready_node_is_refused_and_left_alone(ports, half):
@@ -202,7 +158,7 @@ def test_a_drain_that_fails_at_its_deadline_leaves_the_node_cordoned_and_open(po
     kept = ports.services.service("mac-01")
     assert kept.state is ServiceState.CORDONED
     assert "2 in flight" in kept.failure
-    assert half.running["mac-01"]
+    assert half.runs("mac-01")
     assert not half.services["mac-01"].closed
 
 
@@ -299,14 +255,14 @@ def test_a_drain_that_breaks_off_anywhere_is_finished_by_the_next(ports, half, c
     done = drain(ONE, Wish(), ports)
     assert done.service.state is ServiceState.DRAINED
     assert done.service.reason == "noise"
-    assert not half.running["mac-01"]
+    assert not half.runs("mac-01")
     assert half.services["mac-01"].closed
     clock.sleep(1)
 
 
 def test_a_drain_gone_on_with_keeps_its_deadline(ports, half, clock):
     half.flights["mac-01"] = [BUSY]
-    half.before_look = None
+    half.before_look = lambda _node: None
     started = replace(
         Service("mac-01", ServiceState.DRAINING), deadline=clock.now() + 4, on_deadline=OnDeadline.CANCEL
     )
@@ -338,7 +294,7 @@ def test_a_drain_somebody_took_over_stops_at_its_next_poll(ports, half, clock):
 
     def take_over(node):
         if next(looks) == 4:
-            half.before_look = None
+            half.before_look = lambda _node: None
             uncordon(node, replace(ports, holder="bob"), cancel=True)
 
     half.before_look = take_over
@@ -346,7 +302,7 @@ def test_a_drain_somebody_took_over_stops_at_its_next_poll(ports, half, clock):
         drain(ONE, Wish(), ports)
     assert code(refused) == ("E0873", 6)
     assert ports.services.service("mac-01").state is ServiceState.ACTIVE
-    assert half.running["mac-01"]
+    assert half.runs("mac-01")
 
 
 def test_undrain_starts_opens_and_proves(ports, half):
@@ -372,9 +328,9 @@ def test_a_node_that_does_not_keep_its_promises_is_closed_again(ports, half):
 
 def test_undrain_brings_a_node_back_that_only_the_node_knows_to_be_out(ports, half):
     half.services["mac-01"] = Service("mac-01", ServiceState.DRAINED)
-    half.running["mac-01"] = False
+    half.stopped.add("mac-01")
     undrain(ONE, ports)
-    assert half.running["mac-01"]
+    assert half.runs("mac-01")
     assert not half.services["mac-01"].closed
 
 

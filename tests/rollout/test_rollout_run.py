@@ -150,7 +150,7 @@ def test_a_gate_that_holds_leaves_the_node_drained_and_records_why(fleet):
     fleet.load.problems["mac-01/container"] = ("no usage in the last chunk",)
     result = fleet.rollout(LAYOUT)
     assert (outcomes(result), result.exit_code) == ({"mac-01": "held", "mac-02": "changed"}, 7)
-    assert fleet.gateway.out == {"mac-01"}
+    assert list(fleet.gateway.out) == ["mac-01"]
     record = fleet.evidences.latest("mac-01", LAYOUT)
     assert record.outcome is Outcome.HOLD
     assert "no usage in the last chunk" in record.verdicts[-1].reasons[0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import sys
 from collections.abc import Iterator, Mapping
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from macfleet.model.ports import Events
     from macfleet.playbooks import ParsedPlaybook
     from macfleet.rollout.desired import Desired, NetworkChoice
-    from macfleet.rollout.drain_ports import DrainPorts
     from macfleet.rollout.ports import Ports
 
 PLAYBOOKS = {
@@ -170,11 +168,11 @@ def stage_nodes(fleet: FleetContext, desired: Desired, stage: StageName, limit: 
 @contextmanager
 def open_ports(fleet: FleetContext, events: Events) -> Iterator[Ports]:
     """Yield the adapters of one command; connections are closed with the fleet context."""
+    from macfleet.cli.drain_ports import gateway_of
     from macfleet.cli.image import resolver_of
     from macfleet.cli.on_demand import InProcessOnDemand, RegistryOnDemand, packed_client
     from macfleet.executors.threads import ThreadExecutor
     from macfleet.executors.vantage import VantageLoadGenerator
-    from macfleet.gateway.absent import NoEdge
     from macfleet.rollout.ports import Ports
     from macfleet.sources.clock import SystemClock
     from macfleet.views.redacted_ports import RedactedEvents, RedactedEvidences, RedactedJournal, RedactedRuns
@@ -185,7 +183,7 @@ def open_ports(fleet: FleetContext, events: Events) -> Iterator[Ports]:
             transports=fleet.transports,
             resolver=registry,
             sources=registry,
-            gateway=NoEdge(fleet.state.services),
+            gateway=gateway_of(fleet, events),
             locks=fleet.locks,
             runs=RedactedRuns(fleet.runs, redactor),
             evidences=RedactedEvidences(fleet.state, redactor),
@@ -197,39 +195,6 @@ def open_ports(fleet: FleetContext, events: Events) -> Iterator[Ports]:
             nonce=lambda: secrets.token_hex(12),
             write_lock=lambda name, text: write_lock(fleet.root / name, text),
         )
-
-
-def drain_ports(fleet: FleetContext, events: Events, *, proves: bool = False) -> DrainPorts:
-    """Return the adapters of a drain; with `proves` an opened node is held to the frozen contract."""
-    from macfleet.executors.threads import ThreadExecutor
-    from macfleet.executors.vantage import VantageLoadGenerator
-    from macfleet.gateway.node_half import NodeScripts, RouteProof
-    from macfleet.loadgen.local import InProcessClient
-    from macfleet.rollout.drain_ports import DrainPorts
-    from macfleet.sources.archive import ensure_archive
-    from macfleet.sources.clock import SystemClock
-    from macfleet.views.redacted_ports import RedactedEvents
-
-    contract = frozen_contract(fleet) if proves else None
-    load = VantageLoadGenerator(fleet.transports, ensure_archive, InProcessClient())
-    everybody = fleet.nodes("")
-    return DrainPorts(
-        services=fleet.state.services,
-        leases=fleet.state.leases,
-        half=NodeScripts(fleet.transports, contract.model if contract else ""),
-        executor=ThreadExecutor(fleet.forks or fleet.settings.forks),
-        clock=SystemClock(),
-        events=RedactedEvents(events, fleet.redactor),
-        pool_of=lambda node: [each for each in everybody if node.pool and each.pool == node.pool],
-        prove=RouteProof(fleet.transports, load, contract) if contract else _nothing_to_prove,
-        holder=f"{fleet.who} process {os.getpid()} {secrets.token_hex(3)}",
-        who=fleet.who,
-    )
-
-
-def _nothing_to_prove(node: Node) -> tuple[str, ...]:
-    _ = node
-    return ()
 
 
 def write_lock(path: Path, text: str) -> None:

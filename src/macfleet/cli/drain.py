@@ -61,8 +61,8 @@ def drain(
 
     Example: macfleet drain mac-03 --reason "fan noise, ticket 4711"
     """
-    from macfleet.rollout.drain import Wish
     from macfleet.rollout.drain import drain as drain_node
+    from macfleet.rollout.drain_admit import Wish
     from macfleet.rollout.drain_state import OnDeadline
     from macfleet.views.drain import drained_document, drained_line
     from macfleet.views.terminal import show, show_json
@@ -217,7 +217,7 @@ def _nodes(fleet: FleetContext, names: Sequence[str]) -> tuple[Node, ...]:
 
 
 def _ports(fleet: FleetContext, nodes: Sequence[Node], *, proves: bool = False) -> DrainPorts:
-    from macfleet.cli.compose import drain_ports
+    from macfleet.cli.drain_ports import drain_ports
     from macfleet.sources.clock import SystemClock
     from macfleet.views.drain import DrainLines
     from macfleet.views.progress import EventLines

@@ -129,4 +129,5 @@ def _service(node: str, text: str) -> Service | None:
         number("deadline"),
         failure=words("failure"),
         token=int(number("token")),
+        run=words("run"),
     )

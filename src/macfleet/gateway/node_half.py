@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from macfleet.gateway import node_scripts as scripts
-from macfleet.gateway.absent import out_already
 from macfleet.gateway.node_answers import read_sight, read_stop
 from macfleet.model.contract import Contract
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
@@ -14,9 +13,7 @@ from macfleet.model.exit_codes import ExitCode
 from macfleet.model.node import Arm, Node
 from macfleet.model.ports import Completed, LoadGenerator, Transports
 from macfleet.rollout.arms import ENVIRONMENT, base_url, port_of, wait_until_healthy
-from macfleet.rollout.drain import Wish, drain
-from macfleet.rollout.drain_lease import held
-from macfleet.rollout.drain_ports import DrainPorts, Sight
+from macfleet.rollout.drain_ports import Sight
 from macfleet.rollout.drain_state import InFlight, Service
 
 _LOOK = 40.0
@@ -49,9 +46,14 @@ class NodeScripts:
         """Stop the project; return what was in flight then, and by id which containers still run."""
         return read_stop(node.name, self._run(node, scripts.stop(self._target(node)), _STOP, "stop"))
 
-    def start(self, node: Node) -> None:
-        """Start the project, wait until it is healthy and warm it up behind the closed port."""
-        self._run(node, scripts.start(self._target(node), _START - 30), _START, "start")
+    def start(self, node: Node) -> bool:
+        """Start the project, wait until it is healthy and warm it up; False where there is none to start."""
+        said = self._run(node, scripts.start(self._target(node), _START - 30), _START, "start")
+        return said.strip() != "nothing"
+
+    def entry(self, node: Node) -> int:
+        """Return the port of the node's loopback that leads to its engine while its own port is closed."""
+        return self._target(node).entry
 
     def _target(self, node: Node) -> scripts.Target:
         project = str(node.variables.get("compose_project") or node.pool or "macfleet")
@@ -68,7 +70,7 @@ class NodeScripts:
 
 @dataclass(frozen=True, slots=True)
 class RouteProof:
-    """Asks an opened node for every promised route, once the VM forwards the port again."""
+    """Asks a node for every promised route, once the VM forwards the port again."""
 
     transports: Transports
     load: LoadGenerator
@@ -82,40 +84,6 @@ class RouteProof:
             return (f"nothing answers at {url}",)
         report = self.load.probe(node, Arm.CONTAINER, url, self.contract)
         return tuple(f"{route.route}: {problem}" for route in report.routes for problem in route.problems)
-
-
-@dataclass(frozen=True, slots=True)
-class NodeHalfGateway:
-    """A `Gateway` without an edge: each node refuses new connections and is waited for.
-
-    Containers are left running, for who takes a node out here works on them. The port stays closed until
-    `undrain`, to this machine's own requests too; a node that a person took out is not worked on.
-    """
-
-    ports: DrainPorts
-
-    def drain(self, node: Node, *, deadline: float, reason: str) -> str:
-        """Take the node out of service; return in words what was done.
-
-        Raises:
-            MacfleetError: E0877 (exit 7) somebody else took the node out, or what a drain raises.
-        """
-        known = self.ports.services.service(node.name)
-        if known.closed and known.reason != reason:
-            raise MacfleetError(out_already(node, known))
-        done = drain(node, Wish(reason, deadline, stop=False), self.ports)
-        return f"drained in {done.seconds:.0f} s"
-
-    def undrain(self, node: Node) -> str:
-        """Put the node back: what was done to it was proven already (raises MacfleetError)."""
-        known = self.ports.services.service(node.name)
-        if not known.closed:
-            return "in service"
-        with held(node, self.ports) as lease:
-            back = Service(node.name, since=self.ports.clock.now(), token=lease.token)
-            self.ports.half.enter(node, back)
-            self.ports.services.keep_service(back)
-        return "back in service"
 
 
 def _taken_over(node: Node) -> Diagnostic:
@@ -134,6 +102,11 @@ def _failed(node: Node, done: Completed, verb: str) -> Diagnostic:
     mend = f"Look at it: macfleet status -l {node.name}"
     if done.exit == scripts.REFUSED_BY_SUDO:
         mend = f"Let the login user run pfctl: macfleet exec -l {node.name} -- sudo -n pfctl -s info"
+    elif done.exit == scripts.NO_ENTRY:
+        mend = (
+            'pf.conf must keep the line: rdr-anchor "com.apple/*"\n'
+            f"See: macfleet exec -l {node.name} -- sudo -n pfctl -s nat"
+        )
     elif done.exit == scripts.STILL_OPEN:
         mend = (
             'pf.conf must keep the line: anchor "com.apple/*"\n'

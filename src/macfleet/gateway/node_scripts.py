@@ -3,7 +3,9 @@
 The reject rule is pf's. macOS evaluates the anchors below ``com.apple`` in its own rule set, so a rule is
 loaded into one of them and /etc/pf.conf stays as it is; ``pfctl -E`` counts who wants pf enabled and gives a
 token, which ``pfctl -X`` gives back (pfctl(8), pf.conf(5)). The rule refuses a SYN with a reset; what is
-established goes on. That it works is proven by a connection, not by reading the rule.
+established goes on. Beside it another port of the loopback, the entry, is redirected to the published one and
+passes the rule: whoever took the node out proves and measures there. That both work is proven by
+connections, not by reading rules.
 """
 
 from __future__ import annotations
@@ -21,7 +23,11 @@ REFUSED_BY_SUDO = 77
 """Exit status: `sudo -n` or pfctl refused."""
 STILL_OPEN = 78
 """Exit status: the rule stands and a connection is accepted all the same."""
+NO_ENTRY = 79
+"""Exit status: the rule stands and the entry leads nowhere."""
 ANCHOR = "com.apple/macfleet"
+_ENTRY_ABOVE = 10000
+_PORTS = 65536
 _FOLDER = "$HOME/.macfleet"
 
 
@@ -40,6 +46,11 @@ class Target:
             f"docker ps -a --no-trunc --filter {quote(f'label=com.docker.compose.project={self.project}')}"
             " --filter label=com.docker.compose.oneoff=False --format '{{.ID}}|{{.State}}|{{.Status}}'"
         )
+
+    @property
+    def entry(self) -> int:
+        """The port of the loopback that leads to the engine while its own is closed, 10000 further on."""
+        return (self.port + _ENTRY_ABOVE - 1) % (_PORTS - 1) + 1
 
     @property
     def url(self) -> str:
@@ -98,7 +109,10 @@ docker compose -p {quote(target.project)} stop </dev/null >&2 || exit 1
 
 
 def start(target: Target, limit: float) -> str:
-    """Return the script that starts the project, waits until it is healthy and asks it for one answer."""
+    """Return the script that starts the project, waits until it is healthy and asks it for one answer.
+
+    It prints ``nothing`` where the project has no container.
+    """
     body = {
         "model": target.model,
         "messages": [{"role": "user", "content": "Say one word."}],
@@ -109,7 +123,12 @@ def start(target: Target, limit: float) -> str:
         f" -d {quote(json.dumps(body))} {quote(target.url + '/v1/chat/completions')} </dev/null >&2 || exit 1"
     )
     return f"""{ENVIRONMENT}
-[ -n "$({target.listing} </dev/null)" ] || {{ echo 'the project has no container to start' >&2; exit 1; }}
+if [ ! -S "${{DOCKER_HOST#unix://}}" ]; then
+  [ ! -d "$HOME/.colima/default" ] || {{ echo 'the VM is down' >&2; exit 1; }}
+  echo nothing; exit 0
+fi
+containers=$({target.listing} </dev/null) || exit 1
+[ -n "$containers" ] || {{ echo nothing; exit 0; }}
 docker compose -p {quote(target.project)} start </dev/null >&2 || exit 1
 n=0
 until {target.listing} </dev/null |
@@ -134,6 +153,7 @@ def document(service: Service) -> str:
             "deadline": service.deadline,
             "failure": service.failure,
             "token": service.token,
+            "run": service.run,
         }
     )
 
@@ -149,9 +169,13 @@ def _connections(target: Target) -> str:
 
 def _close(target: Target) -> str:
     # The marker first: a Mac that restarts now must not bring the containers back.
-    rule = f"block return in quick proto tcp from any to any port {target.port} flags S/SA"
+    here = "127.0.0.1 port"
+    lets_in = f"rdr pass on lo0 inet proto tcp from any to {here} {target.entry} -> {here} {target.port}"
+    refuses = f"block return in quick proto tcp from any to any port {target.port} flags S/SA"
+    entry = quote(f"http://127.0.0.1:{target.entry}/health")
     return f""": >"{_FOLDER}/drained" || exit 1
-printf '%s\\n' {quote(rule)} | sudo -n pfctl -q -a {ANCHOR} -f - 2>"{_FOLDER}/pf.log" ||
+curl -s -m 2 -o /dev/null {quote(target.url + "/health")}; before=$?
+printf '%s\\n' {quote(lets_in)} {quote(refuses)} | sudo -n pfctl -q -a {ANCHOR} -f - 2>"{_FOLDER}/pf.log" ||
   {{ tail -n 2 "{_FOLDER}/pf.log" >&2; exit {REFUSED_BY_SUDO}; }}
 token=$(cat "{_FOLDER}/pf.token" 2>/dev/null)
 if [ -z "$token" ] || ! sudo -n pfctl -s References 2>/dev/null | grep -q -w -e "$token"; then
@@ -159,13 +183,18 @@ if [ -z "$token" ] || ! sudo -n pfctl -s References 2>/dev/null | grep -q -w -e 
   [ -s "{_FOLDER}/pf.token" ] || {{ echo 'pfctl -E gave no token' >&2; exit {REFUSED_BY_SUDO}; }}
 fi
 curl -s -m 2 -o /dev/null {quote(target.url + "/health")}
-[ $? = 7 ] || {{ echo 'a connection was not refused' >&2; exit {STILL_OPEN}; }}"""
+[ $? = 7 ] || {{ echo 'a connection was not refused' >&2; exit {STILL_OPEN}; }}
+[ "$before" = 7 ] && exit 0
+curl -s -m 2 -o /dev/null {entry}
+[ $? != 7 ] || {{ echo 'a connection to the entry was refused' >&2; exit {NO_ENTRY}; }}"""
 
 
 def _open() -> str:
     return f"""if [ -e "{_FOLDER}/pf.token" ]; then
-  sudo -n pfctl -q -a {ANCHOR} -F rules 2>"{_FOLDER}/pf.log" ||
-    {{ tail -n 2 "{_FOLDER}/pf.log" >&2; exit {REFUSED_BY_SUDO}; }}
+  for what in rules nat; do
+    sudo -n pfctl -q -a {ANCHOR} -F "$what" 2>"{_FOLDER}/pf.log" ||
+      {{ tail -n 2 "{_FOLDER}/pf.log" >&2; exit {REFUSED_BY_SUDO}; }}
+  done
   # A token of before a restart is nobody's any more.
   sudo -n pfctl -q -X "$(cat "{_FOLDER}/pf.token")" >/dev/null 2>&1
   rm -f "{_FOLDER}/pf.token" "{_FOLDER}/pf.log"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
 from macfleet.model.exit_codes import ExitCode
 from macfleet.model.node import Arm, Node
@@ -13,6 +15,9 @@ ENVIRONMENT = """PATH=/opt/homebrew/bin:/usr/bin:/bin:/usr/sbin:/sbin; export PA
 LC_ALL=C; export LC_ALL
 DOCKER_HOST="unix://$HOME/.colima/default/docker.sock"; export DOCKER_HOST
 DOCKER_CONFIG="$HOME/.macfleet/docker"; export DOCKER_CONFIG"""
+
+# No variable of an inventory can have this name.
+_ENTRY = "entry of a closed node"
 
 
 def port_of(node: Node, arm: str) -> int:
@@ -26,9 +31,16 @@ def port_of(node: Node, arm: str) -> int:
     )
 
 
+def behind(node: Node, entry: int) -> Node:
+    """Return a node whose container arm is reached at `entry`, its port being closed; 0 changes nothing."""
+    return replace(node, variables={**node.variables, _ENTRY: entry}) if entry else node
+
+
 def base_url(node: Node, arm: str) -> str:
-    """Return the arm's URL as seen from the node's loopback."""
-    return f"http://127.0.0.1:{port_of(node, arm)}"
+    """Return the arm's URL as seen from the node's loopback; of a closed node the one that is let in."""
+    entry = node.variables.get(_ENTRY)
+    port = entry if arm == Arm.CONTAINER and isinstance(entry, int) else port_of(node, arm)
+    return f"http://127.0.0.1:{port}"
 
 
 def start(node: Node, arm: str, transport: Transport, *, limit: float = 120) -> None:
@@ -59,7 +71,7 @@ def stop(node: Node, arm: str, transport: Transport) -> None:
     else:
         label = quote(_label(node))
         end = f"sudo -n launchctl bootout system/{label} >&2 || [ $? = 3 ]"
-    _run(node, arm, transport, f"{end}\n{_wait_closed(port_of(node, arm))}", 120, "stop")
+    _run(node, arm, transport, f"{end}\n{_wait_closed(base_url(node, arm))}", 120, "stop")
 
 
 def is_running(node: Node, arm: str, transport: Transport) -> bool:
@@ -93,9 +105,9 @@ until curl -fsS -m 2 -o /dev/null {quote(url + "/health")} 2>/dev/null; do
 done"""
 
 
-def _wait_closed(port: int) -> str:
+def _wait_closed(url: str) -> str:
     return f"""n=0
-while curl -s -m 1 -o /dev/null {quote(f"http://127.0.0.1:{port}/health")} 2>/dev/null; do
+while curl -s -m 1 -o /dev/null {quote(f"{url}/health")} 2>/dev/null; do
   n=$((n + 1)); [ "$n" -ge 150 ] && {{ echo 'the port still answers' >&2; exit 1; }}
   sleep 0.2
 done"""

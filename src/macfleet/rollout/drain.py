@@ -1,4 +1,4 @@
-"""One node's way out of service and back: admitted by the guard, waited for, stopped, proven.
+"""One node's way out of service: admitted by the guard, waited for, stopped, proven.
 
 Every step may be repeated: a controller that was killed is followed by another that goes on from the state
 the store keeps. The pool's lease is held to admit a node and never while waiting for requests.
@@ -13,31 +13,12 @@ from macfleet.model.event import Event
 from macfleet.model.exit_codes import ExitCode
 from macfleet.model.json import Json
 from macfleet.model.node import Node
-from macfleet.rollout.drain_guard import Capacity, refusal
-from macfleet.rollout.drain_lease import NODE_TTL, STEP_TTL, held, pool_lease
+from macfleet.rollout.drain_admit import Wish, admit
+from macfleet.rollout.drain_lease import NODE_TTL, STEP_TTL, held
 from macfleet.rollout.drain_ports import DrainPorts, Lease, Sight
 from macfleet.rollout.drain_state import POLL, InFlight, OnDeadline, Progress, Service, ServiceState
 
-DEADLINE = 1800.0
 _SAY_EVERY = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """How a node is to leave.
-
-    Attributes:
-        deadline: seconds until `on_deadline` decides; None is half an hour, or what a drain that is gone on
-            with was given.
-        once: give up at once when something is in flight.
-        stop: stop the containers in the end.
-    """
-
-    reason: str = ""
-    deadline: float | None = None
-    on_deadline: OnDeadline | None = None
-    once: bool = False
-    stop: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +27,14 @@ class Drained:
 
     Attributes:
         seconds: from the command to the end; cut: requests and connections that were cut.
+        in_flight: the most requests any poll found.
         already: it had left before.
     """
 
     service: Service
     seconds: float = 0.0
     cut: int = 0
+    in_flight: int = 0
     already: bool = False
 
 
@@ -59,99 +42,65 @@ def drain(node: Node, wish: Wish, ports: DrainPorts) -> Drained:
     """Take a node out of service.
 
     Raises:
-        MacfleetError: E0871 the guard refuses, E0872 the deadline came (both exit 7, the second leaves the
-            node cordoned), E0873 another controller has it (exit 6), E0874 its containers still run, or
-            what the node's half raises.
+        MacfleetError: E0871 or E0880 the guard refuses, E0872 the deadline came (all exit 7, the last leaves
+            the node cordoned), E0873 another controller has it (exit 6), E0874 its containers still run,
+            E0877 a rollout is not to touch it (exit 7), or what the node's half raises.
     """
-    began = ports.clock.monotonic()
     with held(node, ports) as lease:
-        service = admit(node, wish, ports, lease)
-        if service.state is ServiceState.DRAINED and _is_out(ports.half.look(node)):
-            return Drained(service, already=True)
-        try:
-            ports.half.enter(node, service)
-            _wait(node, service, wish, ports, lease)
-            cut = _stop(node, ports, lease) if wish.stop else 0
-        except MacfleetError as error:
-            _fail(node, service, ports, lease, error)
-            raise
-        done = service.moved(ServiceState.DRAINED, ports.clock.now(), lease.token)
-        ports.half.enter(node, done)
-        ports.services.keep_service(done)
-    return Drained(done, ports.clock.monotonic() - began, cut)
+        return drain_held(node, wish, ports, lease)
 
 
-def admit(node: Node, wish: Wish, ports: DrainPorts, lease: Lease) -> Service:
-    """Let the guard decide under the pool's lease and keep what it decided; returns a draining service.
-
-    A node that is draining or drained already was admitted before.
-
-    Raises:
-        MacfleetError: E0871 (exit 7).
-    """
+def drain_held(node: Node, wish: Wish, ports: DrainPorts, lease: Lease) -> Drained:
+    """Take a node out of service whose lease is held; raises what `drain` raises."""
+    began = ports.clock.monotonic()
     known = ports.services.service(node.name)
-    if known.closed:
-        return _again(known, wish, ports.clock.now(), lease.token)
-    with pool_lease(node, ports):
-        capacity = observe_pool(node, ports)
-        now = ports.clock.now()
-        if not capacity.allows(node.name):
-            raise MacfleetError(refusal(node, capacity))
-        cordoned = known.moved(ServiceState.CORDONED, now, lease.token)
-        cordoned = replace(cordoned, reason=wish.reason or known.reason, who=ports.who, failure="")
-        draining = replace(
-            cordoned.moved(ServiceState.DRAINING, now, lease.token),
-            deadline=now + (DEADLINE if wish.deadline is None else wish.deadline),
-            on_deadline=wish.on_deadline or OnDeadline.FAIL,
-        )
-        ports.services.keep_service(draining)
-    _say(ports, "drain.admitted", node, {"words": capacity.words(node.name)})
-    return draining
+    service = admit(node, wish, ports, lease)
+    if service.state is ServiceState.DRAINED and _is_out(ports.half.look(node), wish):
+        service = replace(service, deadline=0.0)
+        if (service.run, service.reason, service.failure) != (known.run, known.reason, known.failure):
+            _keep(node, service, ports)
+        return Drained(service, already=True)
+    try:
+        ports.half.enter(node, service)
+        most = _wait(node, service, wish, ports, lease)
+        cut = _stop(node, ports, lease) if wish.stop else 0
+    except MacfleetError as error:
+        _fail(node, service, ports, lease, error)
+        raise
+    done = replace(service.moved(ServiceState.DRAINED, ports.clock.now(), lease.token), deadline=0.0)
+    _keep(node, done, ports)
+    return Drained(done, ports.clock.monotonic() - began, cut, most)
 
 
-def _again(known: Service, wish: Wish, now: float, token: int) -> Service:
-    """Return the service of a drain that is gone on with: its deadline stands unless another was named."""
-    deadline = known.deadline
-    if wish.deadline is not None or not deadline:
-        deadline = now + (DEADLINE if wish.deadline is None else wish.deadline)
-    policy = wish.on_deadline or known.on_deadline
-    return replace(
-        known, deadline=deadline, on_deadline=policy, reason=wish.reason or known.reason, token=token
-    )
+def _keep(node: Node, service: Service, ports: DrainPorts) -> None:
+    """The node first: a store that says more than the node does would hide an open port."""
+    ports.half.enter(node, service)
+    ports.services.keep_service(service)
 
 
-def observe_pool(node: Node, ports: DrainPorts) -> Capacity:
-    """See every node of the pool at once; one that does not answer does not serve."""
-    pool = {each.name: each for each in ports.pool_of(node)} or {node.name: node}
-    sights = ports.executor.each(tuple(pool), lambda name: ports.half.look(pool[name]))
-    serving: dict[str, bool] = {}
-    for name, sight in sights.items():
-        if isinstance(sight, Exception):
-            if not isinstance(sight, MacfleetError):
-                raise sight
-            serving[name] = False
-            continue
-        own = sight.service is not None and sight.service.closed
-        serving[name] = sight.healthy and not own and not ports.services.service(name).closed
-    return Capacity(node.pool, serving, max(each.min_ready for each in pool.values()))
-
-
-def _is_out(sight: Sight) -> bool:
+def _is_out(sight: Sight, wish: Wish) -> bool:
     """Whether a node said to be drained really is; a restart takes the rule away, nothing else."""
     own = sight.service is not None and sight.service.state is ServiceState.DRAINED
+    if not wish.stop:
+        return own and sight.closed
     return own and sight.engine != "silent" and not any((sight.containers or {}).values())
 
 
-def _wait(node: Node, service: Service, wish: Wish, ports: DrainPorts, lease: Lease) -> None:
-    """Poll until nothing is in flight, or until the deadline lets the drain go on all the same."""
-    progress, said = Progress(), -_SAY_EVERY
+def _wait(node: Node, service: Service, wish: Wish, ports: DrainPorts, lease: Lease) -> int:
+    """Poll until nothing is in flight, or until the deadline lets the drain go on all the same.
+
+    Returns:
+        The most requests any poll found.
+    """
+    progress, said, most = Progress(), -_SAY_EVERY, 0
     while True:
         ports.leases.renew(lease, NODE_TTL)
         progress = progress.after(_poll(node, ports), ports.clock.monotonic())
+        most = max(most, progress.last.count)
         left = service.deadline - ports.clock.now()
         if progress.quiet:
             _say(ports, "drain.quiet", node, {"words": progress.words, "polls": progress.zeros})
-            return
+            return most
         if ports.clock.monotonic() - said >= _SAY_EVERY:
             said = ports.clock.monotonic()
             _say(ports, "drain.waiting", node, {"words": progress.words, "left": left})
@@ -161,7 +110,7 @@ def _wait(node: Node, service: Service, wish: Wish, ports: DrainPorts, lease: Le
             raise MacfleetError(_overdue(node, progress, "the deadline came"))
         if left <= 0 and service.on_deadline is OnDeadline.CANCEL:
             _say(ports, "drain.cancelled", node, {"words": progress.words})
-            return
+            return most
         ports.clock.sleep(POLL)
 
 

@@ -8,15 +8,16 @@ from macfleet.model.diagnostic import Diagnostic, MacfleetError
 from macfleet.model.event import Event
 from macfleet.model.exit_codes import ExitCode
 from macfleet.model.node import Node
+from macfleet.rollout.arms import behind
 from macfleet.rollout.drain_lease import STEP_TTL, held
-from macfleet.rollout.drain_ports import DrainPorts
+from macfleet.rollout.drain_ports import DrainPorts, Lease
 from macfleet.rollout.drain_state import Service, ServiceState, no_such_move
 
 
 def undrain(node: Node, ports: DrainPorts) -> Service:
-    """Bring a drained node back: start, warm up, open, prove the routes; what is not proven is closed again.
+    """Bring a drained node back: start, warm up, prove the routes, open. What is not proven stays closed.
 
-    A node in service is left as it is.
+    A node in service is left as it is; one without containers is opened.
 
     Raises:
         MacfleetError: E0870 a drain is running (exit 7), E0875 a route does not keep its promise (exit 7,
@@ -26,23 +27,44 @@ def undrain(node: Node, ports: DrainPorts) -> Service:
         known = ports.services.service(node.name)
         if known.state is ServiceState.DRAINING:
             raise MacfleetError(no_such_move(known, ServiceState.ACTIVE))
-        if known.state is ServiceState.ACTIVE and not _left_closed(node, ports):
-            return known
-        ports.leases.renew(lease, STEP_TTL)
-        if known.closed:
-            # A restart took the rule away: nobody is let in before the engine is warm.
-            ports.half.enter(node, replace(known, token=lease.token))
-        ports.half.start(node)
-        ports.events.emit(Event("undrain.started", node.name))
-        back = Service(node.name, since=ports.clock.now(), token=lease.token)
-        ports.half.enter(node, back)
-        problems = tuple(ports.prove(node))
-        if problems:
-            out = replace(known, state=ServiceState.DRAINED, token=lease.token)
-            ports.half.enter(node, out)
-            ports.services.keep_service(out)
-            raise MacfleetError(_unproven(node, problem) for problem in problems)
-        ports.services.keep_service(back)
+        if not known.closed and not _left_closed(node, ports):
+            if known.state is ServiceState.ACTIVE:
+                return known
+            _prove(node, node, ports)
+            return _open(node, Service(node.name, since=ports.clock.now(), token=lease.token), ports)
+        back = Service(node.name, since=ports.clock.now())
+        return bring_back(node, back, ports, lease)
+
+
+def bring_back(node: Node, back: Service, ports: DrainPorts, lease: Lease) -> Service:
+    """Prove a closed node whose lease is held and put it into `back`; raises as `undrain` does."""
+    known = ports.services.service(node.name)
+    out = replace(known, state=ServiceState.DRAINED, deadline=0.0, token=lease.token)
+    ports.leases.renew(lease, STEP_TTL)
+    try:
+        # A restart took the rule away: nobody is let in before the engine is warm and proven.
+        ports.half.enter(node, out)
+        _prove(node, behind(node, ports.half.entry(node)), ports)
+    except MacfleetError as error:
+        if error.diagnostics[0].code != "E0873":
+            ports.services.keep_service(replace(out, failure=error.diagnostics[0].summary))
+        raise
+    return _open(node, replace(back, token=lease.token), ports)
+
+
+def _prove(node: Node, reached: Node, ports: DrainPorts) -> None:
+    """Start, warm up and ask the promised routes of a node where it is `reached`."""
+    if not ports.half.start(node):
+        return
+    ports.events.emit(Event("undrain.started", node.name))
+    problems = tuple(ports.prove(reached))
+    if problems:
+        raise MacfleetError(_unproven(node, problem) for problem in problems)
+
+
+def _open(node: Node, back: Service, ports: DrainPorts) -> Service:
+    _keep(node, back, ports)
+    ports.record(node.name, "service.opened", {"who": ports.who, "state": str(back.state)})
     return back
 
 
@@ -90,7 +112,7 @@ def _unproven(node: Node, problem: str) -> Diagnostic:
     return Diagnostic(
         "E0875",
         f"the node stays drained: {problem}",
-        why="It was started and opened, and did not keep what the contract promises; it is closed again.",
+        why="It was started behind its closed port and did not keep what the contract promises.",
         mend=f"Look at it: macfleet exec -l {node.name} -- docker compose ls\n"
         f"then: macfleet rollout stage3 -l {node.name}",
         node=node.name,

@@ -27,11 +27,16 @@ def held(node: Node, ports: DrainPorts, *, force: bool = False) -> Iterator[Leas
     Raises:
         MacfleetError: E0873 (exit 6) somebody else keeps renewing it.
     """
-    lease = _take(f"node/{node.name}", node, ports, NODE_TTL, force=force)
+    lease = take_node(node, ports, force=force)
     try:
         yield lease
     finally:
         ports.leases.release(lease)
+
+
+def take_node(node: Node, ports: DrainPorts, *, force: bool = False) -> Lease:
+    """Take a node's lease for who renews and releases it; raises what `held` raises."""
+    return _take(f"node/{node.name}", node, ports, NODE_TTL, force=force)
 
 
 @contextmanager

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
+from macfleet.model.json import JsonObject
 from macfleet.model.node import Node
 from macfleet.model.ports import Clock, Events, Executor
 from macfleet.rollout.drain_state import InFlight, Service
@@ -79,8 +80,11 @@ class NodeHalf(Protocol):
     def stop(self, node: Node) -> tuple[InFlight, Mapping[str, bool]]:
         """Stop the project; return what was in flight then, and by id which containers still run."""
 
-    def start(self, node: Node) -> None:
-        """Start the project, wait until it is healthy and warm it up behind the closed port."""
+    def start(self, node: Node) -> bool:
+        """Start the project, wait until it is healthy and warm it up; False where there is none to start."""
+
+    def entry(self, node: Node) -> int:
+        """Return the port of the node's loopback that leads to its engine while its own port is closed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +93,11 @@ class DrainPorts:
 
     Attributes:
         pool_of: the nodes of a node's pool, itself included; empty without a pool.
-        prove: asks the routes the contract promises; returns what is broken.
+        prove: asks the routes the contract promises, at the entry of a node that is closed; returns what is
+            broken.
         holder: who this controller is, unlike every other process.
         who: the person, for the record.
+        record: keeps what was done to a node, by its kind, for the history.
     """
 
     services: Services
@@ -104,3 +110,4 @@ class DrainPorts:
     prove: Callable[[Node], Sequence[str]]
     holder: str
     who: str
+    record: Callable[[str, str, JsonObject], None] = field(default=lambda _node, _kind, _detail: None)

@@ -54,6 +54,7 @@ class Service:
         deadline: when a drain must have ended, seconds since the epoch; 0 outside `draining`.
         failure: why the last drain did not end well, empty when none failed.
         token: of the lease it was written under; what carries a lower one is refused.
+        run: the rollout that took it out, empty for a person.
     """
 
     node: str
@@ -65,6 +66,12 @@ class Service:
     on_deadline: OnDeadline = OnDeadline.FAIL
     failure: str = ""
     token: int = 0
+    run: str = ""
+
+    @property
+    def resumable(self) -> bool:
+        """Whether a rollout may go on with the node: one left it out, or it was to come back and did not."""
+        return bool(self.run) or (self.state is ServiceState.DRAINED and bool(self.failure))
 
     @property
     def closed(self) -> bool:
@@ -85,6 +92,12 @@ class Service:
             return Service(self.node, since=now, token=token)
         deadline = self.deadline if state is ServiceState.DRAINING else 0.0
         return replace(self, state=state, since=now, deadline=deadline, failure=failure, token=token)
+
+    @property
+    def words(self) -> str:
+        """Who took it out, and why."""
+        who = f"{self.who}: {self.reason}" if self.who and self.reason else self.who or self.reason
+        return " · ".join(part for part in (str(self.state), who, self.failure) if part)
 
 
 def no_such_move(service: Service, state: ServiceState) -> Diagnostic:

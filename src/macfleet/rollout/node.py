@@ -10,8 +10,10 @@ from macfleet.engine import apply_plan
 from macfleet.engine.lock import Holder
 from macfleet.engine.redial import Redial
 from macfleet.facts import versions as facts
+from macfleet.model.diagnostic import MacfleetError
 from macfleet.model.event import Event
 from macfleet.model.json import Json
+from macfleet.model.node import Node
 from macfleet.model.ports import RunWriter
 from macfleet.model.stage import MeasureRequest, Outcome, StageName, StageRecord, Verdict
 from macfleet.rollout.desired import Desired, number
@@ -21,13 +23,13 @@ from macfleet.rollout.network import NetworkProfile, measure_network
 from macfleet.rollout.planning import NodePlan, evidence_key
 from macfleet.rollout.ports import Ports
 from macfleet.rollout.record import iso
-from macfleet.rollout.result import NodeOutcome, NodeResult
+from macfleet.rollout.result import NodeOutcome, NodeResult, failed_result
+from macfleet.rollout.service import come_back, leave
 from macfleet.rollout.witness import witness
 
 if TYPE_CHECKING:
     from macfleet.rollout.run import Options
 
-_DRAIN_SECONDS = 1800.0
 _WORST = (Outcome.FAIL, Outcome.HOLD, Outcome.INCONCLUSIVE)
 
 
@@ -39,41 +41,53 @@ def carry_out(
     options: Options,
     writer: RunWriter,
 ) -> NodeResult:
-    """Take one planned node through the stage; raises MacfleetError where it fails on the way."""
+    """Take one planned node through the stage; raises MacfleetError where it cannot leave service for it."""
     node = planned.node
     if planned.held:
         if not options.tags.partial:
             _record(stage, planned, planned.verdicts, {}, ports, options)
         return _result(planned, NodeOutcome.HELD, planned.verdicts)
-    playbook = desired.playbooks[stage]
-    leaves = playbook.measure is not None or (playbook.strategy.drain and bool(planned.plan.pending))
-    notes: list[str] = []
-    if leaves:
-        notes.append(ports.gateway.drain(node, deadline=_DRAIN_SECONDS, reason=f"rollout {stage}"))
+    left = leave(stage, node, planned.plan, desired.playbooks[stage], ports, options)
+    try:
+        result = _work(stage, planned, left.node, desired, ports, options, writer)
+    except MacfleetError as error:
+        result = replace(failed_result(node, error), plan=planned.plan, facts=planned.facts)
+        if result.outcome is NodeOutcome.FAILED:
+            record_failure(stage, planned, ports, options)
+    return come_back(result, node, left, ports)
+
+
+def _work(
+    stage: StageName,
+    planned: NodePlan,
+    reached: Node,
+    desired: Desired,
+    ports: Ports,
+    options: Options,
+    writer: RunWriter,
+) -> NodeResult:
+    """Apply, measure, judge and record; what is asked of the node's engine is asked where it is `reached`."""
     changed, planned = _apply(planned, desired, ports, options)
     if options.tags.partial:
         verdicts = _in_part(stage, planned, changed, ports, options)
-        notes += [ports.gateway.undrain(node)] if leaves else []
         outcome = NodeOutcome.CHANGED if changed else NodeOutcome.UNCHANGED
-        return _result(planned, outcome, verdicts, changed, tuple(notes))
-    measured = _measure(stage, planned, desired, ports, options, writer)
-    context = desired.gate_context(node)
+        return _result(planned, outcome, verdicts, changed)
+    measured = _measure(planned, reached, desired, ports, options, writer)
+    context = desired.gate_context(reached)
     evidence = {**gather(planned.gates, context, desired, ports, left=0, changed=len(changed)), **measured}
     judged = list(planned.verdicts)
     for gate in (gate for gate in planned.gates if not gate.before):
         verdict = gate.judge(context, evidence)
         judged.append(verdict)
         ports.events.emit(
-            Event("gate.judged", node.name, {"gate": verdict.gate, "outcome": str(verdict.outcome)})
+            Event("gate.judged", reached.name, {"gate": verdict.gate, "outcome": str(verdict.outcome)})
         )
     verdicts = tuple(judged)
     _record(stage, planned, verdicts, evidence, ports, options)
-    if worst(verdicts) in (Outcome.HOLD, Outcome.FAIL):
-        return _result(planned, NodeOutcome.HELD, verdicts, changed, tuple(notes), evidence)
-    if leaves:
-        notes.append(ports.gateway.undrain(node))
     outcome = NodeOutcome.CHANGED if changed else NodeOutcome.UNCHANGED
-    return _result(planned, outcome, verdicts, changed, tuple(notes), evidence)
+    if worst(verdicts) in (Outcome.HOLD, Outcome.FAIL):
+        outcome = NodeOutcome.HELD
+    return _result(planned, outcome, verdicts, changed, evidence)
 
 
 def _in_part(
@@ -147,16 +161,14 @@ def _apply(
 
 
 def _measure(
-    stage: StageName,
     planned: NodePlan,
+    node: Node,
     desired: Desired,
     ports: Ports,
     options: Options,
     writer: RunWriter,
 ) -> dict[str, Json]:
     """Run what the gates want measured; the evidence goes under the request's name."""
-    _ = stage
-    node = planned.node
     context = desired.gate_context(node)
     wanted = {
         request.name: request.what
@@ -201,7 +213,6 @@ def _result(
     outcome: NodeOutcome,
     verdicts: tuple[Verdict, ...],
     changed: tuple[str, ...] = (),
-    notes: tuple[str, ...] = (),
     evidence: Mapping[str, Json] | None = None,
 ) -> NodeResult:
     return NodeResult(
@@ -210,7 +221,6 @@ def _result(
         planned.plan,
         changed,
         verdicts,
-        notes=notes,
         key=planned.key,
         facts=planned.facts,
         evidence=evidence or {},

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from macfleet.engine import Observation, make_plan, observe
 from macfleet.facts import versions as facts
 from macfleet.gates import Gate, build_gate
-from macfleet.model.diagnostic import MacfleetError
+from macfleet.model.diagnostic import Diagnostic, MacfleetError
 from macfleet.model.node import Node
 from macfleet.model.resource import Plan, Probe, State
 from macfleet.model.stage import EvidenceKey, ImageRequest, Outcome, ProbeRequest, StageName, Verdict
@@ -16,6 +16,7 @@ from macfleet.playbooks import WHOLE, CompiledStage, TagChoice
 from macfleet.rollout.desired import ORDER, Desired, number
 from macfleet.rollout.evidence import as_json, image_evidence
 from macfleet.rollout.ports import Ports
+from macfleet.rollout.service import refusal
 
 _SITE = "site "
 
@@ -27,6 +28,7 @@ class NodePlan:
     Attributes:
         verdicts: gates judged beforehand and predecessors that are missing; a hold stops the node.
         current: the plan is empty and evidence with the same key is young enough.
+        refusal: why the node cannot leave service to be worked on, None where it can or need not.
     """
 
     stage: StageName
@@ -38,6 +40,7 @@ class NodePlan:
     verdicts: tuple[Verdict, ...]
     current: bool
     facts: Mapping[str, State | None] = field(default_factory=dict)
+    refusal: Diagnostic | None = None
 
     @property
     def held(self) -> bool:
@@ -85,7 +88,8 @@ def plan_node(
         verdicts += _predecessors(stage, node, desired, key, ports, max_age)
     whole = not choice.partial
     current = whole and not plan.pending and not again and _is_current(stage, node, key, ports, max_age)
-    return NodePlan(stage, node, compiled, plan, key, gates, tuple(verdicts), current, found)
+    refused = None if current else refusal(desired.playbooks[stage], node, plan, ports)
+    return NodePlan(stage, node, compiled, plan, key, gates, tuple(verdicts), current, found, refused)
 
 
 def evidence_key(

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from macfleet.model.diagnostic import Diagnostic
+from macfleet.model.diagnostic import Diagnostic, MacfleetError, NodeUnreachable
 from macfleet.model.exit_codes import ExitCode, strongest
 from macfleet.model.json import Json
+from macfleet.model.node import Node
 from macfleet.model.resource import Plan, State
 from macfleet.model.stage import EvidenceKey, StageName, Verdict
 
@@ -55,6 +56,7 @@ class NodeResult:
         key: what the evidence is about.
         facts: parsed facts by probe name.
         evidence: what was gathered after applying, by name.
+        out: whether the node stays out of service.
     """
 
     node: str
@@ -67,6 +69,7 @@ class NodeResult:
     key: EvidenceKey | None = None
     facts: Mapping[str, State | None] = field(default_factory=dict)
     evidence: Mapping[str, Json] = field(default_factory=dict)
+    out: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,3 +97,16 @@ class StageResult:
     def exit_code(self) -> ExitCode:
         """The strongest code of all nodes."""
         return strongest(EXIT_CODES[result.outcome] for result in self.results)
+
+
+def failed_result(node: Node, error: Exception) -> NodeResult:
+    """Return the result for a node that raised; anything that is no MacfleetError is raised again."""
+    if not isinstance(error, MacfleetError):
+        raise error
+    if isinstance(error, NodeUnreachable) or error.exit_code is ExitCode.UNREACHABLE:
+        outcome = NodeOutcome.UNREACHABLE
+    elif error.exit_code is ExitCode.LOCKED:
+        outcome = NodeOutcome.LOCKED
+    else:
+        outcome = NodeOutcome.HELD if error.exit_code is ExitCode.HELD else NodeOutcome.FAILED
+    return NodeResult(node.name, outcome, diagnostics=error.diagnostics)

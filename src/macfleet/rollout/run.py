@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from macfleet.gates import build_gate
-from macfleet.model.diagnostic import Diagnostic, MacfleetError, NodeUnreachable
+from macfleet.model.diagnostic import Diagnostic, MacfleetError
 from macfleet.model.event import Event
 from macfleet.model.exit_codes import ExitCode
 from macfleet.model.json import Json
@@ -20,9 +20,11 @@ from macfleet.rollout.node import carry_out, record_failure
 from macfleet.rollout.planning import NodePlan, plan_node
 from macfleet.rollout.ports import Ports
 from macfleet.rollout.record import finish_run, write_plans
-from macfleet.rollout.result import FAILURES, NodeOutcome, NodeResult, StageResult
+from macfleet.rollout.result import FAILURES, NodeOutcome, NodeResult, StageResult, failed_result
 from macfleet.rollout.run_lock import NO_FENCE, Claim, Fence, held
+from macfleet.rollout.service import left_behind
 from macfleet.rollout.strangers import wait_for_strangers
+from macfleet.rollout.turns import in_turns, refused_by_guard
 from macfleet.rollout.waves import failures_allowed, waves
 
 MAX_AGE = 7 * 86400.0
@@ -145,14 +147,20 @@ def _refuse_other_plan(node: Node, found: NodePlan, saved: Mapping[str, str]) ->
 def _checked(node: Node, planned: NodePlan | Exception) -> NodeResult:
     if isinstance(planned, Exception):
         return failed_result(node, planned)
-    if planned.held:
+    if planned.held or planned.refusal:
         outcome = NodeOutcome.HELD
     elif planned.plan.pending:
         outcome = NodeOutcome.PENDING
     else:
         outcome = NodeOutcome.CURRENT if planned.current else NodeOutcome.UNCHANGED
     return NodeResult(
-        node.name, outcome, planned.plan, verdicts=planned.verdicts, key=planned.key, facts=planned.facts
+        node.name,
+        outcome,
+        planned.plan,
+        verdicts=planned.verdicts,
+        diagnostics=(planned.refusal,) if planned.refusal else (),
+        key=planned.key,
+        facts=planned.facts,
     )
 
 
@@ -164,17 +172,17 @@ def _carry_fleet(
     ports: Ports,
     options: Options,
 ) -> tuple[tuple[NodeResult, ...], str, str]:
-    idle = {n.name for n in nodes if _is_idle(planned[n.name])}
-    done = {n.name: _checked(n, planned[n.name]) for n in nodes if n.name in idle}
+    idle = {n.name: _checked(n, planned[n.name]) for n in nodes if _is_idle(planned[n.name])}
     busy = [node for node in nodes if node.name not in idle]
+    done = _back_in_service(stage, [n for n in nodes if n.name in idle], idle, desired, ports)
     for name in idle if options.resume else ():
-        ports.journal.settle(options.resume, name, "ok")
+        _settle(options.resume, done[name], ports)
     if not busy:
         return tuple(done[node.name] for node in nodes), "", ""
     names = [node.name for node in nodes]
     ports.journal.begin(options.run_id, f"rollout {stage}", names, {"who": options.who, "why": options.why})
     for name in idle:
-        ports.journal.settle(options.run_id, name, "ok")
+        _settle(options.run_id, done[name], ports)
     writer = ports.runs.create(options.run_id)
     write_plans(writer, planned)
     done |= _in_waves(stage, busy, planned, desired, ports, options, writer)
@@ -183,6 +191,27 @@ def _carry_fleet(
     worst = StageResult(stage, results).exit_code
     ports.journal.end(options.run_id, "ok" if worst is ExitCode.DONE else str(int(worst)))
     return results, options.run_id, folder
+
+
+def _back_in_service(
+    stage: StageName,
+    nodes: Sequence[Node],
+    results: Mapping[str, NodeResult],
+    desired: Desired,
+    ports: Ports,
+) -> dict[str, NodeResult]:
+    """Put nodes without work back that an earlier run of the stage did not put back."""
+    by_name = {node.name: node for node in nodes}
+    playbook = desired.playbooks[stage]
+    answers = ports.executor.each(
+        tuple(by_name), lambda name: left_behind(stage, results[name], by_name[name], playbook, ports)
+    )
+    found: dict[str, NodeResult] = {}
+    for name, answer in answers.items():
+        if isinstance(answer, Exception):
+            raise answer
+        found[name] = answer
+    return found
 
 
 def _is_idle(planned: NodePlan | Exception) -> bool:
@@ -209,19 +238,42 @@ def _in_waves(
         if stop:
             done |= {name: NodeResult(name, NodeOutcome.NOT_REACHED) for name in wave}
             continue
-        groups = _by_hardware([by_name[name] for name in wave], measured=playbook.measure is not None)
 
-        def work(group: tuple[str, ...]) -> dict[str, NodeResult]:
-            return {
-                name: _one(stage, by_name[name], planned[name], desired, ports, options, writer)
-                for name in group
-            }
+        def work(names: Sequence[str]) -> dict[str, NodeResult]:
+            chosen = [by_name[name] for name in names]
+            return _at_once(stage, chosen, planned, desired, ports, options, writer)
 
-        for group, answer in ports.executor.each(groups, work).items():
-            if isinstance(answer, Exception):
-                raise answer
-            done |= {name: answer[name] for name in group}
+        found = in_turns(wave, {name: by_name[name].pool for name in wave}, work)
+        for result in filter(refused_by_guard, found.values()):
+            _ended(result, ports, options)
+        done |= found
         stop = position == 0 and playbook.strategy.canary > 0 and _spoke_against(wave, planned, done)
+    return done
+
+
+def _at_once(
+    stage: StageName,
+    nodes: Sequence[Node],
+    planned: Planned,
+    desired: Desired,
+    ports: Ports,
+    options: Options,
+    writer: RunWriter,
+) -> dict[str, NodeResult]:
+    """Work on nodes at the same time, those that share what is measured one after the other."""
+    by_name = {node.name: node for node in nodes}
+
+    def work(group: tuple[str, ...]) -> dict[str, NodeResult]:
+        return {
+            name: _one(stage, by_name[name], planned[name], desired, ports, options, writer) for name in group
+        }
+
+    groups = _by_hardware(nodes, measured=desired.playbooks[stage].measure is not None)
+    done: dict[str, NodeResult] = {}
+    for answer in ports.executor.each(groups, work).values():
+        if isinstance(answer, Exception):
+            raise answer
+        done |= answer
     return done
 
 
@@ -262,22 +314,20 @@ def _one(
             result = replace(failed_result(node, error), plan=planned.plan, facts=planned.facts)
             if result.outcome is NodeOutcome.FAILED:
                 record_failure(stage, planned, ports, options)
-    settled = "ok" if result.outcome not in FAILURES else str(result.outcome)
-    for run in filter(None, (options.run_id, options.resume)):
-        ports.journal.settle(run, node.name, settled)
-    detail: dict[str, Json] = {"outcome": str(result.outcome)}
-    ports.events.emit(Event("node.settled", node.name, detail))
+    if refused_by_guard(result):
+        # It gets another turn when others of its pool are back.
+        ports.events.emit(Event("drain.turn", node.name, {"words": result.diagnostics[0].summary}))
+        return result
+    _ended(result, ports, options)
     return result
 
 
-def failed_result(node: Node, error: Exception) -> NodeResult:
-    """Return the result for a node that raised; anything that is no MacfleetError is raised again."""
-    if not isinstance(error, MacfleetError):
-        raise error
-    if isinstance(error, NodeUnreachable) or error.exit_code is ExitCode.UNREACHABLE:
-        outcome = NodeOutcome.UNREACHABLE
-    elif error.exit_code is ExitCode.LOCKED:
-        outcome = NodeOutcome.LOCKED
-    else:
-        outcome = NodeOutcome.HELD if error.exit_code is ExitCode.HELD else NodeOutcome.FAILED
-    return NodeResult(node.name, outcome, diagnostics=error.diagnostics)
+def _ended(result: NodeResult, ports: Ports, options: Options) -> None:
+    for run in filter(None, (options.run_id, options.resume)):
+        _settle(run, result, ports)
+    detail: dict[str, Json] = {"outcome": str(result.outcome)}
+    ports.events.emit(Event("node.settled", result.node, detail))
+
+
+def _settle(run: str, result: NodeResult, ports: Ports) -> None:
+    ports.journal.settle(run, result.node, "ok" if result.outcome not in FAILURES else str(result.outcome))

@@ -7,7 +7,7 @@ from sqlalchemy import BigInteger, Column, Float, String, Table, Text
 from macfleet.store.tables import METADATA
 
 SERVICES = Table(
-    "services",
+    "service_states",
     METADATA,
     Column("node", String(200), primary_key=True),
     Column("state", String(20), nullable=False),
@@ -18,6 +18,7 @@ SERVICES = Table(
     Column("on_deadline", String(20), nullable=False),
     Column("failure", Text, nullable=False),
     Column("token", BigInteger, nullable=False),
+    Column("run", String(120), nullable=False),
 )
 
 LEASES = Table(

@@ -37,6 +37,7 @@ class SqlServices:
             on_deadline=OnDeadline(row.on_deadline),
             failure=row.failure,
             token=row.token,
+            run=row.run,
         )
 
     def keep_service(self, service: Service) -> None:
@@ -50,6 +51,7 @@ class SqlServices:
             "on_deadline": service.on_deadline.value,
             "failure": service.failure,
             "token": service.token,
+            "run": service.run,
         }
         with self._engine.begin() as connection:
             if _updated(connection, service, row):

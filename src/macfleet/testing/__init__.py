@@ -5,6 +5,7 @@ from macfleet.testing.events import RecordingEvents
 from macfleet.testing.gateway import FakeGateway
 from macfleet.testing.golden import golden
 from macfleet.testing.mac import FakeMac, FakeMacs
+from macfleet.testing.node_half import FakeHalf
 from macfleet.testing.resolver import FakeResolver
 from macfleet.testing.runs import FakeRun, FakeRuns
 from macfleet.testing.state import FakeEvidences, FakeJournal
@@ -14,6 +15,7 @@ __all__ = [
     "FakeClock",
     "FakeEvidences",
     "FakeGateway",
+    "FakeHalf",
     "FakeJournal",
     "FakeMac",
     "FakeMacs",

@@ -1,0 +1,123 @@
+"""A pool without an edge: rollouts take a node out by the same machine as the people on call."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+
+from macfleet.gateway.leases import KeptLeases
+from macfleet.model.diagnostic import MacfleetError
+from macfleet.model.node import Node
+from macfleet.model.ports import Absence, Events, Out
+from macfleet.model.quantity import show_seconds
+from macfleet.rollout.drain import Drained, drain_held
+from macfleet.rollout.drain_admit import Wish
+from macfleet.rollout.drain_back import bring_back
+from macfleet.rollout.drain_lease import NODE_TTL, take_node
+from macfleet.rollout.drain_ports import DrainPorts, Lease, Services
+from macfleet.rollout.drain_state import Service, ServiceState
+
+
+class NodeHalfGateway:
+    """A `Gateway` without an edge: each node refuses new connections and is waited for.
+
+    Containers are left running, for who takes a node out here works on them, and reaches them at the entry.
+    The node's lease is held, and renewed, until the node is put back or left out.
+
+    Args:
+        services: where the states of nodes are kept.
+        compose: makes the adapters when a node first leaves.
+    """
+
+    def __init__(self, services: Services, compose: Callable[[], DrainPorts]) -> None:
+        self._services = services
+        self._compose = compose
+        self._composed: DrainPorts | None = None
+        self._kept = KeptLeases()
+        self._lock = threading.Lock()
+        # A cordon that a person gave stands when the node comes back.
+        self._cordoned: dict[str, Service] = {}
+
+    def absence(self, node: Node) -> Absence | None:
+        """Return why the node is out of service; None while it is in service."""
+        known = self._services.service(node.name)
+        return Absence(known.words, known.reason, known.resumable) if known.closed else None
+
+    def drain(self, node: Node, *, deadline: float, reason: str, run: str, events: Events) -> Out:
+        """Take the node out of service for a run and hold it; raises what a drain raises."""
+        ports = replace(self._ports, events=events)
+        lease = take_node(node, ports)
+        before = ports.services.service(node.name)
+        try:
+            done = drain_held(node, Wish(reason, deadline, stop=False, run=run), ports, lease)
+        except BaseException:
+            ports.leases.release(lease)
+            raise
+        if before.state is ServiceState.CORDONED and not before.run:
+            with self._lock:
+                self._cordoned[node.name] = before
+        self._kept.keep(lease, ports.leases)
+        return Out(_words(done), ports.half.entry(node))
+
+    def undrain(self, node: Node, *, events: Events) -> str:
+        """Start, warm up and prove the node behind its closed port, open it and let it go.
+
+        Raises:
+            MacfleetError: what bringing a node back raises; it then stays out.
+        """
+        ports = replace(self._ports, events=events)
+        lease = self._lease(node, ports)
+        try:
+            with self._lock:
+                before = self._cordoned.pop(node.name, None)
+            back = before or Service(node.name, since=ports.clock.now())
+            began = ports.clock.monotonic()
+            bring_back(node, back, ports, lease)
+            spent = show_seconds(ports.clock.monotonic() - began)
+        finally:
+            self._let_go(lease)
+        return f"back in service after {spent}" if before is None else f"cordoned again: {before.reason}"
+
+    def leave_out(self, node: Node, *, why: str) -> str:
+        """Keep the reason in store and on the node, and let the node go as it is."""
+        lease = self._kept.held(f"node/{node.name}")
+        if lease is None:
+            return ""
+        try:
+            self._ports.leases.renew(lease, NODE_TTL)
+            known = self._ports.services.service(node.name)
+            left = replace(known, failure=why, token=lease.token)
+            self._ports.services.keep_service(left)
+            self._ports.half.enter(node, left)
+        except MacfleetError as error:
+            if error.diagnostics[0].code == "E0873":
+                return "another controller took it over"
+            # It does not answer; the store says why it is out, and the node that it is.
+        finally:
+            self._let_go(lease)
+        return "stays out of service"
+
+    @property
+    def _ports(self) -> DrainPorts:
+        with self._lock:
+            if self._composed is None:
+                self._composed = self._compose()
+            return self._composed
+
+    def _lease(self, node: Node, ports: DrainPorts) -> Lease:
+        kept = self._kept.held(f"node/{node.name}")
+        return kept if kept is not None else take_node(node, ports)
+
+    def _let_go(self, lease: Lease) -> None:
+        if self._kept.held(lease.name) is not None:
+            self._kept.let_go(lease.name)
+        else:
+            self._ports.leases.release(lease)
+
+
+def _words(done: Drained) -> str:
+    if done.already:
+        return "drained before"
+    flight = f"{done.in_flight} in flight finished" if done.in_flight else "nothing in flight"
+    return f"drained in {show_seconds(done.seconds)}, {flight}"
