@@ -191,7 +191,7 @@ def _damaged(node: str, path: str, done: Completed) -> Diagnostic:
     return Diagnostic(
         "E0418",
         f"what arrived for {path} is not what was sent",
-        why=f"Its SHA-256 is {done.stderr.decode('ascii', 'replace').strip()[-64:]}. The file was not touched.",
+        why=f"SHA-256: {done.stderr.decode('ascii', 'replace').strip()[-64:]}. The file stays as it was.",
         mend="Send it again: it starts anew. If it happens twice, look at the node's disk and at the source.",
         node=node,
         exit_code=ExitCode.NODE_FAILED,
