@@ -22,7 +22,17 @@ from macfleet.testing import LocalTransport
 
 PROGRAMS = Path(__file__).parent / "programs"
 NODE = Path(macfleet.lab.__file__).parent / "node"
-LAB = ("bsd/base64", "bsd/mktemp", "bsd/readlink", "bsd/sed", "brew/brew", "mac/pmset", "mac/newsyslog")
+LAB = (
+    "bsd/base64",
+    "bsd/mktemp",
+    "bsd/readlink",
+    "bsd/sed",
+    "brew/brew",
+    "mac/pmset",
+    "mac/newsyslog",
+    "mac/crontab",
+    "mac/defaults",
+)
 LACKING = ("timeout", "flock", "sha256sum", "md5sum", "tac", "setsid", "shuf", "wget", "getent", "nproc")
 MOVED = ("/opt/homebrew", "/Library", "/etc")
 FOLDERS = (
@@ -34,6 +44,7 @@ FOLDERS = (
     "limits",
     "disk",
     "var/db",
+    "var/at/tabs",
 )
 
 
@@ -116,6 +127,7 @@ class ScratchMac:
             ("/opt/linux-real/bin/", "/usr/bin/"),
             ("#!/opt/lab/python/bin/python3", f"#!{sys.executable} -SE"),
             ("/var/db", f"{self.root}/var/db"),
+            ("/var/at", f"{self.root}/var/at"),
             ("/opt/lab", f"{self.root}/lab"),
             ('"/opt/homebrew"', f'"{self.root}/opt/homebrew"'),
             ("os.geteuid() == 0", "False"),

@@ -6,6 +6,7 @@ from macfleet.resources.colima_params import ColimaInstanceParams
 from macfleet.resources.command import CommandParams
 from macfleet.resources.compose_file import ComposeService, parse_compose
 from macfleet.resources.compose_project import ComposeProjectParams
+from macfleet.resources.cron import CronParams
 from macfleet.resources.directory import DirectoryParams
 from macfleet.resources.docker_image import DockerImageParams, local_name
 from macfleet.resources.file import FileParams
@@ -35,6 +36,7 @@ KINDS: tuple[type[Params], ...] = (
     SysctlLimitParams,
     MountCheckParams,
     LogRotationParams,
+    CronParams,
     CommandParams,
 )
 """The parameters of every kind; each knows how to build its resource."""
