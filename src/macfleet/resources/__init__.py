@@ -19,6 +19,7 @@ from macfleet.resources.mount_check import MountCheckParams
 from macfleet.resources.params import Params, Surroundings
 from macfleet.resources.power_setting import PowerSettingParams
 from macfleet.resources.sysctl_limit import SysctlLimitParams
+from macfleet.resources.user_default import UserDefaultParams
 
 KINDS: tuple[type[Params], ...] = (
     DirectoryParams,
@@ -37,6 +38,7 @@ KINDS: tuple[type[Params], ...] = (
     MountCheckParams,
     LogRotationParams,
     CronParams,
+    UserDefaultParams,
     CommandParams,
 )
 """The parameters of every kind; each knows how to build its resource."""
