@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from macfleet.engine.happening import Happening, Moment, Report, nobody
-from macfleet.engine.job import collected, refuse_if_busy, refuse_others
+from macfleet.engine.job import refuse_if_busy, refuse_others, swept
 from macfleet.engine.level import Standing, Work, apply_level
 from macfleet.engine.lock import FOLDER, Holder, locked, read_lock, release_lock, take_lock
 from macfleet.engine.observe import Observation, deadline_of, understand
@@ -212,17 +212,19 @@ def _account(plan: Plan, observation: Observation, work: Work, course: _Course) 
     course.explained |= gone | set(flying)
     arrived = [address for address in flying if address in gone]
     course.changed += [address for address in arrived if address not in course.changed]
+    for address in arrived:
+        course.standing.jobs.pop(address, None)
     if arrived:
         work.report([Happening(Moment.DONE, flying[address]) for address in arrived])
     flying.clear()
 
 
 def _leave(work: Work, course: _Course) -> None:
-    """Remove what was collected and release the lock, which stays while a detached job goes on."""
+    """Remove jobs that ended and release the lock, which stays while a job of an interrupted run goes on."""
     standing = course.standing
     release = "exit 0" if standing.jobs else release_lock(work.holder)
     try:
-        standing.transport.run(f"{collected(standing.collected)}{release}", deadline=30.0)
+        standing.transport.run(f"{swept(work.holder.run, standing.vanished)}{release}", deadline=30.0)
     except MacfleetError:
         # The connection is gone; the lock names its run, so `--resume` takes it over.
         return

@@ -104,9 +104,10 @@ def job_text(job: str, address: str, steps: Sequence[Run | Put]) -> str:
     return f"{{ {body}\n}} </dev/null"
 
 
-def collected(jobs: Sequence[str]) -> str:
-    """Return script text that removes the folders of jobs whose results arrived."""
-    return "".join(f'rm -rf "{FOLDER}"/{quote(job)}\n' for job in jobs)
+def swept(run: str, vanished: Sequence[str]) -> str:
+    """Return script text that removes the folders of a run's jobs that ended, and those of vanished ones."""
+    ended = f'for mf_j in "{FOLDER}"/{quote(run + "-")}*; do [ ! -f "$mf_j/exit" ] || rm -rf "$mf_j"; done'
+    return "\n".join([ended, *(f'rm -rf "{FOLDER}"/{quote(job)}' for job in vanished), ""])
 
 
 def refuse_others(run: str) -> str:

@@ -8,14 +8,13 @@ from dataclasses import dataclass, field
 from macfleet.engine.happening import Happening, Moment, Report
 from macfleet.engine.hearing import Heard, Hearing
 from macfleet.engine.job import FOLLOWING, LONG, job_id, job_text, limit_of, vanished
-from macfleet.engine.lock import FOLDER, Holder, enter_lock, refuse_if_taken
+from macfleet.engine.lock import Holder, enter_lock, refuse_if_taken
 from macfleet.engine.observe import Observation, understand
 from macfleet.engine.refusals import step_failed
 from macfleet.engine.script import ENVIRONMENT, Fragment, bundle, probe_fragments, step_text, unbundle
 from macfleet.model.diagnostic import MacfleetError
 from macfleet.model.ports import Sources, Transport
 from macfleet.model.resource import Change, Probe, ProbeOutput, Put, Resource, Run, Stream
-from macfleet.model.shell import quote
 
 _MARGIN = 30.0
 _START = 60.0
@@ -45,14 +44,14 @@ class Standing:
         flying: changes that were sent and are not known to have ended, by address.
         begun: addresses whose first step was seen to begin.
         jobs: id of the detached job by address, of those that were seen to begin and not to end.
-        collected: ids of jobs whose results arrived.
+        vanished: ids of jobs that left no result.
     """
 
     transport: Transport
     flying: dict[str, Change] = field(default_factory=dict)
     begun: set[str] = field(default_factory=set)
     jobs: dict[str, str] = field(default_factory=dict)
-    collected: list[str] = field(default_factory=list)
+    vanished: list[str] = field(default_factory=list)
 
 
 def apply_level(todo: Sequence[Change], work: Work, standing: Standing) -> Observation:
@@ -145,7 +144,7 @@ def _send(batch: _Batch, work: Work, standing: Standing) -> Mapping[str, ProbeOu
     deadline = _MARGIN + sum(fragment.limit for fragment in pieces)
     lost: dict[str, str] = {}
     hearing = Hearing(work.node, f"--{mark}", lambda heard: _tell(heard, batch, work, standing, lost))
-    preface = enter_lock(work.holder, f"--{mark}", deadline) + _fence(work.holder)
+    preface = enter_lock(work.holder, f"--{mark}", deadline) + "\n"
     if any(fragment.job for fragment in pieces):
         preface += FOLLOWING
     script = bundle(pieces, nonce=mark, preface=preface)
@@ -180,9 +179,9 @@ def _tell(
         if each.word == "go" and fragment.job:
             standing.jobs[change.address] = fragment.job
         if each.word in ("out", "vanished") and fragment.job:
-            standing.collected.append(fragment.job)
             standing.jobs.pop(change.address, None)
         if each.word == "vanished":
+            standing.vanished.append(fragment.job)
             lost[change.address] = fragment.job
         moment = _moment(each, ends=index in batch.last)
         if moment is not None and not (moment is Moment.BEGAN and change.address in standing.begun):
@@ -217,12 +216,3 @@ def _stream(change: Change, step: Stream, work: Work, standing: Standing, *, las
     if last:
         standing.flying.pop(change.address, None)
         work.report([Happening(Moment.DONE, change)])
-
-
-def _fence(holder: Holder) -> str:
-    """Return script text by which a running script sees that a successor asks for, or has, the lock."""
-    mine = "\n".join(holder.text().splitlines()[:4])
-    return f"""
-mf_mine() {{ ! mf_shut && [ "$(head -n 4 "{FOLDER}/holder" 2>/dev/null)" = {quote(mine)} ]; }}
-mf_lost() {{ mf_tell; }}
-"""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
 from macfleet.model.exit_codes import ExitCode
+from macfleet.model.ports import Transport
 from macfleet.model.shell import quote
 
 FOLDER = "$HOME/.macfleet/lock"
@@ -20,6 +21,7 @@ REFUSED = 76
 """Exit status of a script that found its run's lock in other hands."""
 _PATIENCE = 25
 """Fifths of a second that the last script of a lock that may be taken gets to end."""
+_LOOK = 30.0
 _UNKNOWN = "unknown"
 _FIELDS = ("run", "who", "since", "token", "store", "command")
 
@@ -98,7 +100,8 @@ mf_enter {round(seconds)}"""
 def enter_lock(holder: Holder, mark: str, seconds: float) -> str:
     """Return script text that goes on only where the lock is still `holder`'s.
 
-    Otherwise it prints the new holder after `mark` and ends the script with `REFUSED`.
+    Otherwise it prints the new holder after `mark` and ends the script with `REFUSED`. What follows can ask
+    ``mf_mine`` again between its steps, and say with ``mf_lost`` who came in between.
     """
     return f"{_functions(holder, mark, status=REFUSED)}\nmf_enter {round(seconds)}"
 
@@ -118,10 +121,29 @@ def show_lock(mark: str) -> str:
 
 def break_lock(mark: str) -> str:
     """Return script text that prints the lock, ends what runs under it, and removes it."""
+    # A shell whose child is killed would go on with its next command: it is stopped first.
     return f"""{show_lock(mark)}
-mf_end() {{ for mf_c in $(pgrep -P "$1"); do mf_end "$mf_c"; done; kill -9 "$1" 2>/dev/null; }}
+mf_end() {{
+  kill -STOP "$1" 2>/dev/null; set -- "$1" $(pgrep -P "$1"); kill -9 "$1" 2>/dev/null; shift
+  for mf_c in "$@"; do mf_end "$mf_c"; done
+}}
 for mf_f in $(mf_runners); do mf_alive "$mf_lock/$mf_f" && mf_end "$mf_p"; done
 rm -rf "$mf_lock"; exit 0"""
+
+
+def see_lock(transport: Transport, mark: str) -> NodeLock | None:
+    """Return the lock that lies on a node; raises what the transport raises."""
+    return _told(transport, show_lock(mark), mark)
+
+
+def remove_lock(transport: Transport, mark: str) -> NodeLock | None:
+    """Break the lock that lies on a node and return it; raises what the transport raises."""
+    return _told(transport, break_lock(mark), mark)
+
+
+def _told(transport: Transport, script: str, mark: str) -> NodeLock | None:
+    done = transport.run(script, deadline=_LOOK)
+    return read_lock(done.stdout.decode("utf-8", "replace"), mark)
 
 
 def read_lock(stdout: str, mark: str) -> NodeLock | None:
@@ -206,15 +228,15 @@ mf_tell() {{
   printf '\\n%s locked\\n' {quote(mark)}; sed 's/^/= /' "$mf_lock/holder" 2>/dev/null
   echo "left $(mf_left)"; mf_busy && echo 'busy 1'; :
 }}
+mf_lost() {{ mf_tell; }}
 mf_refuse() {{
   mf_tell
   if [ -n "$mf_watcher" ]; then mf_kill "$mf_watcher"; rm -rf "$mf_dir"; fi
   exit {status}
 }}
-mf_mine() {{ [ "$(head -n 4 "$mf_lock/holder" 2>/dev/null)" = {quote(_first(holder))} ]; }}
+mf_mine() {{ ! mf_shut && [ "$(head -n 4 "$mf_lock/holder" 2>/dev/null)" = {quote(_first(holder))} ]; }}
 mf_enter() {{
   echo "$$ $(mf_born "$$")" 2>/dev/null >"$mf_lock/runner.{holder.token}" || mf_refuse
-  mf_shut && mf_refuse
   mf_mine || mf_refuse
   echo $(($(date +%s) + $1 + {LAPSE})) >"$mf_lock/until"
 }}"""
