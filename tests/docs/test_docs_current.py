@@ -45,6 +45,7 @@ NODE = Node(
         "compose_file": "/Users/ops/macfleet/compose.yaml",
         "engine_port": 8080,
         "sleep_minutes": 0,
+        "releases": "https://files.example/releases",
     },
 )
 CONTEXT = CompileContext({"engine": IMAGE}, {"contract": {"name": "chat-small", "engine_slots": 4}})

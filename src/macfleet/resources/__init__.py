@@ -9,7 +9,9 @@ from macfleet.resources.compose_project import ComposeProjectParams
 from macfleet.resources.cron import CronParams
 from macfleet.resources.directory import DirectoryParams
 from macfleet.resources.docker_image import DockerImageParams, local_name
+from macfleet.resources.download import DownloadParams
 from macfleet.resources.file import FileParams
+from macfleet.resources.firewall_rule import FirewallRuleParams
 from macfleet.resources.launchd_params import LaunchdServiceParams
 from macfleet.resources.launchd_timer import LaunchdTimerParams
 from macfleet.resources.line_in_file import LineInFileParams
@@ -24,6 +26,7 @@ from macfleet.resources.user_default import UserDefaultParams
 KINDS: tuple[type[Params], ...] = (
     DirectoryParams,
     FileParams,
+    DownloadParams,
     LinkParams,
     LineInFileParams,
     BlockParams,
@@ -38,6 +41,7 @@ KINDS: tuple[type[Params], ...] = (
     MountCheckParams,
     LogRotationParams,
     CronParams,
+    FirewallRuleParams,
     UserDefaultParams,
     CommandParams,
 )
