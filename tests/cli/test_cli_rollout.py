@@ -27,7 +27,7 @@ def state(folder):
         ("rollout", "all", "--check"),
         ("facts",),
         ("lock", "status"),
-        ("lock", "break", "mac-01"),
+        ("lock", "break", "mac-01", "--reason", "gone", "--yes"),
     ],
 )
 def test_a_node_that_does_not_answer_is_exit_5_and_named(run, fleet, arguments):

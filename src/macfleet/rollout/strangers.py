@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from macfleet.engine.lock import NodeLock, read_lock, show_lock
+from macfleet.engine.lock import NodeLock, see_lock
 from macfleet.model.diagnostic import MacfleetError
 from macfleet.model.event import Event
 from macfleet.model.json import Json
@@ -13,7 +13,6 @@ from macfleet.rollout.ports import Ports
 from macfleet.rollout.run_lock import Fence
 
 _PAUSE = 2.0
-_LOOK = 30.0
 _SAY_EVERY = 5.0
 
 
@@ -25,7 +24,7 @@ def wait_for_strangers(nodes: Sequence[Node], ports: Ports, run: str, fence: Fen
     by_name = {node.name: node for node in nodes}
     said = ports.clock.monotonic() - _SAY_EVERY
     while True:
-        found = ports.executor.each(tuple(by_name), lambda name: look(by_name[name], ports))
+        found = ports.executor.each(tuple(by_name), lambda name: _look(by_name[name], ports))
         locks = {name: lock for name, lock in found.items() if isinstance(lock, NodeLock)}
         for trouble in found.values():
             if isinstance(trouble, Exception) and not isinstance(trouble, MacfleetError):
@@ -41,11 +40,8 @@ def wait_for_strangers(nodes: Sequence[Node], ports: Ports, run: str, fence: Fen
         ports.clock.sleep(min(_PAUSE, until - now))
 
 
-def look(node: Node, ports: Ports) -> NodeLock | None:
-    """Return the lock that lies on a node; raises what its transport raises."""
-    mark = f"--{ports.nonce()}"
-    done = ports.transports.to(node).run(show_lock(mark), deadline=_LOOK)
-    return read_lock(done.stdout.decode("utf-8", "replace"), mark)
+def _look(node: Node, ports: Ports) -> NodeLock | None:
+    return see_lock(ports.transports.to(node), f"--{ports.nonce()}")
 
 
 def _in_the_way(lock: NodeLock, run: str, fence: Fence) -> bool:
