@@ -9,7 +9,6 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from golden_engine import GoldenEngine, scheduled
 from stand_in import stand_in_wheels
 
 from macfleet.loadgen import entry
@@ -17,6 +16,7 @@ from macfleet.model.diagnostic import MacfleetError
 from macfleet.model.load import FixtureBody, LoadSpec
 from macfleet.sources.archive import build_archive, ensure_archive
 from macfleet.sources.wheels import LockedWheel, ensure_wheels, read_lock
+from macfleet.testing.golden_engine import GoldenEngine, scheduled
 
 
 @pytest.fixture(scope="module")

@@ -6,9 +6,20 @@ import sys
 from pathlib import Path
 
 import pytest
-from golden_engine import DONE, END, HEAD, GoldenEngine, chunk, delta, event, raw, scheduled, usage
 
 from macfleet.model.load import FixtureBody, LoadSpec
+from macfleet.testing.golden_engine import (
+    DONE,
+    END,
+    HEAD,
+    GoldenEngine,
+    chunk,
+    delta,
+    event,
+    raw,
+    scheduled,
+    usage,
+)
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "src")}
 BODY = {"stream": True, "messages": [{"role": "user", "content": "a"}]}

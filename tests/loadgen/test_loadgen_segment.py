@@ -5,13 +5,13 @@ import socket
 import threading
 
 import pytest
-from golden_engine import DONE, END, HEAD, GoldenEngine, chunk, delta, event, raw, scheduled
 
 from macfleet.loadgen.measure import measure
 from macfleet.loadgen.pacer import ClosedLoop, nearest_rank
 from macfleet.model.diagnostic import MacfleetError
 from macfleet.model.load import FixtureBody, LoadSpec
 from macfleet.model.nonce import nonce, with_nonce
+from macfleet.testing.golden_engine import DONE, END, HEAD, GoldenEngine, chunk, delta, event, raw, scheduled
 
 FIXTURES = tuple(
     FixtureBody(name, {"stream": True, "messages": [{"role": "user", "content": name}]})

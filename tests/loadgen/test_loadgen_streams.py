@@ -1,23 +1,24 @@
 """Streams as real engines and broken ones send them, through a socket: outcome, tokens, first text."""
 
-import json
-
 import pytest
-from golden_engine import DONE, END, HEAD, GoldenEngine, chunk, delta, event, raw, usage
 
 from macfleet.loadgen.measure import measure
 from macfleet.model.load import FixtureBody, LoadSpec
+from macfleet.testing.golden_engine import DONE, END, HEAD, GoldenEngine, chunk, event, raw, usage
+from macfleet.testing.hostile_streams import (
+    HOSTILE_STREAMS,
+    LLAMA,
+    REASON,
+    ROLE,
+    STOP,
+    TEXT,
+    USAGE,
+    WHOLE,
+    good,
+    http,
+)
 
 BODY = {"model": "m", "messages": [{"role": "user", "content": "hi"}], "stream": True}
-PLAIN = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
-ROLE = event(delta(role="assistant", content=""))
-TEXT = event(delta(content="a"))
-STOP = event(delta(finish="stop"))
-USAGE = event(usage(3))
-
-
-def http(status, body: bytes, kind="application/json") -> bytes:
-    return f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
 
 
 def ask_once(answer, **changes):
@@ -41,239 +42,17 @@ def ask_once(answer, **changes):
     return sample
 
 
-def good(*events: bytes) -> list[bytes]:
-    return [HEAD, *(chunk(one) for one in events), END]
+@pytest.mark.parametrize("stream", HOSTILE_STREAMS, ids=lambda stream: stream.name)
+def test_each_stream_ends_in_its_outcome_with_every_token_counted(stream):
+    sample = ask_once(raw(*stream.pieces, pause=0.001), stall_timeout=0.3)
+    found = (sample.outcome, sample.tokens, sample.token_source)
+    assert found == (stream.outcome, stream.tokens, stream.source), sample.detail
+    assert (sample.t_first_gen is not None) is stream.generated
+    assert (sample.detail == "") is (stream.outcome == "ok")
 
 
-WHOLE = json.dumps(
-    {"choices": [{"message": {"content": "hi"}, "finish_reason": "stop"}], "usage": usage(2)["usage"]}
-)
-EURO = json.dumps(delta(content="€"), ensure_ascii=False).encode()
-CUT = EURO.index("€".encode()) + 1
-REASON = event(delta(reasoning_content="hm"))
-TOOL = event(delta(tool_calls=[{"index": 0, "function": {"name": "f", "arguments": ""}}]))
-NULL = event(delta(role="assistant", content=None))
-MLX_USAGE = event(usage(3) | {"object": "chat.completion"})
-OFTEN = [event(delta(content="a") | {"usage": usage(n)["usage"]}) for n in (1, 2, 3)]
-LLAMA = event(delta(finish="length") | {"timings": {"cache_n": 7, "predicted_n": 1}})
-COMPLETION = event({"choices": [{"text": "a", "finish_reason": None}]})
-COMPLETION_END = event({"choices": [{"text": "", "finish_reason": "length"}]})
-
-# name, pieces written one by one, outcome, tokens, where the count comes from, whether text was seen
-TABLE = [
-    ("as promised", good(ROLE, TEXT, TEXT, TEXT, STOP, USAGE, DONE), "ok", 3, "usage", True),
-    ("without usage", good(ROLE, TEXT, TEXT, STOP, DONE), "ok", 2, "events", True),
-    ("role chunk with null content", good(NULL, TEXT, STOP, DONE), "ok", 1, "events", True),
-    (
-        "role in every delta",
-        good(event(delta(role="assistant", content="a")), STOP, DONE),
-        "ok",
-        1,
-        "events",
-        True,
-    ),
-    (
-        "comments between and before",
-        good(b": keepalive 1/2\n\n", ROLE, b": x\n\n", TEXT, STOP, DONE),
-        "ok",
-        1,
-        "events",
-        True,
-    ),
-    ("comments inside an event", good(b": a\n" + TEXT, STOP, DONE), "ok", 1, "events", True),
-    (
-        "no space after data:",
-        good(TEXT.replace(b"data: ", b"data:"), STOP, b"data:[DONE]\n\n"),
-        "ok",
-        1,
-        "events",
-        True,
-    ),
-    (
-        "CRLF lines",
-        good(*(one.replace(b"\n", b"\r\n") for one in (ROLE, TEXT, STOP, DONE))),
-        "ok",
-        1,
-        "events",
-        True,
-    ),
-    (
-        "CRLF cut in the middle",
-        [HEAD, chunk(TEXT[:-2] + b"\r"), chunk(b"\n\r"), chunk(b"\n" + STOP + DONE), END],
-        "ok",
-        1,
-        "events",
-        True,
-    ),
-    (
-        "an event over three reads",
-        [HEAD, chunk(TEXT[:9]), chunk(TEXT[9:20]), chunk(TEXT[20:] + STOP + DONE), END],
-        "ok",
-        1,
-        "events",
-        True,
-    ),
-    (
-        "all events in one read",
-        [HEAD + chunk(ROLE + TEXT + TEXT + STOP + DONE) + END],
-        "ok",
-        2,
-        "events",
-        True,
-    ),
-    (
-        "a code point cut in two",
-        [HEAD, chunk(b"data: " + EURO[:CUT]), chunk(EURO[CUT:] + b"\n\n" + STOP + DONE), END],
-        "ok",
-        1,
-        "events",
-        True,
-    ),
-    (
-        "broken UTF-8 is text",
-        good(b'data: {"choices":[{"delta":{"content":"\xff"}}]}\n\n', STOP, DONE),
-        "ok",
-        1,
-        "events",
-        True,
-    ),
-    (
-        "an HTTP chunk cut in two",
-        [HEAD + chunk(TEXT)[:7], chunk(TEXT)[7:], chunk(STOP + DONE) + END],
-        "ok",
-        1,
-        "events",
-        True,
-    ),
-    (
-        "finish reason together with text",
-        good(event(delta(content="a", finish="stop")), DONE),
-        "ok",
-        1,
-        "events",
-        True,
-    ),
-    ("usage typed as a whole completion", good(TEXT, STOP, MLX_USAGE, DONE), "ok", 3, "usage", True),
-    ("usage in every chunk", good(*OFTEN, STOP, DONE), "ok", 3, "usage", True),
-    (
-        "several tokens in an event",
-        good(event(delta(content="a b c")), STOP, USAGE, DONE),
-        "ok",
-        3,
-        "usage",
-        True,
-    ),
-    ("reasoning counts as generated", good(REASON, TEXT, STOP, DONE), "ok", 2, "events", True),
-    ("a tool call counts as generated", good(ROLE, TOOL, STOP, DONE), "ok", 1, "events", True),
-    ("text completions", good(COMPLETION, COMPLETION_END, DONE), "ok", 1, "events", True),
-    ("empty data events", good(b"data:\n\n", TEXT, b"data: \n\n", STOP, DONE), "ok", 1, "events", True),
-    ("a byte order mark", good(b"\xef\xbb\xbf" + TEXT, STOP, DONE), "ok", 1, "events", True),
-    ("no [DONE] but finished", good(ROLE, TEXT, STOP), "ok", 1, "events", True),
-    ("[DONE] without its empty line", good(TEXT, b"data: [DONE]"), "ok", 1, "events", True),
-    ("a body that ends with the connection", [PLAIN + TEXT, STOP + DONE, "close"], "ok", 1, "events", True),
-    (
-        "closed after [DONE] without the last chunk",
-        [HEAD, chunk(TEXT + STOP + DONE), "close"],
-        "ok",
-        1,
-        "events",
-        True,
-    ),
-    ("events after [DONE] are nothing", good(TEXT, STOP, DONE, TEXT, USAGE), "ok", 1, "events", True),
-    (
-        "no content type",
-        [HEAD.replace(b"Content-Type: text/event-stream\r\n", b""), chunk(TEXT + STOP + DONE), END],
-        "ok",
-        1,
-        "events",
-        True,
-    ),
-    (
-        "an error inside a 200",
-        good(ROLE, event({"error": {"message": "out of memory"}})),
-        "sse_error",
-        0,
-        "events",
-        False,
-    ),
-    (
-        "an error after text",
-        good(TEXT, TEXT, event({"error": "overloaded"}), DONE),
-        "sse_error",
-        2,
-        "events",
-        True,
-    ),
-    (
-        "an event named error",
-        good(TEXT, b'event: error\ndata: {"code": 500}\n\n'),
-        "sse_error",
-        1,
-        "events",
-        True,
-    ),
-    (
-        "an error as the whole body of a 200",
-        [http("200 OK", b'{"error": {"message": "no"}}')],
-        "sse_error",
-        0,
-        "events",
-        False,
-    ),
-    ("an empty body", [http("200 OK", b"", "text/event-stream")], "empty_200", 0, "events", False),
-    ("only a role", good(ROLE, STOP, DONE), "empty_200", 0, "events", False),
-    ("only comments", good(b": a\n\n: b\n\n"), "empty_200", 0, "events", False),
-    ("ends in order without being finished", good(ROLE, TEXT), "truncated", 1, "events", True),
-    ("closed inside the body", [HEAD, chunk(ROLE + TEXT), "close"], "truncated", 1, "events", True),
-    ("closed inside an event", [HEAD, chunk(TEXT + b'data: {"cho'), "close"], "truncated", 1, "events", True),
-    ("connection ends unfinished", [PLAIN + TEXT, "close"], "truncated", 1, "events", True),
-    ("reset in the middle", [HEAD, chunk(ROLE + TEXT), "reset"], "reset", 1, "events", True),
-    ("closed without a word", ["close"], "reset", 0, "events", False),
-    ("reset before an answer", ["reset"], "reset", 0, "events", False),
-    ("silent", ["hang"], "stall_timeout", 0, "events", False),
-    ("silent in the middle", [HEAD, chunk(ROLE + TEXT), "hang"], "stall_timeout", 1, "events", True),
-    ("silent after the finish", [HEAD, chunk(TEXT + STOP), "hang"], "stall_timeout", 1, "events", True),
-    ("not JSON in an event", good(b"data: {]\n\n", STOP, DONE), "bad_response", 0, "events", False),
-    ("JSON that is not an object", good(b"data: 7\n\n", TEXT, STOP, DONE), "bad_response", 1, "events", True),
-    ("not HTTP", [b"SSH-2.0-OpenSSH_9.9\r\n\r\n", "close"], "bad_response", 0, "events", False),
-    (
-        "a whole document instead of a stream",
-        [http("200 OK", WHOLE.encode())],
-        "bad_response",
-        2,
-        "usage",
-        True,
-    ),
-    ("429", [http("429 Too Many Requests", b'{"error": "slow down"}')], "http_429", 0, "events", False),
-    (
-        "500 as text",
-        [http("500 Internal Server Error", b"boom", "text/plain")],
-        "http_500",
-        0,
-        "events",
-        False,
-    ),
-    (
-        "503 that looks like a stream",
-        [http("503 No", TEXT + DONE, "text/event-stream")],
-        "http_503",
-        0,
-        "events",
-        False,
-    ),
-]
-
-
-@pytest.mark.parametrize(
-    ("pieces", "outcome", "tokens", "source", "generated"),
-    [row[1:] for row in TABLE],
-    ids=[row[0] for row in TABLE],
-)
-def test_each_stream_ends_in_its_outcome_with_every_token_counted(pieces, outcome, tokens, source, generated):
-    sample = ask_once(raw(*pieces, pause=0.001), stall_timeout=0.3)
-    assert (sample.outcome, sample.tokens, sample.token_source) == (outcome, tokens, source), sample.detail
-    assert (sample.t_first_gen is not None) is generated
-    assert (sample.detail == "") is (outcome == "ok")
+def test_there_are_hostile_streams_enough():
+    assert len({stream.name for stream in HOSTILE_STREAMS}) == len(HOSTILE_STREAMS) >= 30
 
 
 def test_the_engines_word_on_its_prompt_cache_is_kept():

@@ -7,7 +7,6 @@ import zipfile
 from contextlib import contextmanager
 
 import pytest
-from golden_engine import DONE, END, HEAD, GoldenEngine, chunk, delta, event, raw, scheduled
 from stand_in import stand_in_wheels
 
 from macfleet.executors import vantage_scripts
@@ -20,6 +19,7 @@ from macfleet.model.load import FixtureBody, LoadSpec, Sample, SegmentReport, Va
 from macfleet.model.node import Endpoint, Node
 from macfleet.model.ports import Completed
 from macfleet.sources.archive import Archive, build_archive
+from macfleet.testing.golden_engine import DONE, END, HEAD, GoldenEngine, chunk, delta, event, raw, scheduled
 from macfleet.testing.transport import LocalTransport
 
 IMAGE = "registry.example/python@sha256:" + "a" * 64

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import contextlib
+import hashlib
 import json
 import socket
 import struct
+import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
 
+from macfleet.model.json import Json
+
+STAMPS = "/stamps"
+"""Where an engine that runs by itself tells what it sent when, a line a request."""
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 END = b"0\r\n\r\n"
 DONE = b"data: [DONE]\n\n"
 
 
-@dataclass
+@dataclass(slots=True)
 class Request:
-    """One request the engine read, and when it sent which text."""
+    """One request the engine read, and when it sent which text; times are monotonic nanoseconds."""
 
     line: str
     headers: dict[str, str]
@@ -44,17 +53,21 @@ class GoldenEngine:
         self._ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         self._thread.start()
-        assert self._ready.wait(10)
+        if not self._ready.wait(10):
+            raise TimeoutError("the golden engine did not begin to serve within 10 s")
         return self
 
-    def __exit__(self, *_exc):
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.kill()
         self._thread.join(10)
 
     @property
     def url(self) -> str:
+        """Where it serves."""
         return f"http://127.0.0.1:{self.port}"
 
     def kill(self) -> None:
@@ -74,7 +87,7 @@ class GoldenEngine:
         for writer in list(self._writers):
             reset(writer)
 
-    async def _connection(self, reader, writer) -> None:
+    async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._connections += 1
         number = self._connections
         self._writers.add(writer)
@@ -98,7 +111,8 @@ class GoldenEngine:
             writer.close()
 
 
-async def read_request(reader, connection: int) -> Request | None:
+async def read_request(reader: asyncio.StreamReader, connection: int) -> Request | None:
+    """Read one request; None when the client sends no more."""
     try:
         head = await reader.readuntil(b"\r\n\r\n")
     except asyncio.IncompleteReadError:
@@ -111,7 +125,7 @@ async def read_request(reader, connection: int) -> Request | None:
     return Request(lines[0], headers, body, connection, time.monotonic_ns())
 
 
-def reset(writer) -> None:
+def reset(writer: asyncio.StreamWriter) -> None:
     """Close so that the peer sees a reset."""
     sock = writer.get_extra_info("socket")
     with contextlib.suppress(OSError):
@@ -124,29 +138,31 @@ def chunk(body: bytes) -> bytes:
     return f"{len(body):x}\r\n".encode() + body + b"\r\n"
 
 
-def event(document) -> bytes:
+def event(document: Mapping[str, Json]) -> bytes:
     """One event."""
     return b"data: " + json.dumps(document).encode() + b"\n\n"
 
 
-def delta(finish=None, **fields) -> dict:
+def delta(finish: str | None = None, **fields: Json) -> dict[str, Json]:
     """One chunk of a chat completion."""
-    choice = {"index": 0, "delta": fields, "finish_reason": finish}
+    choice: dict[str, Json] = {"index": 0, "delta": fields, "finish_reason": finish}
     return {"object": "chat.completion.chunk", "choices": [choice]}
 
 
-def usage(tokens: int, cached: int | None = None) -> dict:
+def usage(tokens: int, cached: int | None = None) -> dict[str, Json]:
     """The usage chunk."""
-    counts = {"prompt_tokens": 9, "completion_tokens": tokens, "total_tokens": 9 + tokens}
+    counts: dict[str, Json] = {"prompt_tokens": 9, "completion_tokens": tokens, "total_tokens": 9 + tokens}
     if cached is not None:
         counts["prompt_tokens_details"] = {"cached_tokens": cached}
     return {"object": "chat.completion.chunk", "choices": [], "usage": counts}
 
 
-def scheduled(tokens=8, first_ms=20.0, gap_ms=5.0, usage_late_ms=0.0) -> Answer:
+def scheduled(
+    tokens: int = 8, first_ms: float = 20.0, gap_ms: float = 5.0, usage_late_ms: float = 0.0
+) -> Answer:
     """Text i leaves at first + i × gap after the request, whatever happened before: no drift."""
 
-    async def answer(request: Request, writer) -> None:
+    async def answer(request: Request, writer: asyncio.StreamWriter) -> None:
         async def at(ms: float) -> None:
             delay = (request.received + ms * 1e6 - time.monotonic_ns()) / 1e9
             if delay > 0:
@@ -163,10 +179,10 @@ def scheduled(tokens=8, first_ms=20.0, gap_ms=5.0, usage_late_ms=0.0) -> Answer:
     return answer
 
 
-def raw(*pieces: bytes | str, pause=0.0) -> Answer:
+def raw(*pieces: bytes | str, pause: float = 0.0) -> Answer:
     """Write pieces with a drain between; the words "reset", "close", "hang" act."""
 
-    async def answer(request: Request, writer) -> None:
+    async def answer(_request: Request, writer: asyncio.StreamWriter) -> None:
         for piece in pieces:
             if piece == "reset":
                 await writer.drain()
@@ -177,9 +193,43 @@ def raw(*pieces: bytes | str, pause=0.0) -> Answer:
                 writer.close()
             elif piece == "hang":
                 await asyncio.sleep(3600)
-            else:
+            elif isinstance(piece, bytes):
                 writer.write(piece)
                 await writer.drain()
                 await asyncio.sleep(pause)
 
     return answer
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Serve in a process of its own until standard input ends: ``python -m macfleet.testing.golden_engine``.
+
+    The first line on standard output is the address. ``GET /stamps`` answers with what was sent when.
+    """
+    parser = argparse.ArgumentParser(prog="golden_engine")
+    parser.add_argument("--tokens", type=int, default=64)
+    parser.add_argument("--first-ms", type=float, default=200.0)
+    parser.add_argument("--gap-ms", type=float, default=20.0)
+    given = parser.parse_args(arguments)
+    streamed = scheduled(given.tokens, given.first_ms, given.gap_ms)
+
+    async def answer(request: Request, writer: asyncio.StreamWriter) -> None:
+        if request.line.startswith(f"GET {STAMPS} "):
+            text = "".join(stamp(each) for each in engine.requests if each.body).encode()
+            writer.write(f"HTTP/1.1 200 OK\r\nContent-Length: {len(text)}\r\n\r\n".encode() + text)
+        else:
+            await streamed(request, writer)
+
+    with GoldenEngine(answer) as engine:
+        print(engine.url, flush=True)
+        sys.stdin.buffer.read()
+
+
+def stamp(request: Request) -> str:
+    """Return the line that ``/stamps`` holds of one request."""
+    body = hashlib.sha256(request.body).hexdigest()
+    return json.dumps({"body": body, "received": request.received, "sent": request.sent}) + "\n"
+
+
+if __name__ == "__main__":
+    main()
