@@ -13,6 +13,7 @@ from macfleet.model.diagnostic import Diagnostic, MacfleetError
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
+    from macfleet.gates import Gate
     from macfleet.views.annotated import Page
 
 RESOURCE, GATE, FILE = "resource", "gate", "file"
@@ -167,12 +168,21 @@ def _gate_use(name: str) -> str:
     return "{}"
 
 
+def gate_sentences(name: str) -> tuple[str, str, str]:
+    """Return what a gate does, what evidence it needs, and how it judges."""
+    gate = _gate_type(name)
+    return _sentences(gate.__doc__), _first(gate.needs.__doc__), _first(gate.judge.__doc__)
+
+
 def _gate_doc(name: str) -> str:
+    return _gate_type(name).__doc__ or ""
+
+
+def _gate_type(name: str) -> type[Gate]:
     from macfleet.gates import build_gate
     from macfleet.model.stage import GateSpec
 
-    params = {"arm": "bare"} if name == "routes_answer" else {}
-    return type(build_gate(GateSpec(name, params))).__doc__ or ""
+    return type(build_gate(GateSpec(name, {"arm": "bare"} if name == "routes_answer" else {})))
 
 
 def _first(text: str | None) -> str:
