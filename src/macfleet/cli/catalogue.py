@@ -45,7 +45,7 @@ WRITTEN: Mapping[str, Entry] = {
             "E0210",
             ("groups of a node that are not inside one another set a variable differently",),
             ("Ansible would let the name or a priority decide without a word.",),
-            ("Set it in one of them, in a group inside both, or for the node itself.",),
+            ("Set it on the node, or make one group a child of the other.",),
         ),
         Entry(
             "E0310",
@@ -56,9 +56,7 @@ WRITTEN: Mapping[str, Entry] = {
         Entry(
             "E0331",
             ("nothing gives <name> a value",),
-            (
-                "A role or playbook names a variable that has no value anywhere, though no node reached it yet.",
-            ),
+            ("A role or playbook names it, though no node reached that place yet.",),
             ("Give it in the role's defaults/main.yml, or mend its spelling.",),
             (),
             "warning",
