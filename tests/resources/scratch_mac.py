@@ -43,6 +43,7 @@ FOLDERS = (
     "launchd",
     "limits",
     "disk",
+    "pf",
     "var/db",
     "var/at/tabs",
 )
