@@ -32,6 +32,7 @@ LAB = (
     "mac/newsyslog",
     "mac/crontab",
     "mac/defaults",
+    "mac/git",
 )
 LACKING = ("timeout", "flock", "sha256sum", "md5sum", "tac", "setsid", "shuf", "wget", "getent", "nproc")
 MOVED = ("/opt/homebrew", "/Library", "/etc")

@@ -12,6 +12,7 @@ from macfleet.resources.docker_image import DockerImageParams, local_name
 from macfleet.resources.download import DownloadParams
 from macfleet.resources.file import FileParams
 from macfleet.resources.firewall_rule import FirewallRuleParams
+from macfleet.resources.homebrew_tap import HomebrewTapParams
 from macfleet.resources.launchd_params import LaunchdServiceParams
 from macfleet.resources.launchd_timer import LaunchdTimerParams
 from macfleet.resources.line_in_file import LineInFileParams
@@ -30,6 +31,7 @@ KINDS: tuple[type[Params], ...] = (
     LinkParams,
     LineInFileParams,
     BlockParams,
+    HomebrewTapParams,
     BrewFormulaParams,
     ColimaInstanceParams,
     DockerImageParams,

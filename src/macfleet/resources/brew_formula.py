@@ -10,15 +10,11 @@ from pydantic import Field, field_validator
 
 from macfleet.model.resource import Action, Change, Probe, ProbeOutput, Run, State, Step, compare
 from macfleet.model.shell import quote
+from macfleet.resources.homebrew import BREW, QUIET
 from macfleet.resources.params import Params, Surroundings
 
 _NAME = re.compile(r"^(?:[a-z0-9][a-z0-9._-]*/[a-z0-9][a-z0-9._-]*/)?[a-z0-9][a-z0-9+._@-]*$")
 _REVISION = re.compile(r"_[0-9]+$")  # a bottle rebuilt by Homebrew keeps its version
-_QUIET = (
-    "NONINTERACTIVE=1 HOMEBREW_NO_AUTO_UPDATE=1 HOMEBREW_NO_ANALYTICS=1 HOMEBREW_NO_ENV_HINTS=1"
-    " HOMEBREW_NO_INSTALL_CLEANUP=1"
-)
-_BREW = "/opt/homebrew/bin/brew"
 _INSTALL_LIMIT = 1800.0
 
 
@@ -47,6 +43,11 @@ class BrewFormulaParams(Params):
         """Return a token for the formula."""
         return (f"brew:{self.name.rpartition('/')[2]}",)
 
+    def uses(self) -> tuple[str, ...]:
+        """Return the tap it comes from."""
+        tap = self.name.rpartition("/")[0]
+        return (f"tap:{tap}",) if tap else ()
+
     def build(self, around: Surroundings) -> BrewFormula:
         """Return the formula."""
         return BrewFormula(self.name, self.version, around.needs)
@@ -70,7 +71,7 @@ class BrewFormula:
         """Read the link that Homebrew keeps for each installed formula; brew itself takes a second."""
         link = quote(f"/opt/homebrew/opt/{self.name.rpartition('/')[2]}")
         script = (
-            f"if [ ! -x {_BREW} ]; then echo no-homebrew\n"
+            f"if [ ! -x {BREW} ]; then echo no-homebrew\n"
             f"elif [ -d {link}/ ]; then printf 'linked '; readlink {link}\n"
             "else echo absent; fi"
         )
@@ -86,9 +87,7 @@ class BrewFormula:
         if actual is None or change.action is Action.NOOP:
             return change
         if not actual["installed"]:
-            return replace(
-                change, action=Action.CREATE, blocked=f"{_BREW} is missing; install Homebrew first"
-            )
+            return replace(change, action=Action.CREATE, blocked=f"{BREW} is missing; install Homebrew first")
         found = actual.get("version")
         words = f"version {found} is installed and Homebrew offers only its newest; brew upgrade {self.name}"
         return replace(change, blocked=words)
@@ -97,7 +96,7 @@ class BrewFormula:
         """Install the formula without questions, updates or hints."""
         if change.action is Action.NOOP:
             return ()
-        return (Run(f"{_QUIET} {_BREW} install --formula {quote(self.name)}", limit=_INSTALL_LIMIT),)
+        return (Run(f"{QUIET} {BREW} install --formula {quote(self.name)}", limit=_INSTALL_LIMIT),)
 
     def _parse(self, output: ProbeOutput) -> State | None:
         word, _, target = output.stdout.strip().partition(" ")
