@@ -1,5 +1,6 @@
 import asyncio
 import dataclasses
+import itertools
 import json
 import socket
 import threading
@@ -7,7 +8,7 @@ import threading
 import pytest
 
 from macfleet.loadgen.measure import measure
-from macfleet.loadgen.pacer import ClosedLoop, nearest_rank
+from macfleet.loadgen.pacer import ClosedLoop, OpenLoop, nearest_rank
 from macfleet.model.diagnostic import MacfleetError
 from macfleet.model.load import FixtureBody, LoadSpec
 from macfleet.model.nonce import nonce, with_nonce
@@ -302,3 +303,66 @@ def test_samples_and_report_are_json():
     report, samples, _, _ = run(QUICK, max_requests=1)
     assert json.loads(json.dumps(samples[0].document()))["fixture"] == "a"
     assert json.loads(json.dumps(report.document()))["python"]
+
+
+def moments_of(**changes):
+    pacer = OpenLoop(spec("http://127.0.0.1:1", duration=10, **changes), 0)
+    found = []
+    while (due := pacer.due(0)) is not None:
+        found.append(due)
+    return found
+
+
+def test_an_open_loop_offers_its_rate_at_even_distances():
+    found = moments_of(rate=5.0)
+    assert [due.scheduled for due in found] == [round(n * 0.2e9) for n in range(50)]
+    assert [due.index for due in found] == list(range(50))
+
+
+def test_poisson_arrivals_are_the_same_in_both_arms_and_others_in_the_next_segment():
+    bare, container = (moments_of(rate=50.0, arrivals="poisson", arm=arm) for arm in ("bare", "container"))
+    assert bare == container
+    assert bare != moments_of(rate=50.0, arrivals="poisson", segment=4)
+    gaps = [b.scheduled - a.scheduled for a, b in itertools.pairwise(bare)]
+    mean = sum(gaps) / len(gaps)
+    assert 0.7 * 0.02e9 < mean < 1.4 * 0.02e9
+    # An exponential's standard deviation is its mean; even distances would have none.
+    assert sum((gap - mean) ** 2 for gap in gaps) / len(gaps) > (0.5 * mean) ** 2
+
+
+def test_warm_up_of_an_open_loop_is_told_by_the_schedule():
+    found = moments_of(rate=1.0, warmup=3.0)
+    assert [due.warmup for due in found] == [True] * 3 + [False] * 10
+
+
+def test_an_engine_that_stalls_does_not_hide_the_requests_it_kept_waiting():
+    """Two streams, three requests due each 100 ms that take 300 ms each: the later ones are sent late."""
+    _, samples, _, _ = run(
+        scheduled(tokens=2, first_ms=300, gap_ms=0), rate=10.0, max_requests=6, concurrency=2
+    )
+    due = [sample.t_sched - samples[0].t_sched for sample in samples]
+    assert due == [round(n * 0.1e9) for n in range(6)]
+    lateness = [sample.t_send - sample.t_sched for sample in samples]
+    assert max(lateness[:2]) < 100_000_000
+    # Requests 4 and 5 wait for two rounds of 300 ms and are due at 400 and 500 ms.
+    assert min(lateness[4:]) >= 90_000_000
+
+
+def test_an_open_loop_that_is_refused_keeps_its_schedule():
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        samples = []
+        job = spec(f"http://127.0.0.1:{closed.getsockname()[1]}", rate=100.0, max_requests=5)
+        measure(job, samples.append)
+    assert {sample.outcome for sample in samples} == {"connect_refused"}
+    ordered = sorted(sample.t_sched for sample in samples)
+    assert ordered[-1] - ordered[0] == 40_000_000
+
+
+@pytest.mark.parametrize(
+    "changes", [{"rate": -1.0}, {"rate": float("inf")}, {"rate": float("nan")}, {"arrivals": "gamma"}]
+)
+def test_a_rate_that_means_nothing_is_refused(changes):
+    with pytest.raises(MacfleetError) as caught:
+        measure(spec("http://127.0.0.1:1", **changes), lambda _: None)
+    assert caught.value.diagnostics[0].code == "E0901"

@@ -1,4 +1,4 @@
-"""Runs one segment: a fixed number of streams, each sending its next request when the last has ended."""
+"""Runs one segment: streams that each send what is due, a closed loop's at once, an open loop's on time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from macfleet import __version__
 from macfleet.loadgen.answer import DETAIL_LIMIT, Answer
 from macfleet.loadgen.exchange import Streamed, outcome_of
 from macfleet.loadgen.lag import LagProbe
-from macfleet.loadgen.pacer import NANOSECONDS, ClosedLoop, Due, nearest_rank
+from macfleet.loadgen.pacer import NANOSECONDS, Due, nearest_rank, pacer_of
 from macfleet.loadgen.wire import Connection, Target, connect
 from macfleet.model.load import FixtureBody, LoadSpec, RequestOutcome, Sample, SegmentReport
 from macfleet.model.nonce import nonce, with_nonce
@@ -50,7 +50,7 @@ class Segment:
         """Run the segment to its end, grace included, and report on it."""
         spec = self._spec
         start, wall = time.monotonic_ns(), time.time_ns()
-        pacer = self._pacer = ClosedLoop(spec, start)
+        pacer = self._pacer = pacer_of(spec, start)
         streams = [asyncio.create_task(self._stream(number)) for number in range(spec.concurrency)]
         probe = LagProbe(pacer.window_start, pacer.window_end, self._broken)
         watching = asyncio.create_task(probe.run())
@@ -87,8 +87,9 @@ class Segment:
         try:
             await _until(self._pacer.entry(number))
             while (due := self._pacer.due(time.monotonic_ns())) is not None:
+                await _until(due.scheduled)
                 connection, good = await self._request(due, connection)
-                if not good:
+                if not good and not self._spec.rate:
                     await _until(due.scheduled + FAILURE_FLOOR)
                 elif connection is not None and not watched:
                     watched = True

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping
 
+from macfleet.loadgen.pacer import ARRIVALS
 from macfleet.loadgen.wire import Target
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
 from macfleet.model.json import JsonObject
@@ -57,6 +59,10 @@ def checked(spec: LoadSpec) -> LoadSpec:
         problems.append("duration must be positive, warmup and grace must not be negative")
     if spec.connect_timeout <= 0 or spec.stall_timeout <= 0:
         problems.append("connect_timeout and stall_timeout must be positive")
+    if not 0 <= spec.rate < math.inf:
+        problems.append(f"rate {spec.rate!r} is not a number of requests a second")
+    if spec.arrivals not in ARRIVALS:
+        problems.append(f"arrivals {spec.arrivals!r} is none of {', '.join(ARRIVALS)}")
     if problems:
         raise refused(*problems)
     return spec

@@ -2,20 +2,46 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 from macfleet.model.load import LoadSpec
 
 NANOSECONDS = 1_000_000_000
+ARRIVALS = ("constant", "poisson")
 
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """One request to send now: its index fixes fixture and nonce."""
+    """One request to send at `scheduled`, or at once when that is past: its index fixes fixture and nonce."""
 
     index: int
     scheduled: int
     warmup: bool
+
+
+class Pacer(Protocol):
+    """Says when requests are due; all times are nanoseconds on the clock that gave its start.
+
+    Attributes:
+        window_start, window_end: bounds of the measured window, known before the first request.
+    """
+
+    window_start: int
+    window_end: int
+
+    def entry(self, stream: int) -> int:
+        """Return when stream number `stream` first asks what is due."""
+
+    def due(self, now: int) -> Due | None:
+        """Return the next request, or None when the segment sends no more."""
+
+
+def pacer_of(spec: LoadSpec, start: int) -> Pacer:
+    """Return the pacer a segment asks for."""
+    return OpenLoop(spec, start) if spec.rate else ClosedLoop(spec, start)
 
 
 class ClosedLoop:
@@ -50,6 +76,53 @@ class ClosedLoop:
         due = Due(self._index, now, warmup=now < self.window_start)
         self._index += 1
         return due
+
+
+class OpenLoop:
+    """Hands out requests at moments fixed beforehand, however long the engine takes.
+
+    A free stream takes the next moment and waits for it. When all streams are busy the moment passes, and the
+    request is sent late with the schedule it had: latencies are read from there, so that an engine that
+    stalls cannot hide the requests it kept waiting (coordinated omission).
+    """
+
+    __slots__ = ("_index", "_last", "_moments", "_start", "window_end", "window_start")
+
+    def __init__(self, spec: LoadSpec, start: int) -> None:
+        self._start = start
+        self._index = spec.first_index
+        self._last = spec.first_index + spec.max_requests if spec.max_requests else None
+        self._moments = _moments(spec, start)
+        self.window_start = start + round(spec.warmup * NANOSECONDS)
+        self.window_end = self.window_start + round(spec.duration * NANOSECONDS)
+
+    def entry(self, stream: int) -> int:
+        """All streams ask at once; the moments keep them apart."""
+        _ = stream
+        return self._start
+
+    def due(self, now: int) -> Due | None:
+        """Return the next request, or None when its moment lies behind the window."""
+        _ = now
+        if self._index == self._last:
+            return None
+        moment = next(self._moments)
+        if moment >= self.window_end:
+            self._last = self._index
+            return None
+        due = Due(self._index, moment, warmup=moment < self.window_start)
+        self._index += 1
+        return due
+
+
+def _moments(spec: LoadSpec, start: int) -> Iterator[int]:
+    """Yield arrival times for ever; those of a resumed segment go on where it was cut."""
+    # Not for secrets: both arms must be offered the same moments, so the seed is what they share.
+    dice = random.Random(f"{spec.nonce_key} {spec.cell} {spec.segment} {spec.first_index}")  # noqa: S311
+    elapsed = 0.0
+    while True:
+        yield start + round(elapsed * NANOSECONDS)
+        elapsed += dice.expovariate(spec.rate) if spec.arrivals == "poisson" else 1 / spec.rate
 
 
 def nearest_rank(values: list[float], share: float) -> float:

@@ -52,7 +52,7 @@ class FixtureBody:
 
 @dataclass(frozen=True, slots=True)
 class LoadSpec:
-    """One segment of one cell of one arm, closed loop.
+    """One segment of one cell of one arm: closed loop, or open loop where `rate` is given.
 
     Attributes:
         base_url: such as ``http://127.0.0.1:8080``.
@@ -61,7 +61,8 @@ class LoadSpec:
         cell: ``bucket×concurrency``, such as ``short×4``.
         segment: number of this segment within its arm, from 0.
         arm: arm under test.
-        concurrency: requests kept in flight.
+        concurrency: requests kept in flight; in an open loop the most there may be, beyond which a request
+            that is due waits and is late.
         duration: seconds of the measured window.
         warmup: seconds of load before the window, not drained when the window opens.
         grace: seconds in-flight requests may finish after the window; later ones are censored.
@@ -72,6 +73,9 @@ class LoadSpec:
         stall_timeout: seconds without a byte after which a request is given up.
         max_requests: stop after so many requests; 0 means only time ends the segment.
         headers: extra request headers.
+        rate: requests a second offered, whatever the engine manages (open loop); 0 for a closed loop.
+        arrivals: ``constant`` or ``poisson``: how an open loop's requests follow each other; the same
+            moments in every arm.
     """
 
     base_url: str
@@ -91,6 +95,8 @@ class LoadSpec:
     stall_timeout: float = 30.0
     max_requests: int = 0
     headers: Mapping[str, str] = field(default_factory=dict)
+    rate: float = 0.0
+    arrivals: str = "constant"
 
     def document(self) -> dict[str, Json]:
         """Return the spec as the JSON document the client reads on stdin."""
