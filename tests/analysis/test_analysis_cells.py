@@ -137,3 +137,14 @@ def test_a_summary_of_another_shape_is_refused(document):
 
 def test_a_cell_is_split_at_its_last_sign():
     assert bucket_and_concurrency("long×context×16") == ("long×context", 16)
+
+
+def test_an_open_loops_latencies_run_from_when_a_request_was_due():
+    run = synthetic_run([SyntheticArm("bare", spread=0.0)], cells=("short×1",), segments=2)
+    late = [replace(s, cell="short@2/s", t_sched=s.t_send - 3_000_000_000) for s in run.samples]
+    reports = [replace(report, cell="short@2/s") for report in run.reports]
+    [closed] = summarise(run.samples, run.reports, node="mac-01")
+    [found] = summarise(late, reports, node="mac-01")
+    assert (found.bucket, found.concurrency) == ("short", 0)
+    assert found.p50.value == pytest.approx(closed.p50.value + 3)
+    assert found.ttft_p50.value == pytest.approx(closed.ttft_p50.value + 3)

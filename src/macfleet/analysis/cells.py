@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from macfleet.analysis.bootstrap import mean_interval
 from macfleet.analysis.frames import sample_frame, series_frame
 from macfleet.analysis.percentiles import percentile
-from macfleet.analysis.segments import Segment, first_tokens, latencies, segment_of
+from macfleet.analysis.segments import Segment, first_tokens, is_open, latencies, segment_of
 from macfleet.analysis.validity import problems
 from macfleet.model.json import JsonObject
 from macfleet.model.load import RequestOutcome, Sample, SegmentReport
@@ -66,11 +66,13 @@ def summarise(
 
 
 def bucket_and_concurrency(cell: str) -> tuple[str, int]:
-    """Split a cell's name ``bucket×concurrency``.
+    """Split a cell's name ``bucket×concurrency``; an open loop's, ``bucket@rate/s``, has concurrency 0.
 
     Raises:
         ValueError: the name has another form.
     """
+    if is_open(cell):
+        return cell.rpartition("@")[0], 0
     bucket, _, concurrency = cell.rpartition("×")
     return bucket, int(concurrency)
 

@@ -50,22 +50,34 @@ def segment_of(report: SegmentReport, requests: pl.DataFrame) -> Segment:
     return Segment(report, own.filter(~pl.col("warmup")), own, _rate(report, own))
 
 
+def is_open(cell: str) -> bool:
+    """Whether a cell is an open loop's: ``bucket@rate/s``."""
+    return cell.endswith("/s") and "@" in cell
+
+
 def latencies(requests: pl.DataFrame) -> list[float]:
-    """End to end in seconds, send to last generated text; +∞ for a request that failed."""
-    rows = requests.select("outcome", "t_send", "t_last_gen").iter_rows()
+    """End to end in seconds, to the last generated text; +∞ for a request that failed.
+
+    From the sending, or in an open loop from when it was due: an engine that stalls must not shorten the
+    times of those it kept waiting.
+    """
+    rows = requests.select("outcome", "cell", "t_sched", "t_send", "t_last_gen").iter_rows()
     return [
-        (last - sent) * _NANO
+        (last - (due if is_open(cell) else sent)) * _NANO
         if outcome == RequestOutcome.OK and last is not None and sent is not None
         else math.inf
-        for outcome, sent, last in rows
+        for outcome, cell, due, sent, last in rows
     ]
 
 
 def first_tokens(requests: pl.DataFrame) -> list[float]:
-    """Time to first generated text in seconds; +∞ for a request that never had any."""
-    rows = requests.select("t_send", "t_first_gen").iter_rows()
+    """Time to first generated text in seconds, from the same moment; +∞ where there never was any."""
+    rows = requests.select("cell", "t_sched", "t_send", "t_first_gen").iter_rows()
     return [
-        (first - sent) * _NANO if first is not None and sent is not None else math.inf for sent, first in rows
+        (first - (due if is_open(cell) else sent)) * _NANO
+        if first is not None and sent is not None
+        else math.inf
+        for cell, due, sent, first in rows
     ]
 
 

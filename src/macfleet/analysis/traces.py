@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from macfleet.analysis.segments import Segment, first_tokens, latencies, segment_of
+from macfleet.analysis.segments import Segment, first_tokens, is_open, latencies, segment_of
 from macfleet.model.load import SegmentReport
 
 if TYPE_CHECKING:
@@ -199,12 +199,12 @@ def _first_tokens(segments: Sequence[Segment]) -> list[FirstTokens]:
     import numpy as np
 
     found: list[FirstTokens] = []
-    kinds = sorted({(each.report.arm, each.report.cell.rpartition("×")[2]) for each in segments})
+    kinds = sorted({(each.report.arm, _streams(each.report.cell)) for each in segments})
     for arm, concurrency in kinds:
         pairs = [
             (float(prompt), seconds)
             for each in segments
-            if (each.report.arm, each.report.cell.rpartition("×")[2]) == (arm, concurrency)
+            if (each.report.arm, _streams(each.report.cell)) == (arm, concurrency)
             for prompt, seconds in zip(
                 each.measured.get_column("prompt_tokens"), first_tokens(each.measured), strict=True
             )
@@ -217,13 +217,18 @@ def _first_tokens(segments: Sequence[Segment]) -> list[FirstTokens]:
         found.append(
             FirstTokens(
                 arm,
-                int(concurrency),
+                concurrency,
                 tuple(float(np.median(group[:, 0])) for group in groups),
                 tuple(float(np.median(group[:, 1])) for group in groups),
                 tuple(len(group) for group in groups),
             )
         )
     return found
+
+
+def _streams(cell: str) -> int:
+    """Requests at once; 0 in an open loop, where nobody fixes them."""
+    return 0 if is_open(cell) else int(cell.rpartition("×")[2])
 
 
 def _thinned(count: int) -> list[int]:

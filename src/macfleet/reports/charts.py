@@ -61,20 +61,20 @@ def forest(comparison: Comparison, line: float) -> Chart | None:
 
 
 def percentiles(comparison: Comparison) -> Chart | None:
-    """Draw p50 and p95 end to end with their intervals, by bucket, concurrency, node and arm."""
+    """Draw p50 and p95 end to end with their intervals, by cell, node and arm."""
     cells = [(column, cell) for column in comparison.columns for cell in column.cells if not cell.invalid]
     if not cells:
         return None
-    names = list(dict.fromkeys((cell.bucket, cell.concurrency) for _, cell in cells))
+    names = list(dict.fromkeys(cell.cell for _, cell in cells))
     nodes = list(dict.fromkeys(column.title for column, _ in cells))
 
     def paint(figure: Figure, width: Width) -> None:
         panels = all_axes(figure, len(names), stacked=width.narrow)
-        for axes, (bucket, concurrency) in zip(panels, names, strict=True):
+        for axes, name in zip(panels, names, strict=True):
             for column, cell in cells:
-                if (cell.bucket, cell.concurrency) == (bucket, concurrency):
+                if cell.cell == name:
                     _percentile_marks(axes, -nodes.index(column.title), cell)
-            axes.set_title(f"{bucket} × {concurrency}")
+            axes.set_title(name)
             axes.set_yticks([-position for position in range(len(nodes))])
             axes.set_yticklabels(nodes)
             axes.set_ylim(-len(nodes) + 0.4, 0.6)

@@ -120,7 +120,7 @@ def _cell_section(comparison: Comparison, bucket: str, concurrency: int, name: s
     rows = [row for row in rows if _worth_showing(row)]
     if comparison.by == "arm":
         rows = _merged(rows)
-    return Section(f"{bucket} × {concurrency}", tuple(rows))
+    return Section(f"{bucket} × {concurrency}" if concurrency else name, tuple(rows))
 
 
 _FIRST = "tokens/s"

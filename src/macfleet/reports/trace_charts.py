@@ -115,7 +115,7 @@ def first_tokens(trace: Trace) -> Chart | None:
                 if each.concurrency == concurrency:
                     [line] = axes.plot(each.prompt_tokens, each.seconds, mark(each.arm), label=each.arm)
                     line.set(color=colour(each.arm), linestyle=dash(each.arm))
-            axes.set_title(f"{concurrency} at once")
+            axes.set_title(f"{concurrency} at once" if concurrency else "open loop")
             highest = max(max(each.seconds) for each in trace.first_tokens if each.concurrency == concurrency)
             axes.set_ylim(0, 1.15 * highest)
             axes.set_xlabel("prompt tokens")
