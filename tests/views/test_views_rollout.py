@@ -47,7 +47,7 @@ def test_up_to_three_quiet_nodes_keep_a_line_each(desired, checked):
 
 def test_a_stage_without_a_number_is_resumed_by_its_playbook(desired, carried_out):
     site = replace(carried_out, stage=StageName.PROVISION)
-    assert "macfleet apply playbooks/site.yml -l mac-03,mac-12,mac-13" in text(site, desired)
+    assert f"macfleet apply playbooks/site.yml --resume {site.run}" in text(site, desired)
     assert "stage0" not in text(site, desired)
 
 

@@ -174,7 +174,6 @@ def open_ports(fleet: FleetContext, events: Events) -> Iterator[Ports]:
     from macfleet.executors.threads import ThreadExecutor
     from macfleet.executors.vantage import VantageLoadGenerator
     from macfleet.rollout.ports import Ports
-    from macfleet.sources.clock import SystemClock
     from macfleet.views.redacted_ports import RedactedEvents, RedactedEvidences, RedactedJournal, RedactedRuns
 
     redactor = fleet.redactor
@@ -190,7 +189,8 @@ def open_ports(fleet: FleetContext, events: Events) -> Iterator[Ports]:
             journal=RedactedJournal(fleet.state, redactor),
             load=VantageLoadGenerator(fleet.transports, packed_client, InProcessOnDemand()),
             executor=ThreadExecutor(fleet.forks or fleet.settings.forks),
-            clock=SystemClock(),
+            clock=fleet.clock,
+            stop=fleet.stopped.is_set,
             events=RedactedEvents(events, redactor),
             nonce=lambda: secrets.token_hex(12),
             write_lock=lambda name, text: write_lock(fleet.root / name, text),

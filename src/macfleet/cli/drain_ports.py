@@ -32,7 +32,6 @@ def drain_ports(fleet: FleetContext, events: Events, *, proves: bool = False) ->
     from macfleet.executors.vantage import VantageLoadGenerator
     from macfleet.gateway.node_half import NodeScripts, RouteProof
     from macfleet.rollout.drain_ports import DrainPorts
-    from macfleet.sources.clock import SystemClock
     from macfleet.views.redacted_ports import RedactedEvents, RedactedJournal
 
     contract = frozen_contract(fleet) if proves else None
@@ -44,7 +43,7 @@ def drain_ports(fleet: FleetContext, events: Events, *, proves: bool = False) ->
         leases=fleet.state.leases,
         half=NodeScripts(fleet.transports, contract.model if contract else ""),
         executor=ThreadExecutor(fleet.forks or fleet.settings.forks),
-        clock=SystemClock(),
+        clock=fleet.clock,
         events=RedactedEvents(events, fleet.redactor),
         pool_of=lambda node: [each for each in everybody if node.pool and each.pool == node.pool],
         prove=RouteProof(fleet.transports, load, contract) if contract else _nothing_to_prove,

@@ -7,6 +7,7 @@ import getpass
 import os
 import socket
 import subprocess
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from macfleet.inventory import FleetSettings, Inventory
     from macfleet.model.json import Json
     from macfleet.model.node import Node
+    from macfleet.sources.clock import StoppableClock
     from macfleet.sources.disk import DiskFiles
     from macfleet.sources.secrets import SecretReferences
     from macfleet.ssh import SshTransports
@@ -41,6 +43,7 @@ class FleetContext:
         root: the fleet folder.
         sources: inventory paths given with -i; empty means the settings decide.
         output: ``human`` or ``json``.
+        stopped: set when somebody asked a run to stop.
     """
 
     root: Path
@@ -48,6 +51,7 @@ class FleetContext:
     output: str = "human"
     verbose: bool = False
     forks: int = 0
+    stopped: threading.Event = field(default_factory=threading.Event)
     _closers: list[Callable[[], None]] = field(default_factory=list)
 
     @cached_property
@@ -106,6 +110,13 @@ class FleetContext:
         transports = SshTransports(self.root / ".macfleet" / "known_hosts")
         self._closers.append(transports.close)
         return transports
+
+    @cached_property
+    def clock(self) -> StoppableClock:
+        """The system's clock; pauses end when the command is to stop."""
+        from macfleet.sources.clock import StoppableClock
+
+        return StoppableClock(self.stopped)
 
     @cached_property
     def state(self) -> SqlState:

@@ -55,6 +55,7 @@ def plan(
 @limit_option
 @tag_options
 @click.option("--check", is_flag=True, help="Only show the plan.")
+@click.option("--resume", metavar="RUN", default="", help="Only the nodes that RUN did not finish.")
 @wait_option
 @click.option("--reason", default="", help="Why, for the record.")
 @fleet_command
@@ -65,6 +66,7 @@ def apply(
     only_tags: tuple[str, ...],
     skip_tags: tuple[str, ...],
     check: bool,
+    resume: str,
     wait: float,
     reason: str,
 ) -> int:
@@ -82,7 +84,9 @@ def apply(
         plan = read_plan(Path(playbook))
         playbook, saved = plan.playbook, plan.digests
         limit, tags = limit or ",".join(saved), _Tags(plan.only_tags, plan.skip_tags)
-    done = _run(fleet, playbook, limit, tags, check=check, reason=reason, saved=saved, wait=wait)
+    done = _run(
+        fleet, playbook, limit, tags, check=check, reason=reason, saved=saved, wait=wait, resume=resume
+    )
     return int(done.exit_code)
 
 
@@ -122,8 +126,11 @@ def _run(
     reason: str = "",
     saved: Mapping[str, str] | None = None,
     wait: float = 0.0,
+    resume: str = "",
 ) -> StageResult:
     from macfleet.cli.compose import desired_of, new_run_id, open_ports, stage_nodes
+    from macfleet.cli.interrupts import interrupts
+    from macfleet.cli.resume import how_to_resume, resumed
     from macfleet.rollout.run import Options, rollout
     from macfleet.views import rollout as view
     from macfleet.views.flow import width_of
@@ -137,13 +144,25 @@ def _run(
         raise MacfleetError(_measures(playbook, stage))
     choice = chosen_tags(desired.playbooks[stage], *tags)
     as_json = fleet.output == "json"
+    if resume:
+        resume, limit = resumed(fleet, resume, stage, limit)
     with open_ports(fleet, EventLines(as_json=as_json)) as ports:
         nodes = stage_nodes(fleet, desired, stage, limit)
         run_id = new_run_id(posixpath.basename(playbook).split(".")[0].split("-")[0], ports.clock.now())
         options = Options(
-            run_id=run_id, who=fleet.who, check=check, why=reason, saved=saved or {}, tags=choice, wait=wait
+            run_id=run_id,
+            who=fleet.who,
+            check=check,
+            resume=resume,
+            why=reason,
+            saved=saved or {},
+            tags=choice,
+            wait=wait,
         )
-        with watching(playbook, [node.name for node in nodes], as_json=as_json) as events:
+        with (
+            interrupts(fleet, "" if check else how_to_resume(stage, resume or run_id)),
+            watching(playbook, [node.name for node in nodes], as_json=as_json) as events,
+        ):
             result = rollout(
                 stage, nodes, desired, replace(ports, events=RedactedEvents(events, fleet.redactor)), options
             )

@@ -80,7 +80,7 @@ def rollout(
     if what == "status":
         return _status(fleet, desired, limit)
     if resume:
-        limit = _resumed(fleet, resume, what)
+        resume, limit = _resumed(fleet, resume, what, limit)
     if what == "all" and (only_tags or skip_tags):
         raise MacfleetError(_no_parts_of_all())
     wanted = _Wanted(
@@ -135,6 +135,8 @@ def _stage(
 ) -> tuple[StageResult, Desired]:
     """Run one stage, show it, and return it with what the fleet folder wants afterwards."""
     from macfleet.cli.compose import stage_nodes
+    from macfleet.cli.interrupts import interrupts
+    from macfleet.cli.resume import how_to_resume
     from macfleet.rollout.desired import number
     from macfleet.rollout.run import rollout as run_stage
     from macfleet.views.progress import watching
@@ -145,7 +147,10 @@ def _stage(
     if stage is StageName.LOADTEST and not wanted.check:
         _announce(nodes, desired, options, yes=wanted.yes)
     title = f"Stage {number(stage)} · {stage}" if number(stage) else "Provisioning"
-    with watching(title, [node.name for node in nodes], as_json=fleet.output == "json") as events:
+    with (
+        interrupts(fleet, "" if wanted.check else how_to_resume(stage, options.resume or options.run_id)),
+        watching(title, [node.name for node in nodes], as_json=fleet.output == "json") as events,
+    ):
         ports_of_run = replace(ports, events=RedactedEvents(events, fleet.redactor))
         result = run_stage(stage, nodes, desired, ports_of_run, options)
     result = in_part(result, desired.playbooks[stage], options.tags)
@@ -286,27 +291,6 @@ def _show(fleet: FleetContext, result: StageResult, desired: Desired) -> None:
         show([*view.lines(result, desired, verbose=fleet.verbose, width=width_of(sys.stdout)), ""])
 
 
-def _resumed(fleet: FleetContext, run: str, what: str) -> str:
-    """Return the pattern of the nodes a run did not finish; raises MacfleetError when there is nothing."""
-    if what not in STAGES:
-        raise MacfleetError(
-            Diagnostic(
-                "E0112", "--resume goes with one stage", mend="Name the stage of the run: stage1 to stage5."
-            )
-        )
-    left = fleet.state.unsettled(run)
-    if not left:
-        raise MacfleetError(
-            Diagnostic(
-                "E0113",
-                f"run {run} finished every node",
-                mend=f"Nothing is left to resume; to run it anew: macfleet rollout {what}",
-                exit_code=ExitCode.NOTHING_SELECTED,
-            )
-        )
-    return ",".join(left)
-
-
 def _no_parts_of_all() -> Diagnostic:
     return Diagnostic(
         "E0329",
@@ -314,6 +298,18 @@ def _no_parts_of_all() -> Diagnostic:
         why="A part of a stage proves nothing, so the stage after it would refuse every node.",
         mend="Name the stage: macfleet rollout stage3 --tags …",
     )
+
+
+def _resumed(fleet: FleetContext, run: str, what: str, limit: str) -> tuple[str, str]:
+    from macfleet.cli.resume import resumed
+
+    if what not in STAGES:
+        raise MacfleetError(
+            Diagnostic(
+                "E0112", "--resume goes with one stage", mend="Name the stage of the run: stage1 to stage5."
+            )
+        )
+    return resumed(fleet, run, STAGES[what], limit)
 
 
 def _duration(text: str) -> float | None:

@@ -52,7 +52,7 @@ def carry_out(
         result = _work(stage, planned, left.node, desired, ports, options, writer)
     except MacfleetError as error:
         result = replace(failed_result(node, error), plan=planned.plan, facts=planned.facts)
-        if result.outcome is NodeOutcome.FAILED:
+        if result.outcome is NodeOutcome.FAILED and not ports.stop():
             record_failure(stage, planned, ports, options)
     return come_back(result, node, left, ports)
 

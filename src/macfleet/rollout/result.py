@@ -27,6 +27,7 @@ class NodeOutcome(StrEnum):
     LOCKED = "locked"
     NOT_REACHED = "not reached"
 
+    INTERRUPTED = "interrupted"
 
 EXIT_CODES: Mapping[NodeOutcome, ExitCode] = {
     NodeOutcome.CURRENT: ExitCode.DONE,
@@ -39,9 +40,18 @@ EXIT_CODES: Mapping[NodeOutcome, ExitCode] = {
     NodeOutcome.LOCKED: ExitCode.LOCKED,
     NodeOutcome.NOT_REACHED: ExitCode.NODE_FAILED,
 }
+    NodeOutcome.INTERRUPTED: ExitCode.INTERRUPTED,
 
 # What counts towards `max_failures`; an unreachable node counts.
-FAILURES = frozenset({NodeOutcome.FAILED, NodeOutcome.UNREACHABLE, NodeOutcome.LOCKED, NodeOutcome.HELD})
+FAILURES = frozenset(
+    {
+        NodeOutcome.FAILED,
+        NodeOutcome.UNREACHABLE,
+        NodeOutcome.LOCKED,
+        NodeOutcome.HELD,
+        NodeOutcome.INTERRUPTED,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +92,7 @@ class StageResult:
         part: the options that asked for a part of the stage, empty for the whole; left_out: titles of
             the tasks left out, of all the `tasks` there are.
     """
+        interrupted: whether somebody stopped it before its end.
 
     stage: StageName
     results: tuple[NodeResult, ...]
@@ -92,11 +103,13 @@ class StageResult:
     part: str = ""
     left_out: tuple[str, ...] = ()
     tasks: int = 0
+    interrupted: bool = False
 
     @property
     def exit_code(self) -> ExitCode:
         """The strongest code of all nodes."""
-        return strongest(EXIT_CODES[result.outcome] for result in self.results)
+        stopped = (ExitCode.INTERRUPTED,) if self.interrupted else ()
+        return strongest((*stopped, *(EXIT_CODES[result.outcome] for result in self.results)))
 
 
 def failed_result(node: Node, error: Exception) -> NodeResult:
@@ -108,5 +121,7 @@ def failed_result(node: Node, error: Exception) -> NodeResult:
     elif error.exit_code is ExitCode.LOCKED:
         outcome = NodeOutcome.LOCKED
     else:
+    elif error.exit_code is ExitCode.INTERRUPTED:
+        outcome = NodeOutcome.INTERRUPTED
         outcome = NodeOutcome.HELD if error.exit_code is ExitCode.HELD else NodeOutcome.FAILED
     return NodeResult(node.name, outcome, diagnostics=error.diagnostics)

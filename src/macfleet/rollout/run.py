@@ -84,7 +84,8 @@ def rollout(
             wait_for_strangers(nodes, ports, run, fence, began + options.wait)
         planned = _plan_fleet(stage, nodes, desired, ports, options)
         results, run, folder = _carry_fleet(stage, nodes, planned, desired, ports, options)
-    return StageResult(stage, results, run, folder, ports.clock.monotonic() - began)
+    spent = ports.clock.monotonic() - began
+    return StageResult(stage, results, run, folder, spent, interrupted=bool(run) and ports.stop())
 
 
 Planned = Mapping[str, NodePlan | Exception]
@@ -120,6 +121,8 @@ def _plan_fleet(
     wrong: list[Diagnostic] = []
     for answer in answers.values():
         if isinstance(answer, MacfleetError):
+    if ports.stop():
+        raise MacfleetError(_stopped_early())
             wrong += answer.diagnostics if answer.exit_code is ExitCode.USAGE else ()
         elif isinstance(answer, Exception):
             raise answer
@@ -147,6 +150,15 @@ def _refuse_other_plan(node: Node, found: NodePlan, saved: Mapping[str, str]) ->
 def _checked(node: Node, planned: NodePlan | Exception) -> NodeResult:
     if isinstance(planned, Exception):
         return failed_result(node, planned)
+def _stopped_early() -> Diagnostic:
+    return Diagnostic(
+        "E0575",
+        "interrupted before anything was changed",
+        mend="The same command begins anew.",
+        exit_code=ExitCode.INTERRUPTED,
+    )
+
+
     if planned.held or planned.refusal:
         outcome = NodeOutcome.HELD
     elif planned.plan.pending:
@@ -180,15 +192,20 @@ def _carry_fleet(
     if not busy:
         return tuple(done[node.name] for node in nodes), "", ""
     names = [node.name for node in nodes]
-    ports.journal.begin(options.run_id, f"rollout {stage}", names, {"who": options.who, "why": options.why})
+    detail: dict[str, Json] = {"who": options.who, "why": options.why}
+    if options.resume:
+        detail["resumes"] = options.resume
+    ports.journal.begin(options.run_id, f"rollout {stage}", names, detail)
     for name in idle:
         _settle(options.run_id, done[name], ports)
     writer = ports.runs.create(options.run_id)
     write_plans(writer, planned)
     done |= _in_waves(stage, busy, planned, desired, ports, options, writer)
     results = tuple(done[node.name] for node in nodes)
-    folder = finish_run(writer, stage, nodes, results, desired, ports, options)
-    worst = StageResult(stage, results).exit_code
+    # An interrupted run is not sealed: what it holds is no evidence, and the journal tells what was done.
+    stopped = ports.stop()
+    folder = "" if stopped else finish_run(writer, stage, nodes, results, desired, ports, options)
+    worst = StageResult(stage, results, interrupted=stopped).exit_code
     ports.journal.end(options.run_id, "ok" if worst is ExitCode.DONE else str(int(worst)))
     return results, options.run_id, folder
 
@@ -235,7 +252,7 @@ def _in_waves(
     stop = False
     for position, wave in enumerate(waves(tuple(by_name), playbook.strategy)):
         stop = stop or sum(result.outcome in FAILURES for result in done.values()) >= limit
-        if stop:
+        if stop or ports.stop():
             done |= {name: NodeResult(name, NodeOutcome.NOT_REACHED) for name in wave}
             continue
 
@@ -309,16 +326,21 @@ def _one(
     else:
         try:
             ports.locks.confirm(options.fence, node.name)
+    if ports.stop():
+        return NodeResult(node.name, NodeOutcome.NOT_REACHED)
             result = carry_out(stage, planned, desired, ports, options, writer)
         except MacfleetError as error:
             result = replace(failed_result(node, error), plan=planned.plan, facts=planned.facts)
-            if result.outcome is NodeOutcome.FAILED:
+            if result.outcome is NodeOutcome.FAILED and not ports.stop():
                 record_failure(stage, planned, ports, options)
     if refused_by_guard(result):
         # It gets another turn when others of its pool are back.
         ports.events.emit(Event("drain.turn", node.name, {"words": result.diagnostics[0].summary}))
         return result
     _ended(result, ports, options)
+    if ports.stop() and result.outcome in (NodeOutcome.FAILED, NodeOutcome.UNREACHABLE):
+        # Its script was ended by us: that says nothing about the node.
+        result = replace(result, outcome=NodeOutcome.INTERRUPTED)
     return result
 
 

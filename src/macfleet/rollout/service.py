@@ -20,7 +20,9 @@ from macfleet.rollout.result import NodeOutcome, NodeResult, failed_result
 if TYPE_CHECKING:
     from macfleet.rollout.run import Options
 
-_STAYS_OUT = frozenset({NodeOutcome.HELD, NodeOutcome.FAILED, NodeOutcome.UNREACHABLE})
+_STAYS_OUT = frozenset(
+    {NodeOutcome.HELD, NodeOutcome.FAILED, NodeOutcome.UNREACHABLE, NodeOutcome.INTERRUPTED}
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,11 @@
-"""The system's clock."""
+"""The system's clock, and one whose pauses end when somebody asks to stop."""
 
 from __future__ import annotations
 
+import threading
 import time
+
+from macfleet.engine.refusals import interrupted
 
 
 class SystemClock:
@@ -19,3 +22,15 @@ class SystemClock:
     def sleep(self, seconds: float) -> None:
         """Wait."""
         time.sleep(seconds)
+
+
+class StoppableClock(SystemClock):
+    """A `Clock` that waits no longer once `stopped` is set: whoever waits then raises E0572 (exit 130)."""
+
+    def __init__(self, stopped: threading.Event) -> None:
+        self._stopped = stopped
+
+    def sleep(self, seconds: float) -> None:
+        """Wait (raises MacfleetError E0572 when the command is to stop)."""
+        if self._stopped.wait(seconds):
+            raise interrupted("", (), {})

@@ -21,6 +21,7 @@ from macfleet.ssh.conversation import (
     ConversationRefused,
     OutputTooLarge,
 )
+from macfleet.ssh.heartbeat import Watch
 from macfleet.ssh.tunnel import forward
 from macfleet.ssh.wrapping import GRACE, SHELL_ON_STDIN, as_command, ending, on_stdin
 
@@ -41,6 +42,7 @@ class Connection:
         client: logged in.
         transport: the client's.
         output_limit: bytes kept of each stream of a script; more is an error, never a cut answer.
+        watch: knows whether the peer was given up for its silence.
 
     Attributes:
         execs: sessions opened so far, each one exec.
@@ -53,8 +55,10 @@ class Connection:
         transport: paramiko.Transport,
         *,
         output_limit: int = OUTPUT_LIMIT,
+        watch: Watch | None = None,
     ) -> None:
         self._node = node
+        self._watch = watch
         self._output_limit = output_limit
         self._client = client
         self._transport = transport
@@ -91,6 +95,14 @@ class Connection:
     def tunnel(self, port: int) -> AbstractContextManager[int]:
         """Forward a free local port to `port` of the node's loopback; yields the local port."""
         return forward(self._transport, port)
+
+    def end_running(self) -> None:
+        """End the process groups of scripts that run now; whoever waits for one sees it killed."""
+        with self._lock:
+            running = tuple(self._running)
+        for talk in running:
+            talk.announced.wait(_PATIENCE)
+        self._end(running)
 
     def close(self) -> None:
         """End what still runs on the node and close the connection; safe to call twice."""
@@ -196,6 +208,8 @@ class Connection:
         return f"Its process group {names} could not be ended and may still run on the node."
 
     def _lost(self, doing: str, error: BaseException) -> NodeUnreachable:
+        if self._watch is not None and self._watch.silent:
+            return NodeUnreachable(trouble.fell_silent(self._node, doing, self._watch.silent))
         cause = self._transport.get_exception() or error
         reason = "it was closed here" if self._closed else str(cause) or type(cause).__name__
         return NodeUnreachable(trouble.connection_lost(self._node, doing, reason))

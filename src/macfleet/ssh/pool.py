@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from macfleet.model.diagnostic import NodeUnreachable
 from macfleet.model.node import Node
 from macfleet.model.ports import Clock, Transport
-from macfleet.ssh import trouble
+from macfleet.ssh.askpass import Passphrases
 from macfleet.ssh.connection import Connection
-from macfleet.ssh.dialer import Dialer
-from macfleet.ssh.known_hosts import HostKey, KnownHosts
-from macfleet.ssh.route import Hop, Routes
+from macfleet.ssh.dialer import Dialer, sock_of
+from macfleet.ssh.heartbeat import Heartbeat
+from macfleet.ssh.login import Passphrase
+from macfleet.ssh.route import Routes, Say
+from macfleet.ssh.trust import Trust
 
 
 class SshTransports:
@@ -25,6 +27,8 @@ class SshTransports:
         connect_limit: connections being opened at once.
         clock: waits between attempts; the system's when None.
         ssh_config: read instead of the user's and the system's files when given.
+        passphrase: knows the passphrases of private keys.
+        say: takes a warning for each setting of ssh_config that is not followed.
     """
 
     def __init__(
@@ -34,11 +38,18 @@ class SshTransports:
         connect_limit: int = 16,
         clock: Clock | None = None,
         ssh_config: Path | None = None,
+        passphrase: Passphrase | None = None,
+        say: Say = lambda _: None,
     ) -> None:
-        self._path = known_hosts
-        self._known = KnownHosts.read(known_hosts)
-        self._routes = Routes(ssh_config)
-        self._dialer = Dialer(self._known, self._check, connect_limit=connect_limit, clock=clock)
+        self._routes = Routes(ssh_config, say)
+        self._heartbeat = Heartbeat()
+        self._dialer = Dialer(
+            Trust(known_hosts),
+            connect_limit=connect_limit,
+            clock=clock,
+            passphrase=passphrase if passphrase is not None else Passphrases(),
+            heartbeat=self._heartbeat,
+        )
         self._lock = threading.Lock()
         self._turns: dict[str, threading.Lock] = defaultdict(threading.Lock)
         self._open: dict[str, Connection] = {}
@@ -62,31 +73,23 @@ class SshTransports:
                 return kept
             if kept is not None:
                 kept.close()
-            client, transport = self._dialer.log_in(self._routes.to(node))
-            fresh = Connection(node.name, client, transport)
+            route = self._routes.to(node)
+            client, transport = self._dialer.log_in(route)
+            watch = self._heartbeat.watch(transport, sock_of(transport), route[-1].options)
+            fresh = Connection(node.name, client, transport, watch=watch)
             self._open[node.name] = fresh
             return fresh
+
+    def end_running(self) -> None:
+        """End what runs on the nodes at this moment; the connections stay."""
+        with self._lock:
+            kept = tuple(self._open.values())
+        _at_once(connection.end_running for connection in kept)
 
     def close(self) -> None:
         """End what still runs on the nodes and close all connections, all nodes at once."""
         with self._lock:
             kept, self._open = tuple(self._open.values()), {}
-        closers = [threading.Thread(target=connection.close) for connection in kept]
-        for closer in closers:
-            closer.start()
-        for closer in closers:
-            closer.join()
+        _at_once(connection.close for connection in kept)
         self._dialer.close()
-
-    def _check(self, hop: Hop, shown: HostKey) -> None:
-        """Refuse a host key that is neither enrolled nor pinned."""
-        enrolled = self._known.keys(hop.name)
-        if hop.pin and shown.fingerprint != hop.pin:
-            raise NodeUnreachable(trouble.pin_mismatch(hop.node, hop.name, str(shown), hop.pin))
-        if shown in enrolled:
-            return
-        if enrolled:
-            known = tuple(str(key) for key in enrolled)
-            raise NodeUnreachable(trouble.changed_key(hop.node, hop.name, str(shown), known))
-        if not hop.pin:
-            raise NodeUnreachable(trouble.unknown_key(hop.node, hop.name, str(shown), str(self._path)))
+        self._heartbeat.close()

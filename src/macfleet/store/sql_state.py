@@ -30,6 +30,24 @@ class JournalEntry:
     at: float
 
 
+@dataclass(frozen=True, slots=True)
+class JournalHead:
+    """A run as its first entry tells it; times in seconds since the epoch.
+
+    Attributes:
+        command: such as ``rollout layout``.
+        finished, outcome: None and empty while the run goes on, or when it was killed.
+    """
+
+    id: str
+    command: str
+    nodes: tuple[str, ...]
+    detail: JsonObject
+    started: float
+    finished: float | None
+    outcome: str
+
+
 class SqlJournal:
     """What was done; every call is one transaction, safe from any thread."""
 
@@ -85,9 +103,7 @@ class SqlJournal:
         with self.engine.connect() as connection:
             nodes = connection.scalar(select(RUNS.c.nodes).where(RUNS.c.id == run_id))
             if nodes is None:
-                raise MacfleetError(
-                    Diagnostic("E0956", f"the journal knows no run {run_id}", mend="macfleet run list")
-                )
+                raise MacfleetError(_unknown(run_id))
             settled = select(JOURNAL.c.node, JOURNAL.c.detail).where(
                 JOURNAL.c.run == run_id, JOURNAL.c.kind == SETTLED
             )
@@ -96,6 +112,44 @@ class SqlJournal:
                 for node, detail in connection.execute(settled.order_by(JOURNAL.c.seq))
             }
         return tuple(node for node in json.loads(nodes) if outcomes.get(node) != "ok")
+
+    def head(self, run_id: str) -> JournalHead:
+        """Return a run by its id or the only beginning of one (raises MacfleetError E0956, E0958)."""
+        like = run_id.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+        query = select(RUNS).where(RUNS.c.id.like(like, escape="\\")).order_by(RUNS.c.seq)
+        with self.engine.connect() as connection:
+            rows = connection.execute(query).all()
+        row = next((row for row in rows if row.id == run_id), rows[0] if len(rows) == 1 else None)
+        if row is None:
+            if rows:
+                raise MacfleetError(
+                    Diagnostic("E0958", f"{run_id} fits {len(rows)} runs", mend="Type more of the id.")
+                )
+            raise MacfleetError(_unknown(run_id))
+        return JournalHead(
+            row.id,
+            row.command,
+            tuple(json.loads(row.nodes)),
+            json.loads(row.detail),
+            row.started,
+            row.finished,
+            row.outcome or "",
+        )
+
+    def origin(self, run_id: str) -> str:
+        """Return the run at the beginning of a chain of resumed ones; one that resumed nothing is its own."""
+        seen = [run_id]
+        while True:
+            earlier = self.head(seen[-1]).detail.get("resumes")
+            if not isinstance(earlier, str) or not earlier or earlier in seen:
+                return seen[-1]
+            seen.append(earlier)
+
+    def interrupted(self) -> tuple[str, ...]:
+        """Ids of runs that never ended, the newest first: they go on right now, or were killed."""
+        query = select(RUNS.c.id).where(RUNS.c.finished.is_(None)).order_by(RUNS.c.seq.desc())
+        with self.engine.connect() as connection:
+            return tuple(connection.scalars(query))
 
     def last(self) -> str:
         """Id of the newest run, empty when there is none."""
@@ -183,6 +237,10 @@ class SqlState(SqlJournal, SqlEvidences):
     def close(self) -> None:
         """Give up all connections."""
         self.engine.dispose()
+
+
+def _unknown(run_id: str) -> Diagnostic:
+    return Diagnostic("E0956", f"the journal knows no run {run_id}", mend="macfleet run list")
 
 
 def _dump(value: JsonObject | list[str]) -> str:

@@ -23,10 +23,18 @@ _NAMED = 5
 _REASONS = 4
 """Reasons of one verdict shown without -v."""
 _WIDEST = 110
+_LEFT = (
+    NodeOutcome.UNREACHABLE,
+    NodeOutcome.FAILED,
+    NodeOutcome.INTERRUPTED,
+    NodeOutcome.NOT_REACHED,
+    NodeOutcome.LOCKED,
+)
 _ORDER = (
     NodeOutcome.UNREACHABLE,
     NodeOutcome.FAILED,
     NodeOutcome.LOCKED,
+    NodeOutcome.INTERRUPTED,
     NodeOutcome.NOT_REACHED,
     NodeOutcome.HELD,
     NodeOutcome.CHANGED,
@@ -231,12 +239,11 @@ def _next(result: StageResult) -> Iterator[str]:
         if pending:
             yield f"Carry it out: {command}{_limit(pending, len(result.results))}"
         return
-    left = (NodeOutcome.UNREACHABLE, NodeOutcome.FAILED, NodeOutcome.NOT_REACHED, NodeOutcome.LOCKED)
-    missing = [r.node for r in result.results if r.outcome in left]
+    missing = [r.node for r in result.results if r.outcome in _LEFT]
     if result.run and missing:
         names = ", ".join(missing) if len(missing) <= _NAMED else _nodes(len(missing))
-        resume = f" --resume {result.run}" if number(result.stage) else _limit(missing, len(result.results))
-        yield f"When {names} can be worked on again: {command}{resume}"
+        when = "Go on" if result.interrupted else f"When {names} can be worked on again"
+        yield f"{when}: {command} --resume {result.run}"
 
 
 def _limit(names: Sequence[str], everybody: int) -> str:

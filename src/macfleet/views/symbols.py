@@ -32,6 +32,7 @@ NODES: Mapping[NodeOutcome, str] = {
     NodeOutcome.UNREACHABLE: "✗",
     NodeOutcome.LOCKED: "⌛",
     NodeOutcome.NOT_REACHED: "·",
+    NodeOutcome.INTERRUPTED: "!",
 }
 # Okabe and Ito's palette, which colour-blind people can tell apart.
 COLOURS: Mapping[str, str] = {

@@ -1,0 +1,66 @@
+"""Ctrl-C: once stops and tidies up, twice leaves at once."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from macfleet.model.exit_codes import ExitCode
+
+if TYPE_CHECKING:
+    from macfleet.cli.fleet import FleetContext
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_STOPPING = (
+    "Stopping: nothing new begins, what runs on the nodes is ended, detached steps go on. "
+    "Ctrl-C again leaves at once."
+)
+_SHOW_CURSOR = "\x1b[?25h"
+
+
+@contextmanager
+def interrupts(fleet: FleetContext, resume: str) -> Iterator[Callable[[], bool]]:
+    """Yield whether somebody asked to stop, for the time of a run.
+
+    The first signal ends the process groups of scripts that run on the nodes; connections stay, so that locks
+    are given back. The second ends this process on the spot: the journal has what was done by then, and what
+    runs on the nodes is theirs.
+
+    Args:
+        fleet: whose connections and clock stop.
+        resume: what to type to go on, empty when nothing is changed.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield fleet.stopped.is_set
+        return
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        if fleet.stopped.is_set():
+            _say(fleet, "run.abandoned", f"Left at once.{f' Go on with: {resume}' if resume else ''}")
+            os._exit(ExitCode.INTERRUPTED)
+        fleet.stopped.set()
+        _say(fleet, "run.stopping", _STOPPING)
+        threading.Thread(target=fleet.transports.end_running, name="macfleet-stop", daemon=True).start()
+
+    before = {each: signal.signal(each, stop) for each in _SIGNALS}
+    try:
+        yield fleet.stopped.is_set
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+
+def _say(fleet: FleetContext, kind: str, words: str) -> None:
+    """Write past the buffers, which the interrupted code may be in the middle of."""
+    if fleet.output == "json":
+        line = json.dumps({"schema": 1, "kind": kind, "node": "", "text": words})
+    else:
+        line = f"{_SHOW_CURSOR if sys.stderr.isatty() else ''}\n{words}"
+    os.write(2, f"{line}\n".encode())

@@ -1,0 +1,62 @@
+"""What `--resume RUN` means: which run is gone on with, and on which nodes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from macfleet.model.diagnostic import Diagnostic, MacfleetError
+from macfleet.model.exit_codes import ExitCode
+
+if TYPE_CHECKING:
+    from macfleet.cli.fleet import FleetContext
+    from macfleet.model.stage import StageName
+
+
+def resumed(fleet: FleetContext, run: str, stage: StageName, limit: str) -> tuple[str, str]:
+    """Return the run to go on with and the pattern of the nodes it did not finish, within a limit.
+
+    A run that itself went on with another stands for that one, whose locks and detached jobs are on the
+    nodes. So it does not matter which run of a chain is named, nor how often it broke off.
+
+    Raises:
+        MacfleetError: E0956 the journal does not know the run; E0576 (exit 2) it was another stage; E0113
+            (exit 8) nothing of it is left.
+    """
+    head = fleet.state.head(run)
+    if head.command != f"rollout {stage}":
+        raise MacfleetError(_other_stage(head.id, head.command))
+    origin = fleet.state.origin(head.id)
+    left = fleet.state.unsettled(origin)
+    if limit:
+        within = {node.name for node in fleet.nodes(limit)}
+        left = tuple(name for name in left if name in within)
+    if not left:
+        raise MacfleetError(_nothing_left(head.id, limit))
+    return origin, ",".join(left)
+
+
+def how_to_resume(stage: StageName, run: str) -> str:
+    """Return what to type to go on with a run."""
+    from macfleet.rollout.desired import number
+
+    if number(stage):
+        return f"macfleet rollout stage{number(stage)} --resume {run}"
+    return f"macfleet apply playbooks/site.yml --resume {run}"
+
+
+def _other_stage(run: str, command: str) -> Diagnostic:
+    return Diagnostic(
+        "E0576",
+        f"run {run} was a {command}",
+        why="A run is gone on with by the stage it was.",
+        mend=f"See what it did: macfleet run show {run}",
+    )
+
+
+def _nothing_left(run: str, limit: str) -> Diagnostic:
+    return Diagnostic(
+        "E0113",
+        f"run {run} finished every node{f' of {limit}' if limit else ''}",
+        mend="Nothing is left to resume; to run it anew leave --resume out.",
+        exit_code=ExitCode.NOTHING_SELECTED,
+    )
