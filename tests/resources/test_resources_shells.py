@@ -17,11 +17,17 @@ from macfleet.resources.colima_instance import ColimaInstance
 from macfleet.resources.colima_settings import ColimaSettings
 from macfleet.resources.command import Command
 from macfleet.resources.compose_project import ComposeProject
+from macfleet.resources.cron import Cron
 from macfleet.resources.daemon import Daemon
 from macfleet.resources.directory import Directory
 from macfleet.resources.docker_image import DockerImage
 from macfleet.resources.file import File
+from macfleet.resources.firewall_rule import FirewallRule
 from macfleet.resources.launchd_service import LaunchdService
+from macfleet.resources.log_rotation import LogRotation
+from macfleet.resources.mount_check import MountCheck
+from macfleet.resources.power_setting import PowerSetting
+from macfleet.resources.sysctl_limit import SysctlLimit
 
 BSD_STAT = Path(macfleet.lab.__file__).parent / "node" / "bsd" / "stat"
 HOSTILE = 'it\'s a $(touch pwned) "day" *'
@@ -119,9 +125,17 @@ PARSERS = [
     ),
     ComposeProject("chat", "/a", ("engine",), "0"),
     LaunchdService(Daemon("a.b", {"ProgramArguments": ["/bin/true"]})),
+    PowerSetting("all", {"sleep": 0, "womp": True}),
+    PowerSetting("battery", {"sleep": 0}),
+    SysctlLimit("maxfiles", 1, 2),
+    SysctlLimit("kern.maxfiles", 1),
+    MountCheck("/a", ("apfs",), "/", "/dev/disk1", owners=True, free=1),
+    LogRotation("a", b"x"),
+    Cron("a", "@daily x"),
+    FirewallRule("a", ("block return in quick",)),
 ]
 WORDS = st.sampled_from(
-    ["absent", "engine ", "plist ", "@list", "@applied", "@socket", "@end", "loaded", "linked ", "\n", "|", "file 0644 a:b", "{", "[", ":"]
+    ["absent", "engine ", "plist ", "@list", "@applied", "@socket", "@end", "loaded", "linked ", "\n", "|", "file 0644 a:b", "{", "[", ":", "AC Power:\n", " sleep 0\n", " maxfiles 1 2\n", "yes\n", "/dev/disk1 1 1 1 1% /\n", "mounts\n", "/dev/disk1 on / (apfs)", "crontab\n", " # macfleet: a", "pf Enabled\n", "rule ", "state = running\n"]
 )  # fmt: skip
 
 

@@ -83,6 +83,9 @@ class CronParams(Params):
         text = value if isinstance(value, str) else words(value)
         if not text.strip() or any(character in text for character in "\0\n\r"):
             raise ValueError("a crontab holds one line a command: write longer ones into a file")
+        if "\\\\" in text or "\\%" in text:
+            # whether cron takes one of two backslashes away depends on its version; % is escaped in build
+            raise ValueError("write % without a backslash, and a command with two of them into a file")
         return value
 
     def address(self, task: str) -> str:  # noqa: ARG002  (the name names it)

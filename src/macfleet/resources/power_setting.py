@@ -31,6 +31,9 @@ _SETTING = re.compile(r"^ +(\S.*?)\s+(\S+)(?:\s+\(.*\))?$")
 
 
 def _minutes(value: object) -> object:
+    if isinstance(value, bool):
+        # pydantic turns a ValueError, not a TypeError, into a finding
+        raise ValueError("write minutes, 0 for never")  # noqa: TRY004
     if not isinstance(value, str):
         return value
     minutes = parse_seconds(value) / 60
@@ -39,7 +42,7 @@ def _minutes(value: object) -> object:
     return int(minutes)
 
 
-Minutes = Annotated[int | None, BeforeValidator(_minutes), Field(ge=0, le=10080)]
+Minutes = Annotated[int, BeforeValidator(_minutes), Field(ge=0, le=10080)]
 
 
 class PowerSettingParams(Params):
@@ -51,9 +54,9 @@ class PowerSettingParams(Params):
     kind: ClassVar[str] = "power_setting"
 
     source: Literal["all", "ac", "battery", "ups"] = Field("all", description="The power it is about.")
-    sleep: Minutes = Field(None, description="Idle minutes until the Mac sleeps.")
-    displaysleep: Minutes = Field(None, description="Idle minutes until the display sleeps.")
-    disksleep: Minutes = Field(None, description="Idle minutes until disks spin down.")
+    sleep: Minutes | None = Field(None, description="Idle minutes until the Mac sleeps.")
+    displaysleep: Minutes | None = Field(None, description="Idle minutes until the display sleeps.")
+    disksleep: Minutes | None = Field(None, description="Idle minutes until disks spin down.")
     womp: bool | None = Field(None, description="Wake for network access.")
     autorestart: bool | None = Field(None, description="Start by itself when power comes back.")
     powernap: bool | None = Field(None, description="Work a little while asleep.")
