@@ -44,7 +44,10 @@ test: check packages oracle browser ## All of it: check, real servers, the lab
 	$(PY) -m pytest -m lab -x -p no:randomly
 
 bench-calibration: setup ## How often our own rules are wrong, into docs/benchmarks.md
-	$(PY) bench/calibration.py
+	$(PY) -m bench.calibration
+
+bench-loadgen: setup ## The load client's accuracy, quiet and under a hog, into docs/benchmarks.md
+	$(PY) -m bench.loadgen
 
 fix: setup ## Format and mend what can be mended
 	.venv/bin/ruff format --quiet .
@@ -60,4 +63,4 @@ lock: setup ## Resolve requirements.txt anew (needs uv)
 	uv pip compile --quiet pyproject.toml --extra analysis --extra report --extra lab --extra dev --universal --python-version 3.11 \
 	  --generate-hashes -o requirements.txt
 
-.PHONY: help setup packages demo oracle browser clean-lab check test bench-calibration fix docs golden lock
+.PHONY: help setup packages demo oracle browser clean-lab check test bench-calibration bench-loadgen fix docs golden lock

@@ -2,8 +2,8 @@
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 
+from bench.sections import keep
 from macfleet.analysis.calibration import (
     TRIALS,
     Coverage,
@@ -14,9 +14,6 @@ from macfleet.analysis.calibration import (
     calibrate_intervals,
     simulation_error,
 )
-
-PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
-BEGIN, END = "<!-- calibration -->", "<!-- end of calibration -->"
 
 
 def main() -> None:
@@ -48,8 +45,8 @@ def main() -> None:
         ]
     )
     print(text)
-    _keep(text)
-    print(f"\n{time.monotonic() - began:.0f} s; kept in {PAGE.name}")
+    keep("calibration", text)
+    print(f"\n{time.monotonic() - began:.0f} s; kept in docs/benchmarks.md")
 
 
 def _rates(name: str, found: tuple[Rates, ...], show: Callable[[float], str]) -> list[str]:
@@ -68,13 +65,6 @@ def _rates(name: str, found: tuple[Rates, ...], show: Callable[[float], str]) ->
 def _coverage(found: tuple[Coverage, ...]) -> list[str]:
     rows = (f"| {each.what} | {100 * each.nominal:.0f} % | {100 * each.found:.1f} % |" for each in found)
     return ["| estimate | promised | held the truth |", "|---|---|---|", *rows]
-
-
-def _keep(text: str) -> None:
-    page = PAGE.read_text(encoding="utf-8")
-    head, rest = page.split(BEGIN)
-    tail = rest.split(END)[1]
-    PAGE.write_text(f"{head}{BEGIN}\n{text}\n{END}{tail}", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -4,12 +4,12 @@ from click.testing import CliRunner
 
 from macfleet.analysis.accuracy import accuracy
 from macfleet.cli import selftest
-from macfleet.cli.selftest import _spec, golden_engine, measured, misread_streams
+from macfleet.cli.selftest import golden_engine, measured, misread_streams, segment_of
 
 
 def test_every_answer_is_matched_with_the_engines_own_stamps_and_every_token_counted():
     with golden_engine(20, 30.0, 5.0) as url:
-        samples, answers, report = measured(_spec(url, 2, 1.5))
+        samples, answers, report = measured(segment_of(url, 2, 1.5))
     assert len(answers) >= 4
     assert {sample.outcome for sample in samples} <= {"ok", "censored"}
     found = accuracy(answers)

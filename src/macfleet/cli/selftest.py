@@ -51,7 +51,7 @@ def selftest(streams: int, rate: int, seconds: float, output: str) -> int:
 
     sys.stderr.write(f"⌛ {streams} streams × {rate} tokens/s for {seconds:g} s\n")
     with golden_engine(_TOKENS, _FIRST_MS, 1000 / rate) as url:
-        spec = _spec(url, streams, seconds)
+        spec = segment_of(url, streams, seconds)
         samples, answers, report = measured(spec)
     if not answers:
         raise MacfleetError(_nothing_whole(samples))
@@ -125,14 +125,15 @@ def _misread(stream: HostileStream) -> str:
 
     samples: list[Sample] = []
     with GoldenEngine(raw(*stream.pieces, pause=0.001)) as engine:
-        measure(replace(_spec(engine.url, 1, 20), max_requests=1, stall_timeout=0.3), samples.append)
+        measure(replace(segment_of(engine.url, 1, 20), max_requests=1, stall_timeout=0.3), samples.append)
     [sample] = samples
     found = (sample.outcome, sample.tokens, sample.token_source)
     wanted = (stream.outcome, stream.tokens, stream.source)
     return "" if found == wanted else f"{found} instead of {wanted}"
 
 
-def _spec(url: str, streams: int, seconds: float) -> LoadSpec:
+def segment_of(url: str, streams: int, seconds: float) -> LoadSpec:
+    """Return the segment a golden engine is loaded with."""
     from macfleet.model.load import FixtureBody, LoadSpec
 
     return LoadSpec(
