@@ -126,6 +126,7 @@ class ScratchMac:
         path.parent.mkdir(parents=True, exist_ok=True)
         for old, new in (
             ("@ROOT@", str(self.root)),
+            ("@PYTHON@", sys.executable),
             ("/opt/linux-real/bin/", "/usr/bin/"),
             ("#!/opt/lab/python/bin/python3", f"#!{sys.executable} -SE"),
             ("/var/db", f"{self.root}/var/db"),

@@ -14,7 +14,14 @@ from macfleet.model.reference import Reference
 from macfleet.playbooks.expanded import Expanded
 from macfleet.playbooks.play import ParsedPlaybook
 from macfleet.playbooks.render import Renderer
-from macfleet.resources import ComposeProjectParams, DockerImageParams, FileParams, local_name, parse_compose
+from macfleet.resources import (
+    ArchiveParams,
+    ComposeProjectParams,
+    DockerImageParams,
+    FileParams,
+    local_name,
+    parse_compose,
+)
 
 
 def file_contents(
@@ -23,11 +30,14 @@ def file_contents(
     """Return the bytes of every file the stage writes by path; of a secret one what names the secret."""
     files: dict[str, bytes] = {}
     for each in expanded:
-        if isinstance(each.params, FileParams) and each.params.state == "present":
-            try:
-                files[each.params.path] = _content(each, each.params, playbook, renderer)
-            except MacfleetError as error:
-                problems += error.diagnostics
+        params = each.params
+        try:
+            if isinstance(params, FileParams) and params.state == "present":
+                files[params.path] = _content(each, params, playbook, renderer)
+            if isinstance(params, ArchiveParams) and params.source is not None:
+                files[params.staged] = _held(each, params.source, playbook)
+        except MacfleetError as error:
+            problems += error.diagnostics
     return files
 
 
@@ -57,10 +67,15 @@ def _content(each: Expanded, params: FileParams, playbook: ParsedPlaybook, rende
         name = posixpath.join(_folder(each, playbook), "templates", params.template)
         _must_exist(each, "template", name, playbook.templates)
         return renderer.template(name, each.scope, document, "template").encode()
+    return _held(each, str(params.source), playbook)
+
+
+def _held(each: Expanded, source: str, playbook: ParsedPlaybook) -> bytes:
+    """Return a file of the task's role."""
     role = next((role for role in playbook.roles if role.name == each.task.role), None)
     held = role.files if role is not None else {}
-    _must_exist(each, "source", str(params.source), held)
-    return held[str(params.source)]
+    _must_exist(each, "source", source, held)
+    return held[source]
 
 
 def _must_exist(each: Expanded, key: str, name: str, known: Iterable[str]) -> None:

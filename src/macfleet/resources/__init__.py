@@ -1,5 +1,6 @@
 """Every resource type: pure values that give probe text, compare states and give steps."""
 
+from macfleet.resources.archive import ArchiveParams
 from macfleet.resources.block import BlockParams
 from macfleet.resources.brew_formula import BrewFormulaParams
 from macfleet.resources.colima_params import ColimaInstanceParams
@@ -28,6 +29,7 @@ KINDS: tuple[type[Params], ...] = (
     DirectoryParams,
     FileParams,
     DownloadParams,
+    ArchiveParams,
     LinkParams,
     LineInFileParams,
     BlockParams,
@@ -51,6 +53,7 @@ KINDS: tuple[type[Params], ...] = (
 
 __all__ = [
     "KINDS",
+    "ArchiveParams",
     "ComposeProjectParams",
     "ComposeService",
     "DockerImageParams",
