@@ -28,6 +28,10 @@ oracle: ## ansible-core in .oracle, which the inventory's differential tests ask
 browser: setup ## Chromium, which the tests of the HTML report look through
 	@scripts/browser.sh
 
+bench-engine: setup packages ## Speed beside Ansible, Mitogen and pyinfra; writes docs/benchmarks.md (ten minutes, quiet machine)
+	@scripts/peers.sh
+	$(PY) -m bench.engine
+
 clean-lab: ## Remove the demo's lab, and the engine if the lab started it
 	@[ ! -d demo ] || .venv/bin/macfleet lab down --state-dir demo/.macfleet/lab
 	@rm -rf demo

@@ -1,0 +1,1 @@
+"""Benchmarks: macfleet beside its peers, measured in one run (`make bench-engine`)."""

@@ -1,0 +1,215 @@
+"""The benchmark's page: tables of measured seconds, their ratios, and whether the targets are met."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import platform
+import statistics
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import paramiko
+
+TARGETS = {"pyinfra": 4.0, "Ansible, Mitogen": 15.0, "Ansible, pipelining": 40.0}
+"""How many times faster than each peer macfleet shall be where nothing is to change."""
+START_UP = 0.5
+OVER_FLOOR = 1.5
+ROUND_TRIPS = 8
+CHANGED = 5.0
+BULK = 0.8
+
+HEAD = """\
+# Benchmarks
+
+Written by `make bench-engine` on {date}; a figure is worth something on a quiet machine only. All tools \
+run side by side in one session and reach the same thin nodes (`macfleet lab up --thin`), which share the \
+machine's processor with them: what a node does costs the controller time that real Macs would spend \
+themselves. Distances are a proxy's, which delays each direction by half a round trip. Seconds are medians, \
+start of the process included, with the range in brackets.
+
+The floor is bare paramiko in threads, connect and one exec of `:`, without its imports. Start-up is from \
+the start of the process to its first connection. Every tool is asked for the same nine files and three \
+facts; every tool verifies host keys; nothing is cached between runs but what the tool itself keeps.
+
+| | |
+|---|---|
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A section: title, prose, and rows of cells, the header first."""
+
+    title: str
+    prose: str
+    rows: Sequence[Sequence[str]]
+
+    def markdown(self) -> str:
+        """Return the section."""
+        lines = ["| " + " | ".join(cells) + " |" for cells in self.rows]
+        lines.insert(1, "|" + "---|" * len(self.rows[0]))
+        return f"## {self.title}\n\n{self.prose}\n\n" + "\n".join(lines) + "\n"
+
+
+@dataclass(slots=True)
+class Page:
+    """The page while its sections are measured; each is printed when it is there."""
+
+    machine: Mapping[str, str]
+    peers: Mapping[str, str]
+    tables: list[Table] = field(default_factory=list)
+
+    def add(self, table: Table) -> None:
+        """Take a section and print it."""
+        self.tables.append(table)
+        print(f"\n{table.markdown()}", flush=True)
+
+    def markdown(self) -> str:
+        """Return the whole page."""
+        date = f"{dt.datetime.now(tz=dt.UTC):%Y-%m-%d}"
+        facts = {**self.machine, "peers": ", ".join(f"{name} {at}" for name, at in self.peers.items())}
+        rows = "".join(f"| {name} | {value} |\n" for name, value in facts.items())
+        return HEAD.format(date=date) + rows + "\n" + "\n".join(table.markdown() for table in self.tables)
+
+
+@dataclass(frozen=True, slots=True)
+class Unchanged:
+    """One distance (ms): seconds of the floor, of macfleet and of each peer, start-up, round trips a node."""
+
+    rtt: int
+    floor: Sequence[float]
+    ours: Sequence[float]
+    start: float
+    peers: Mapping[str, Sequence[float]]
+    round_trips: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """One number of nodes: seconds, largest resident memory (bytes), connections at once, start-up."""
+
+    nodes: int
+    seconds: float
+    memory: int
+    connections: int
+    start: float
+
+
+def unchanged(nodes: int, rows: Sequence[Unchanged]) -> Table:
+    """Return the section of nothing to change."""
+    names = list(dict.fromkeys(name for row in rows for name in row.peers))
+    head = ["round trip", "floor", "macfleet", "start-up", "limit", "round trips", *names]
+    body = [[f"{row.rtt} ms", *_ours(row), *(_peer(row, name) for name in names)] for row in rows]
+    prose = (
+        f"{nodes} nodes. The limit is {OVER_FLOOR} × the floor + {START_UP} s; at most {ROUND_TRIPS} round "
+        "trips from SYN to verdict. Behind each peer: how many times faster macfleet is, and the target."
+    )
+    return Table("Nothing to change", prose, [head, *body])
+
+
+def changed(nodes: int, ours: Sequence[float], theirs: Sequence[float]) -> Table:
+    """Return the section of nine files to change."""
+    ratio = statistics.median(theirs) / statistics.median(ours)
+    rows = [["macfleet", "pyinfra", "ratio"], [_spread(ours), _spread(theirs), _judged(ratio, CHANGED)]]
+    return Table("Nine files to change", f"{nodes} nodes at 50 ms.", rows)
+
+
+def many(rows: Sequence[Scale]) -> Table:
+    """Return the section of hundreds of nodes."""
+    few, lots = rows[0], rows[-1]
+    growth = (lots.seconds / few.seconds) / (lots.nodes / few.nodes)
+    each = (lots.memory - few.memory) / (lots.nodes - few.nodes) / 2**20
+    head = ["nodes", "seconds", "memory", "connections at once", "start-up"]
+    body = [
+        [
+            str(r.nodes),
+            f"{r.seconds:.2f}",
+            f"{r.memory / 2**20:.0f} MiB",
+            str(r.connections),
+            f"{r.start:.2f}",
+        ]
+        for r in rows
+    ]
+    prose = (
+        f"Nothing to change, no distance. Time a node grows by the factor {growth:.2f} "
+        f"({_met(growth <= 1.05)}: linear or better), memory by {each:.2f} MiB a node ({_met(each < 1)}: "
+        f"below 1), connections {_met(lots.connections <= 128)} (at most 128), start-up "
+        f"{_met(lots.start < START_UP)} (below {START_UP} s)."
+    )
+    return Table("Hundreds of nodes", prose, [head, *body])
+
+
+def bulk(nodes: int, size: int, found: Mapping[str, float]) -> Table:
+    """Return the section of a large file: seconds by name."""
+    ratio = found["scp"] / found["macfleet"]
+    rows = [[*found, "ratio"], [f"{value:.2f}" for value in found.values()] + [_judged(ratio, BULK)]]
+    return Table("A large file", f"{size // 2**20} MiB to {nodes} nodes at once, no distance.", rows)
+
+
+def line(row: Unchanged) -> str:
+    """Return one distance as a line for the terminal."""
+    floor, ours, *_ = _ours(row)
+    peers = "".join(f"  {name} {_peer(row, name)}" for name in row.peers)
+    return f"{row.rtt} ms:  floor {floor}  macfleet {ours}{peers}"
+
+
+def machine() -> dict[str, str]:
+    """Return what the figures depend on."""
+    cpu = next(
+        (text.partition(":")[2].strip() for text in _lines("/proc/cpuinfo") if text.startswith("model name")),
+        platform.machine(),
+    )
+    memory = int(next(text for text in _lines("/proc/meminfo") if text.startswith("MemTotal")).split()[1])
+    ssh = subprocess.run(["ssh", "-V"], capture_output=True, text=True, check=False).stderr.strip()
+    return {
+        "machine": f"{cpu}, {os.cpu_count()} processors, {memory / 2**20:.0f} GiB",
+        "system": f"{platform.system()} {platform.release()}, Python {platform.python_version()}",
+        "SSH": f"{ssh}; paramiko {paramiko.__version__}",
+        "load before the start": f"{os.getloadavg()[0]:.2f}",
+    }
+
+
+def _ours(row: Unchanged) -> list[str]:
+    limit = OVER_FLOOR * statistics.median(row.floor) + START_UP
+    ours = statistics.median(row.ours)
+    trips = (
+        "not counted"
+        if row.round_trips is None
+        else f"{row.round_trips}, {_met(row.round_trips <= ROUND_TRIPS)}"
+    )
+    return [
+        _spread(row.floor),
+        _spread(row.ours),
+        f"{row.start:.2f}",
+        f"{limit:.2f}, {_met(ours <= limit)}",
+        trips,
+    ]
+
+
+def _peer(row: Unchanged, name: str) -> str:
+    if name not in row.peers:
+        return "not run"
+    seconds = statistics.median(row.peers[name])
+    ratio = seconds / statistics.median(row.ours)
+    target = TARGETS.get(name)
+    return f"{seconds:.1f} ({_judged(ratio, target) if target else f'{ratio:.1f} ×'})"
+
+
+def _judged(ratio: float, target: float) -> str:
+    return f"{ratio:.1f} ×, {_met(ratio >= target)}: {target:g} ×"
+
+
+def _met(holds: bool) -> str:  # noqa: FBT001 (a verdict)
+    return "met" if holds else "**missed**"
+
+
+def _spread(values: Sequence[float]) -> str:
+    middle = f"{statistics.median(values):.2f}"
+    return middle if len(values) == 1 else f"{middle} [{min(values):.2f}, {max(values):.2f}]"
+
+
+def _lines(path: str) -> list[str]:
+    return Path(path).read_text().splitlines()
