@@ -40,7 +40,8 @@ def test_a_host_is_named_as_openssh_names_it(host, port, name) -> None:
         "mac-01 ssh-ed25519",
         "mac-01 ssh-ed25519 not-base64!",
         "mac-011 ssh-ed25519 " + TEXT,
-        "*  ssh-ed25519 " + TEXT,
+        "*,!mac-01 ssh-ed25519 " + TEXT,
+        "mac-0 ssh-ed25519 " + TEXT,
         "|1|broken|broken! ssh-ed25519 " + TEXT,
         "|1| ssh-ed25519 " + TEXT,
     ],
@@ -54,6 +55,21 @@ def test_several_names_and_several_keys_are_all_found() -> None:
     known = KnownHosts(f"mac-01,10.0.0.1 ssh-ed25519 {TEXT} a comment\nmac-01 ssh-rsa {other}\n")
     assert known.keys("mac-01") == (KEY, OTHER)
     assert known.keys("10.0.0.1") == (KEY,)
+
+
+@pytest.mark.parametrize("names", ["mac-*", "*", "MAC-01", "other,mac-0?", "!mac-02,mac-*"])
+def test_names_are_patterns_as_with_ssh(names) -> None:
+    assert KnownHosts(f"{names} ssh-ed25519 {TEXT}").keys("mac-01") == (KEY,)
+
+
+def test_marked_lines_are_authorities_and_revoked_keys_and_nothing_else() -> None:
+    other = base64.b64encode(OTHER.blob).decode()
+    known = KnownHosts(f"@cert-authority *.example ssh-ed25519 {TEXT}\n@revoked * ssh-rsa {other}\n")
+    assert known.authorities("mac-01.example") == (KEY,)
+    assert known.authorities("mac-01") == ()
+    assert known.is_revoked("mac-01", OTHER)
+    assert not known.is_revoked("mac-01", KEY)
+    assert known.keys("mac-01.example") == ()
 
 
 def test_a_missing_file_knows_nobody(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections import defaultdict
@@ -14,13 +15,18 @@ import tenacity
 from macfleet.model.diagnostic import NodeUnreachable
 from macfleet.model.ports import Clock
 from macfleet.ssh import trouble
-from macfleet.ssh.handshake import KeyCheck, ResetBeforeLogin, Socket, host_key_of, log_in
-from macfleet.ssh.known_hosts import HostKey, KnownHosts
+from macfleet.ssh.handshake import ResetBeforeLogin, host_key_of, log_in
+from macfleet.ssh.heartbeat import Heartbeat
+from macfleet.ssh.known_hosts import HostKey
+from macfleet.ssh.login import Passphrase, no_passphrase
 from macfleet.ssh.route import Hop, Route, place_of
-from macfleet.ssh.wire import Wire
+from macfleet.ssh.trust import Trust
+from macfleet.ssh.wire import Relayed, Socket, Wire
 
 _ATTEMPTS = 6
 _JUMP_LIMIT = 8
+_NARROW = 2
+"""Connections at once to a server that turned one away: MaxStartups may be as small as that."""
 _CHANNEL_TIMEOUT = 15.0
 
 Outcome = TypeVar("Outcome")
@@ -31,17 +37,25 @@ class Dialer:
     """Knows how many connections are being opened, and keeps the jump hosts' connections.
 
     Args:
-        known: which key types to ask each host for.
-        check: refuses a host key by raising NodeUnreachable.
+        trust: judges host keys.
         connect_limit: connections being opened at once; through one jump host eight.
         clock: waits between attempts; the system's when None.
+        passphrase: knows the passphrases of private keys.
+        heartbeat: watches the jump hosts' connections when given.
     """
 
     def __init__(
-        self, known: KnownHosts, check: KeyCheck, *, connect_limit: int, clock: Clock | None = None
+        self,
+        trust: Trust,
+        *,
+        connect_limit: int,
+        clock: Clock | None = None,
+        passphrase: Passphrase = no_passphrase,
+        heartbeat: Heartbeat | None = None,
     ) -> None:
-        self._known = known
-        self._check = check
+        self._trust = trust
+        self._passphrase = passphrase
+        self._heartbeat = heartbeat
         self._limit = threading.BoundedSemaphore(connect_limit)
         self._wait: Callable[[float], None] = clock.sleep if clock is not None else time.sleep
         self._lock = threading.Lock()
@@ -50,6 +64,7 @@ class Dialer:
             lambda: threading.BoundedSemaphore(_JUMP_LIMIT)
         )
         self._jumps: dict[Route, LoggedIn] = {}
+        self._narrow: dict[Route, threading.BoundedSemaphore] = {}
 
     def log_in(self, route: Route) -> LoggedIn:
         """Return a logged-in connection to the last hop of a route.
@@ -57,7 +72,7 @@ class Dialer:
         Raises:
             NodeUnreachable: a hop does not answer, is not trusted or refuses the login.
         """
-        client = self._attempt(route, lambda hop, sock: log_in(hop, sock, self._known, self._check))
+        client = self._attempt(route, lambda hop, sock: log_in(hop, sock, self._trust, self._passphrase))
         transport = client.get_transport()
         if transport is None:
             raise NodeUnreachable(trouble.no_answer(route[-1].node, route[-1].name, "it hung up"))
@@ -102,13 +117,23 @@ class Dialer:
         hop = route[-1]
         with self._lock:
             limit = self._jump_limits[place_of(route[:-1])] if jump is not None else self._limit
-        with limit:
+            narrow = self._narrow.get(place_of(route), contextlib.nullcontext())
+        with narrow, limit:
             sock = _opened(hop, jump)
             try:
                 return greet(hop, sock)
+            except ResetBeforeLogin:
+                sock.close()
+                self._narrow_down(route)
+                raise
             except BaseException:
                 sock.close()
                 raise
+
+    def _narrow_down(self, route: Route) -> None:
+        """From now on open few connections at once to a server that turned one away."""
+        with self._lock:
+            self._narrow.setdefault(place_of(route), threading.BoundedSemaphore(_NARROW))
 
     def _jump(self, route: Route) -> paramiko.Transport:
         """Return the shared connection to a jump host, opening it on first use."""
@@ -119,7 +144,17 @@ class Dialer:
             if kept is None or not kept[1].is_active():
                 kept = self.log_in(route)
                 self._jumps[place_of(route)] = kept
+                if self._heartbeat is not None:
+                    self._heartbeat.watch(kept[1], sock_of(kept[1]), route[-1].options)
             return kept[1]
+
+
+def sock_of(transport: paramiko.Transport) -> Socket:
+    """Return the stream below a transport that this module opened."""
+    sock: object = transport.sock
+    if not isinstance(sock, Wire | Relayed):
+        raise TypeError(f"{sock!r} was not opened here")
+    return sock
 
 
 def _opened(hop: Hop, jump: paramiko.Transport | None) -> Socket:
@@ -128,14 +163,26 @@ def _opened(hop: Hop, jump: paramiko.Transport | None) -> Socket:
     Raises:
         NodeUnreachable: nothing answers there.
     """
+    options = hop.options
     try:
         if jump is not None:
-            return jump.open_channel(
-                "direct-tcpip", (hop.host, hop.port), ("127.0.0.1", 0), timeout=_CHANNEL_TIMEOUT
-            )
+            return Relayed(_through(hop, jump))
         if hop.proxy_command:
-            return paramiko.ProxyCommand(hop.proxy_command)
-        return Wire.connect_to(hop.host, hop.port, hop.connect_timeout)
-    except (OSError, EOFError, paramiko.SSHException) as error:
+            return Relayed(paramiko.ProxyCommand(hop.proxy_command))
+        return Wire.connect_to(
+            hop.host, hop.port, hop.connect_timeout, family=options.family, source=options.bind_address
+        )
+    except paramiko.ChannelException as error:
+        raise NodeUnreachable(trouble.no_forwarding(hop.node, hop.name, error.text)) from error
+    except (OSError, EOFError, ValueError, paramiko.SSHException) as error:
         reason = str(getattr(error, "strerror", None) or str(error) or type(error).__name__)
         raise NodeUnreachable(trouble.no_answer(hop.node, hop.name, reason)) from error
+
+
+def _through(hop: Hop, jump: paramiko.Transport) -> paramiko.Channel:
+    return jump.open_channel(
+        "direct-tcpip",
+        (hop.host, hop.port),
+        ("127.0.0.1", 0),
+        timeout=max(_CHANNEL_TIMEOUT, hop.connect_timeout),
+    )

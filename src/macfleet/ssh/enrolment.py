@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
@@ -12,9 +12,12 @@ from macfleet.model.diagnostic import Diagnostic, MacfleetError, NodeUnreachable
 from macfleet.model.node import Node
 from macfleet.model.ports import Clock
 from macfleet.ssh import trouble
+from macfleet.ssh.askpass import Passphrases
 from macfleet.ssh.dialer import Dialer
-from macfleet.ssh.known_hosts import HostKey, KnownHosts, record
-from macfleet.ssh.route import Hop, Route, Routes
+from macfleet.ssh.known_hosts import HostKey, record
+from macfleet.ssh.login import Passphrase
+from macfleet.ssh.route import Hop, Route, Routes, Say
+from macfleet.ssh.trust import Trust
 
 _KINDS = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ssh-rsa")
 
@@ -59,6 +62,8 @@ def enrol(
     connect_limit: int = 16,
     clock: Clock | None = None,
     ssh_config: Path | None = None,
+    passphrase: Passphrase | None = None,
+    say: Say = lambda _: None,
 ) -> tuple[Enrolment, ...]:
     """Fetch each node's host key and write the new ones to the fleet's known_hosts.
 
@@ -69,13 +74,14 @@ def enrol(
         One row a host, in the order of the nodes.
     """
     chosen = tuple(nodes)
-    routes = Routes(ssh_config)
+    routes = Routes(ssh_config, say)
+    asked = passphrase if passphrase is not None else Passphrases()
     plans = [_planned(routes, node) for node in chosen]
     rows: list[Enrolment] = [plan for plan in plans if isinstance(plan, Enrolment)]
     known_routes = [plan for plan in plans if isinstance(plan, tuple)]
     # Level by level: a host behind a jump host can be asked once the jump host is trusted.
     for depth in range(1, 1 + max(map(len, known_routes), default=0)):
-        rows += _wave(_due(known_routes, depth), known_hosts, connect_limit, clock, replace=replace)
+        rows += _wave(_due(known_routes, depth), known_hosts, connect_limit, clock, asked, replace=replace)
     order = {node.name: place for place, node in enumerate(chosen)}
     return tuple(sorted(rows, key=lambda row: order[row.node]))
 
@@ -101,10 +107,16 @@ def _due(routes: Sequence[Route], depth: int) -> tuple[Route, ...]:
 
 
 def _wave(
-    wave: Sequence[Route], path: Path, limit: int, clock: Clock | None, *, replace: bool
+    wave: Sequence[Route],
+    path: Path,
+    limit: int,
+    clock: Clock | None,
+    passphrase: Passphrase,
+    *,
+    replace: bool,
 ) -> list[Enrolment]:
-    known = KnownHosts.read(path)
-    dialer = Dialer(known, _enrolled_only(known), connect_limit=limit, clock=clock)
+    known = Trust(path)
+    dialer = Dialer(known, connect_limit=limit, clock=clock, passphrase=passphrase)
     try:
         with ThreadPoolExecutor(max_workers=max(1, min(limit, len(wave)))) as threads:
             judged = list(threads.map(lambda route: _judge(dialer, known, route, replace=replace), wave))
@@ -119,34 +131,36 @@ def _wave(
     return [row for row, _ in judged]
 
 
-def _judge(
-    dialer: Dialer, known: KnownHosts, route: Route, *, replace: bool
-) -> tuple[Enrolment, HostKey | None]:
+def _judge(dialer: Dialer, known: Trust, route: Route, *, replace: bool) -> tuple[Enrolment, HostKey | None]:
     """Return a host's row, and its key when it is to be written."""
     hop = route[-1]
-    enrolled = known.keys(hop.name)
+    enrolled = known.keys(hop)
     try:
         shown = _shown(dialer, route, enrolled)
-    except NodeUnreachable as error:
+    except MacfleetError as error:
         return Enrolment(hop.node, hop.name, "", "", EnrolmentOutcome.UNREACHABLE, error.diagnostics), None
+    outcome, why = _outcome(known, hop, shown, enrolled, replace=replace)
+    row = Enrolment(hop.node, hop.name, shown.kind, shown.fingerprint, outcome, why)
+    return row, shown if outcome in {EnrolmentOutcome.NEW, EnrolmentOutcome.REPLACED} else None
 
-    def row(outcome: EnrolmentOutcome, *why: Diagnostic) -> Enrolment:
-        return Enrolment(hop.node, hop.name, shown.kind, shown.fingerprint, outcome, why)
 
+def _outcome(
+    known: Trust, hop: Hop, shown: HostKey, enrolled: Sequence[HostKey], *, replace: bool
+) -> tuple[EnrolmentOutcome, tuple[Diagnostic, ...]]:
+    try:
+        known.refuse_revoked(hop, shown)
+    except NodeUnreachable as error:
+        return EnrolmentOutcome.REFUSED, error.diagnostics
     if hop.pin and shown.fingerprint != hop.pin:
-        return row(
-            EnrolmentOutcome.REFUSED, trouble.pin_mismatch(hop.node, hop.name, str(shown), hop.pin)
-        ), None
+        return EnrolmentOutcome.REFUSED, (trouble.pin_mismatch(hop.node, hop.name, str(shown), hop.pin),)
     if shown in enrolled:
-        return row(EnrolmentOutcome.KNOWN), None
+        return EnrolmentOutcome.KNOWN, ()
     if not enrolled:
-        return row(EnrolmentOutcome.NEW), shown
+        return EnrolmentOutcome.NEW, ()
     if replace:
-        return row(EnrolmentOutcome.REPLACED), shown
+        return EnrolmentOutcome.REPLACED, ()
     known_keys = tuple(str(key) for key in enrolled)
-    return row(
-        EnrolmentOutcome.CHANGED, trouble.changed_key(hop.node, hop.name, str(shown), known_keys)
-    ), None
+    return EnrolmentOutcome.CHANGED, (trouble.changed_key(hop.node, hop.name, str(shown), known_keys),)
 
 
 def _shown(dialer: Dialer, route: Route, enrolled: Sequence[HostKey]) -> HostKey:
@@ -161,13 +175,3 @@ def _shown(dialer: Dialer, route: Route, enrolled: Sequence[HostKey]) -> HostKey
             if other.fingerprint == pin:
                 return other
     return key
-
-
-def _enrolled_only(known: KnownHosts) -> Callable[[Hop, HostKey], None]:
-    def check(hop: Hop, shown: HostKey) -> None:
-        if shown not in known.keys(hop.name):
-            raise NodeUnreachable(
-                trouble.unknown_key(hop.node, hop.name, str(shown), "the fleet's known_hosts")
-            )
-
-    return check

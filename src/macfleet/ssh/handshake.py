@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import paramiko
 
-from macfleet.model.diagnostic import NodeUnreachable
+from macfleet.model.diagnostic import Diagnostic, MacfleetError, NodeUnreachable
 from macfleet.ssh import trouble
-from macfleet.ssh.known_hosts import HostKey, KnownHosts
+from macfleet.ssh.algorithms import USER_KEYS, chosen, host_key_algorithms, set_up
+from macfleet.ssh.known_hosts import HostKey
+from macfleet.ssh.login import Login, LoginRefused, Passphrase
 from macfleet.ssh.route import Hop
-from macfleet.ssh.wire import Wire
-
-Socket = Wire | paramiko.Channel | paramiko.ProxyCommand
-KeyCheck = Callable[[Hop, HostKey], None]
+from macfleet.ssh.trust import Trust
+from macfleet.ssh.wire import Socket
 
 _WINDOW = 16 * 2**20
 """Receive window: 2 MiB would cap a download at 35 MB/s where the round trip is 50 ms."""
@@ -23,14 +23,6 @@ _BANNER_TIMEOUT = 15.0
 _KEX_TIMEOUT = 20.0
 _AUTH_TIMEOUT = 20.0
 _CHANNEL_TIMEOUT = 15.0
-_KEEPALIVE = 15
-_CIPHERS = (
-    "aes128-gcm@openssh.com",
-    "aes256-gcm@openssh.com",
-    "aes128-ctr",
-    "aes192-ctr",
-    "aes256-ctr",
-)
 # paramiko prints tracebacks of its threads when nobody listens to its logger; diagnostics say it better.
 _SILENCE = logging.NullHandler()
 
@@ -43,44 +35,46 @@ class ResetBeforeLogin(Exception):
         self.heard = heard
 
 
-def log_in(hop: Hop, sock: Socket, known: KnownHosts, check: KeyCheck) -> paramiko.SSHClient:
+def log_in(hop: Hop, sock: Socket, trust: Trust, passphrase: Passphrase) -> paramiko.SSHClient:
     """Exchange keys, check the host key, then authenticate.
 
     Args:
         hop: who is called.
-        sock: a connected socket, or a channel through the hop before.
-        known: says which key types to ask for first.
-        check: raises NodeUnreachable when the host key is not to be trusted.
+        sock: a connected socket, or a stream through the hop before.
+        trust: judges the host key, and says which key types to ask for first.
+        passphrase: knows the passphrases of private keys.
 
     Raises:
         NodeUnreachable: the host key or the login was refused, or the protocol failed.
         ResetBeforeLogin: the server hung up before authentication.
+        MacfleetError: E0414, ssh_config leaves no algorithm.
     """
     logging.getLogger("paramiko").addHandler(_SILENCE)
     _need_identities(hop)
     client = paramiko.SSHClient()
-    client.set_missing_host_key_policy(_Policy(hop, check))
-    kinds = tuple(key.kind for key in known.keys(hop.name))
+    client.set_missing_host_key_policy(_Policy(hop, trust))
+    kinds = tuple(key.kind for key in trust.keys(hop))
+    keys = host_key_algorithms(kinds, certified=bool(trust.authorities(hop)) and not hop.pin)
     try:
         client.connect(
             hop.host,
             port=hop.port,
             username=hop.user,
-            key_filename=list(hop.identities),  # type: ignore[arg-type]  # a list is documented
-            look_for_keys=hop.search,
-            allow_agent=True,
             compress=False,
             timeout=_KEX_TIMEOUT,
             banner_timeout=_BANNER_TIMEOUT,
             auth_timeout=_AUTH_TIMEOUT,
             channel_timeout=_CHANNEL_TIMEOUT,
-            sock=sock,
-            transport_factory=lambda *args, **kwargs: _transport(*args, kinds=kinds, **kwargs),
+            sock=sock,  # type: ignore[arg-type]  # what paramiko calls on it is there
+            transport_factory=lambda sock, **_: _transport(hop, sock, keys),
+            auth_strategy=Login(hop, passphrase),
         )
-        _transport_of(client).set_keepalive(_KEEPALIVE)
-    except NodeUnreachable:
+    except MacfleetError:
         client.close()
         raise
+    except LoginRefused as refused:
+        client.close()
+        raise NodeUnreachable(_refused(hop, refused)) from refused
     except (paramiko.SSHException, EOFError, OSError, ValueError) as error:
         begun = _begun(client)
         client.close()
@@ -101,7 +95,7 @@ def host_key_of(hop: Hop, sock: Socket, kinds: Sequence[str]) -> HostKey:
         ResetBeforeLogin: the server hung up.
     """
     logging.getLogger("paramiko").addHandler(_SILENCE)
-    transport = _transport(sock, kinds=kinds)
+    transport = _transport(hop, sock, host_key_algorithms(tuple(kinds), certified=False))
     try:
         transport.banner_timeout = _BANNER_TIMEOUT
         transport.start_client(timeout=_KEX_TIMEOUT)
@@ -115,47 +109,37 @@ def host_key_of(hop: Hop, sock: Socket, kinds: Sequence[str]) -> HostKey:
 class _Policy(paramiko.MissingHostKeyPolicy):
     """Sends every host key through our own check: no known_hosts is ever given to paramiko."""
 
-    def __init__(self, hop: Hop, check: KeyCheck) -> None:
+    def __init__(self, hop: Hop, trust: Trust) -> None:
         self._hop = hop
-        self._check = check
+        self._trust = trust
 
     def missing_host_key(self, client: paramiko.SSHClient, hostname: str, key: paramiko.PKey) -> None:  # noqa: ARG002
         """Judge the key the server showed."""
-        self._check(self._hop, _shown(key))
+        self._trust.check(self._hop, _shown(key))
 
 
-def _transport(
-    sock: Socket, *, kinds: Sequence[str], disabled_algorithms: object = None
-) -> paramiko.Transport:
-    """Return a transport that prefers what is fast and offers nothing weak.
-
-    A Diffie-Hellman group exchange costs ten times the CPU of curve25519; GCM is twice as fast as CTR.
-    """
-    del disabled_algorithms  # paramiko passes it; the options below are complete
-    transport = paramiko.Transport(sock, default_window_size=_WINDOW)
-    options = transport.get_security_options()
-    options.ciphers = _CIPHERS
-    options.kex = [name for name in options.kex if not name.startswith("diffie-hellman")]
-    options.digests = [name for name in options.digests if name.startswith("hmac-sha2")]
-    options.key_types = sorted(
-        options.key_types, key=lambda name: not any(_same(name, kind) for kind in kinds)
-    )
+def _transport(hop: Hop, sock: Socket, keys: tuple[str, ...]) -> paramiko.Transport:
+    """Return a transport that offers what macfleet and ssh_config both want."""
+    written = dict(hop.options.algorithms)
+    accepted = written.pop("pubkeyacceptedalgorithms", "")
+    try:
+        refused = set(USER_KEYS) - set(chosen(accepted, USER_KEYS))
+        transport = paramiko.Transport(
+            sock,  # type: ignore[arg-type]  # what paramiko calls on it is there
+            default_window_size=_WINDOW,
+            disabled_algorithms={"pubkeys": sorted(refused)},
+        )
+        set_up(transport, keys, written)
+    except ValueError as error:
+        raise MacfleetError(trouble.bad_config(hop.node, str(error))) from error
     return transport
-
-
-def _same(algorithm: str, kind: str) -> bool:
-    return algorithm == kind or (kind == "ssh-rsa" and algorithm.startswith("rsa-sha2"))
 
 
 def _shown(key: paramiko.PKey) -> HostKey:
+    certificate = key.public_blob
+    if certificate is not None:
+        return HostKey(certificate.key_type, certificate.key_blob)
     return HostKey(key.get_name(), key.asbytes())
-
-
-def _transport_of(client: paramiko.SSHClient) -> paramiko.Transport:
-    transport = client.get_transport()
-    if transport is None:
-        raise paramiko.SSHException("the connection is gone")
-    return transport
 
 
 def _begun(client: paramiko.SSHClient) -> bool:
@@ -165,30 +149,33 @@ def _begun(client: paramiko.SSHClient) -> bool:
 
 
 def _need_identities(hop: Hop) -> None:
-    for identity in hop.identities:
-        if not hop.search and not Path(identity).is_file() and len(hop.identities) == 1:
-            raise NodeUnreachable(trouble.identity_unusable(hop.node, identity, "there is no such file"))
+    if len(hop.identities) != 1 or hop.search:
+        return
+    identity = hop.identities[0]
+    if not Path(identity).is_file() and not Path(f"{identity}.pub").is_file():
+        raise NodeUnreachable(trouble.identity_unusable(hop.node, identity, "there is no such file"))
+
+
+def _refused(hop: Hop, refused: LoginRefused) -> Diagnostic:
+    """Return why no key was accepted: the identity that could not be used, if it was the only hope."""
+    if refused.unusable and not refused.tried:
+        (identity, reason), *_ = refused.unusable
+        return trouble.identity_unusable(hop.node, identity, reason)
+    tried = [*refused.tried, *(f"{identity} not, {reason}" for identity, reason in refused.unusable)]
+    return trouble.login_refused(
+        hop.node, hop.name, hop.user, "; ".join(tried) or "nothing, there is no key", ended=refused.ended
+    )
 
 
 def _explained(hop: Hop, sock: Socket, error: Exception, *, begun: bool) -> Exception:
     """Return what to raise for a failed handshake."""
-    if isinstance(error, paramiko.PasswordRequiredException):
-        reason = "it needs a passphrase and the agent does not hold it"
-        return NodeUnreachable(trouble.identity_unusable(hop.node, ", ".join(hop.identities), reason))
     if begun and isinstance(error, paramiko.SSHException):
-        tried = ", ".join((*hop.identities, "keys of the agent", *(["~/.ssh"] if hop.search else [])))
-        return NodeUnreachable(trouble.login_refused(hop.node, hop.name, hop.user, tried))
-    heard = sock.heard if isinstance(sock, Wire) else b""
+        return NodeUnreachable(trouble.login_refused(hop.node, hop.name, hop.user, str(error), ended=True))
+    heard = sock.heard
     said = "" if heard.startswith(b"SSH-") else heard.decode("ascii", "replace").strip()
     if said.startswith("Not allowed at this time"):
         return NodeUnreachable(trouble.penalised(hop.node, hop.name))
-    if not begun and _hung_up(sock):
+    if not begun and sock.hung_up:
         return ResetBeforeLogin("".join(letter for letter in said if letter.isprintable())[:80])
     reason = str(error) or type(error).__name__
     return NodeUnreachable(trouble.no_answer(hop.node, hop.name, reason))
-
-
-def _hung_up(sock: Socket) -> bool:
-    if isinstance(sock, Wire):
-        return sock.hung_up
-    return isinstance(sock, paramiko.Channel) and bool(sock.eof_received or sock.closed)

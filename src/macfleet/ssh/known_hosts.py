@@ -11,6 +11,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from macfleet.ssh.config_text import matches_list
+
+_MARKERS = frozenset({"@cert-authority", "@revoked"})
+
 
 @dataclass(frozen=True, slots=True)
 class HostKey:
@@ -34,38 +38,62 @@ class HostKey:
 
 
 class KnownHosts:
-    """The entries of one known_hosts file as it was when read."""
+    """The entries of one known_hosts file as it was when read; host names count in lower case."""
 
     def __init__(self, text: str) -> None:
         self._plain: dict[str, list[HostKey]] = {}
-        self._hashed: list[tuple[str, HostKey]] = []
+        self._others: list[_Entry] = []
         for line in text.splitlines():
             self._take(line)
 
     @classmethod
     def read(cls, path: Path) -> KnownHosts:
         """Read a file; a missing one knows nobody."""
-        return cls(path.read_text(errors="replace") if path.exists() else "")
+        return cls(path.read_text(errors="replace") if path.is_file() else "")
 
     def keys(self, name: str) -> tuple[HostKey, ...]:
         """Return every key enrolled for a host name as `host_name` writes it."""
-        hashed = (key for pattern, key in self._hashed if _hash_matches(pattern, name))
-        return (*self._plain.get(name, ()), *hashed)
+        return (*self._plain.get(name.lower(), ()), *self._marked("", name))
+
+    def authorities(self, name: str) -> tuple[HostKey, ...]:
+        """Return every key whose certificates count for a host name (``@cert-authority``)."""
+        return self._marked("@cert-authority", name)
+
+    def is_revoked(self, name: str, key: HostKey) -> bool:
+        """Whether a key must not be taken for a host name (``@revoked``)."""
+        return key in self._marked("@revoked", name)
+
+    def _marked(self, marker: str, name: str) -> tuple[HostKey, ...]:
+        return tuple(each.key for each in self._others if each.marker == marker and each.means(name))
 
     def _take(self, line: str) -> None:
-        parsed = _parsed(line)
-        if parsed is None:
+        entry = _parsed(line)
+        if entry is None:
             return
-        names, key = parsed
-        for name in names:
-            if name.startswith("|"):
-                self._hashed.append((name, key))
-            else:
-                self._plain.setdefault(name, []).append(key)
+        if entry.marker or any(sign in entry.names for sign in "|*?!"):
+            self._others.append(entry)
+            return
+        for name in entry.names.lower().split(","):
+            self._plain.setdefault(name, []).append(entry.key)
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """A line: a marker or none, names as written, a key."""
+
+    marker: str
+    names: str
+    key: HostKey
+
+    def means(self, name: str) -> bool:
+        if self.names.startswith("|"):
+            return _hash_matches(self.names, name)
+        return matches_list(self.names.lower(), name.lower())
 
 
 def host_name(host: str, port: int) -> str:
     """Return how known_hosts names a host on a port."""
+    host = host.lower()
     return host if port == 22 else f"[{host}]:{port}"
 
 
@@ -92,30 +120,33 @@ def record(path: Path, entries: Mapping[str, HostKey], forget: Iterable[str] = (
     Path(draft).replace(path)
 
 
-def _parsed(line: str) -> tuple[list[str], HostKey] | None:
-    """Return names and key of a line; None for comments, markers and what OpenSSH would not read."""
+def _parsed(line: str) -> _Entry | None:
+    """Return what a line says; None for comments and what OpenSSH would not read."""
     fields = line.split()
-    if len(fields) < 3 or line.lstrip().startswith(("#", "@")):
+    marker = fields.pop(0) if fields and fields[0] in _MARKERS else ""
+    if len(fields) < 3 or fields[0].startswith(("#", "@")):
         return None
     try:
         blob = base64.b64decode(fields[2], validate=True)
     except ValueError:
         return None
-    return fields[0].split(","), HostKey(fields[1], blob)
+    return _Entry(marker, fields[0], HostKey(fields[1], blob))
 
 
 def _without(line: str, gone: frozenset[str]) -> str | None:
-    parsed = _parsed(line)
-    if parsed is None or not gone:
+    """Return a line without the names that are gone; None when nobody is left on it."""
+    entry = _parsed(line)
+    if entry is None or entry.marker or not gone:
         return line
-    left = [name for name in parsed[0] if not any(_names(name, host) for host in gone)]
+    names = entry.names.split(",")
+    left = [name for name in names if not any(_names(name, host) for host in gone)]
     if not left:
         return None
-    return " ".join([",".join(left), *line.split()[1:]]) if len(left) < len(parsed[0]) else line
+    return " ".join([",".join(left), *line.split()[1:]]) if len(left) < len(names) else line
 
 
 def _names(pattern: str, host: str) -> bool:
-    return pattern == host or _hash_matches(pattern, host)
+    return pattern.lower() == host.lower() or _hash_matches(pattern, host)
 
 
 def _hash_matches(pattern: str, name: str) -> bool:

@@ -93,3 +93,12 @@ class SshTransports:
         _at_once(connection.close for connection in kept)
         self._dialer.close()
         self._heartbeat.close()
+
+
+def _at_once(tasks: Iterable[Callable[[], None]]) -> None:
+    """Do all of them at the same time and wait for the last."""
+    threads = [threading.Thread(target=task) for task in tasks]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()

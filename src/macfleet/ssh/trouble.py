@@ -58,14 +58,16 @@ def pin_mismatch(node: str, place: str, shown: str, pin: str) -> Diagnostic:
     )
 
 
-def login_refused(node: str, place: str, user: str, tried: str) -> Diagnostic:
-    """The server refused every identity."""
+def login_refused(node: str, place: str, user: str, tried: str, *, ended: bool = False) -> Diagnostic:
+    """The server refused every identity, or hung up before all were tried."""
+    hung_up = " The server hung up then: MaxAuthTries counts each of them." if ended else ""
+    fewer = " Name it with IdentitiesOnly yes in ssh_config, so that no other is offered." if ended else ""
     return Diagnostic(
         code="E0405",
         summary=f"{place} refused the login of {user}",
-        why=f"Tried: {tried}.",
+        why=f"Tried: {tried}.{hung_up}",
         mend="Name the right key as `ansible_ssh_private_key_file` in the inventory, or put its public "
-        "half into the Mac's ~/.ssh/authorized_keys.",
+        f"half into the Mac's ~/.ssh/authorized_keys.{fewer}",
         node=node,
         exit_code=ExitCode.UNREACHABLE,
     )
@@ -77,7 +79,8 @@ def identity_unusable(node: str, identity: str, reason: str) -> Diagnostic:
         code="E0406",
         summary=f"the identity {identity} cannot be used: {reason}",
         why="The inventory or ssh_config names this private key for the node.",
-        mend=f"Check the path; load a key with a passphrase into the agent: `ssh-add {quote(identity)}`.",
+        mend=f"Check the path; load a key with a passphrase into the agent: `ssh-add {quote(identity)}`, "
+        "or name the passphrase: MACFLEET_SSH_PASSPHRASE=keyring:SERVICE/USER.",
         node=node,
         exit_code=ExitCode.UNREACHABLE,
     )
@@ -200,4 +203,52 @@ def otherwise(host: str, remark: Remark) -> Diagnostic:
         why=f"{remark.why[:1].upper()}{remark.why[1:]}.",
         severity=Severity.WARNING,
         exit_code=ExitCode.DONE,
+    )
+
+
+def revoked(node: str, place: str, shown: str) -> Diagnostic:
+    """The server shows a key that somebody ruled out."""
+    return Diagnostic(
+        code="E0419",
+        summary=f"the host key of {place} is revoked: {shown}",
+        why="A @revoked line of known_hosts rules it out. Nothing was sent to the host.",
+        mend=f"Give the host a new key, then `macfleet enrol {quote(node)} --replace`.",
+        node=node,
+        exit_code=ExitCode.UNREACHABLE,
+    )
+
+
+def bad_certificate(node: str, place: str, reason: str) -> Diagnostic:
+    """The server shows a certificate of a known authority that is not good for it."""
+    return Diagnostic(
+        code="E0420",
+        summary=f"the host certificate of {place} is not good: {reason}",
+        why="A @cert-authority line of known_hosts names its authority. Nothing was sent to the host.",
+        mend="Look at it with `ssh-keygen -L -f`, and sign the host's key again.",
+        node=node,
+        exit_code=ExitCode.UNREACHABLE,
+    )
+
+
+def fell_silent(node: str, doing: str, seconds: float) -> Diagnostic:
+    """The peer of an open connection gave no sign of life."""
+    return Diagnostic(
+        code="E0421",
+        summary=f"no sign of life for {seconds:.0f} s while {doing}: the connection was given up",
+        why="The Mac sleeps, hangs, restarts, or the network lost it. What the script had done is unknown.",
+        mend=f"`macfleet ping --limit {quote(node)}`; then run the command again: it probes first.",
+        node=node,
+        exit_code=ExitCode.UNREACHABLE,
+    )
+
+
+def no_forwarding(node: str, place: str, reason: str) -> Diagnostic:
+    """A jump host is logged in but passes no connection on."""
+    return Diagnostic(
+        code="E0422",
+        summary=f"the jump host passes no connection on to {place}: {reason}",
+        why="The login worked. AllowTcpForwarding or PermitOpen may forbid it, or nothing listens there.",
+        mend="Check AllowTcpForwarding and PermitOpen on the jump host, and the address of the node.",
+        node=node,
+        exit_code=ExitCode.UNREACHABLE,
     )

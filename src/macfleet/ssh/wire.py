@@ -1,12 +1,18 @@
-"""The TCP socket below a connection."""
+"""The stream of bytes below a connection: a TCP socket, or what another program or host passes on."""
 
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
-from typing import Self
+import subprocess
+import time
+from typing import IO, Self
+
+import paramiko
 
 _HEARD = 256
+_LAST_WORDS = 2.0
 _DEAD_AFTER = 45
 """Seconds without an acknowledgement after which the kernel gives a peer up."""
 
@@ -17,30 +23,40 @@ class Wire(socket.socket):
     Attributes:
         heard: the first bytes received; a server that turns somebody away says why in clear text.
         hung_up: whether the peer closed or reset the connection.
+        last_heard: when the last bytes came, on the monotonic clock.
     """
 
     heard: bytes = b""
     hung_up: bool = False
+    last_heard: float = 0.0
 
     @classmethod
-    def connect_to(cls, host: str, port: int, timeout: float) -> Self:
+    def connect_to(
+        cls, host: str, port: int, timeout: float, *, family: int = socket.AF_UNSPEC, source: str = ""
+    ) -> Self:
         """Connect to the first address that answers.
 
         Args:
             host: name or address.
             port: TCP port.
             timeout: seconds for each address.
+            family: of addresses, such as ``AF_INET6``.
+            source: address of this machine to connect from; empty leaves it to the system.
 
         Raises:
             OSError: no address answered; the error of the last one.
         """
         trouble: OSError = OSError(f"{host} has no address")
-        for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
-            wire = cls(family, kind, protocol)
+        found = socket.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM)
+        for kind, style, protocol, _, address in found:
+            wire = cls(kind, style, protocol)
             try:
                 wire.settimeout(timeout)
+                if source:
+                    wire.bind((source, 0))
                 wire.connect(address)
                 wire._tune()
+                wire.last_heard = time.monotonic()
             except OSError as error:
                 wire.close()
                 trouble = error
@@ -57,9 +73,15 @@ class Wire(socket.socket):
             raise
         if not data:
             self.hung_up = True
-        elif len(self.heard) < _HEARD:
+            return data
+        self.last_heard = time.monotonic()
+        if len(self.heard) < _HEARD:
             self.heard += data[: _HEARD - len(self.heard)]
         return data
+
+    def takes_bytes(self) -> bool:
+        """Whether a small packet can be sent without waiting."""
+        return _is_writable(self)
 
     def _tune(self) -> None:
         """Send small packets at once, and notice a peer that is gone.
@@ -81,3 +103,81 @@ class Wire(socket.socket):
             if option is not None:
                 with contextlib.suppress(OSError):
                     self.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
+class Relayed:
+    """A stream through a jump host or a ProxyCommand, with what `Wire` knows of its peer.
+
+    Has the methods that paramiko calls on a socket (`Transport` and `Packetizer` of paramiko 5.1).
+    """
+
+    def __init__(self, inner: paramiko.Channel | paramiko.ProxyCommand) -> None:
+        self._inner = inner
+        self.heard = b""
+        self.last_heard = time.monotonic()
+        self.ended = False
+
+    @property
+    def _closed(self) -> bool:
+        """What `Transport.stop_thread` looks at (paramiko 5.1)."""
+        return self.ended or bool(self._inner.closed)
+
+    @property
+    def hung_up(self) -> bool:
+        """Whether the stream ended."""
+        inner = self._inner
+        if isinstance(inner, paramiko.Channel):
+            return self.ended or bool(inner.eof_received or inner.closed)
+        return self.ended or inner.process.poll() is not None
+
+    def recv(self, size: int) -> bytes:
+        """Receive as a socket does; raises TimeoutError when nothing comes in time."""
+        data = self._inner.recv(size)
+        if not data:
+            self.ended = True
+            return data
+        self.last_heard = time.monotonic()
+        if len(self.heard) < _HEARD:
+            self.heard += data[: _HEARD - len(self.heard)]
+        return data
+
+    def send(self, data: bytes) -> int:
+        """Send as a socket does."""
+        return int(self._inner.send(data))
+
+    def settimeout(self, seconds: float) -> None:
+        """Set how long `recv` waits."""
+        self._inner.settimeout(seconds)
+
+    def close(self) -> None:
+        """Close the stream; ends a ProxyCommand."""
+        self.ended = True
+        with contextlib.suppress(OSError):
+            self._inner.close()
+        if isinstance(self._inner, paramiko.ProxyCommand):
+            _reap(self._inner)
+
+    def takes_bytes(self) -> bool:
+        """Whether a small packet can be sent without waiting."""
+        if isinstance(self._inner, paramiko.Channel):
+            return self._inner.send_ready()
+        return self._inner.process.stdin is not None and _is_writable(self._inner.process.stdin)
+
+
+Socket = Wire | Relayed
+
+
+def _reap(command: paramiko.ProxyCommand) -> None:
+    """Collect a ProxyCommand that was told to end; paramiko 5.1 leaves it behind, and its pipes open."""
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        command.process.communicate(timeout=_LAST_WORDS)
+        return
+    command.process.kill()
+    command.process.wait()
+
+
+def _is_writable(file: socket.socket | IO[bytes]) -> bool:
+    try:
+        return bool(select.select([], [file], [], 0)[1])
+    except (OSError, ValueError):
+        return False

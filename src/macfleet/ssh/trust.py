@@ -1,0 +1,84 @@
+"""Which host keys are trusted: the pin of the inventory, the fleet's list, and files ssh_config names."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from macfleet.model.diagnostic import NodeUnreachable
+from macfleet.ssh import trouble
+from macfleet.ssh.certificate import Certificate, is_certified, read_certificate
+from macfleet.ssh.known_hosts import HostKey, KnownHosts
+from macfleet.ssh.route import Hop
+
+
+class Trust:
+    """Judges host keys; threads may share it.
+
+    A pin decides alone. Else a certificate of an authority that is known for the host is good, and a key
+    that is listed for it; a revoked one never is.
+
+    Args:
+        fleet: the fleet's own list.
+        now: seconds since the epoch, for certificates; the system's clock when None.
+    """
+
+    def __init__(self, fleet: Path, now: Callable[[], float] | None = None) -> None:
+        self._fleet = fleet
+        self._now: Callable[[], float] = now if now is not None else time.time
+        self._lists = {str(fleet): KnownHosts.read(fleet)}
+        self._lock = threading.Lock()
+
+    def keys(self, hop: Hop) -> tuple[HostKey, ...]:
+        """Return the keys that are listed for a host."""
+        return tuple(key for each in self._lists_for(hop) for key in each.keys(hop.name))
+
+    def authorities(self, hop: Hop) -> tuple[HostKey, ...]:
+        """Return the authorities whose certificates count for a host."""
+        return tuple(key for each in self._lists_for(hop) for key in each.authorities(hop.name))
+
+    def check(self, hop: Hop, shown: HostKey) -> None:
+        """Raise NodeUnreachable unless what the server showed is trusted."""
+        certificate = _certificate(hop, shown)
+        key = certificate.key if certificate is not None else shown
+        self.refuse_revoked(hop, shown)
+        if hop.pin and key.fingerprint != hop.pin:
+            raise NodeUnreachable(trouble.pin_mismatch(hop.node, hop.name, str(key), hop.pin))
+        if certificate is not None and not hop.pin and certificate.authority in self.authorities(hop):
+            objection = certificate.objection(hop.options.alias or hop.host, self._now())
+            if objection:
+                raise NodeUnreachable(trouble.bad_certificate(hop.node, hop.name, objection))
+            return
+        listed = self.keys(hop)
+        if key not in listed and listed:
+            known = tuple(str(each) for each in listed)
+            raise NodeUnreachable(trouble.changed_key(hop.node, hop.name, str(key), known))
+        if key not in listed and not hop.pin:
+            raise NodeUnreachable(trouble.unknown_key(hop.node, hop.name, str(key), str(self._fleet)))
+
+    def refuse_revoked(self, hop: Hop, shown: HostKey) -> None:
+        """Raise NodeUnreachable when a key, or the authority behind it, is revoked for the host."""
+        certificate = _certificate(hop, shown)
+        keys = (shown,) if certificate is None else (certificate.key, certificate.authority)
+        for key in keys:
+            if any(each.is_revoked(hop.name, key) for each in self._lists_for(hop)):
+                raise NodeUnreachable(trouble.revoked(hop.node, hop.name, str(key)))
+
+    def _lists_for(self, hop: Hop) -> tuple[KnownHosts, ...]:
+        with self._lock:
+            for name in hop.options.known_hosts:
+                if name not in self._lists:
+                    self._lists[name] = KnownHosts.read(Path(name))
+            return tuple(self._lists[name] for name in (str(self._fleet), *hop.options.known_hosts))
+
+
+def _certificate(hop: Hop, shown: HostKey) -> Certificate | None:
+    if not is_certified(shown):
+        return None
+    try:
+        return read_certificate(shown)
+    except (ValueError, IndexError) as error:
+        reason = f"it cannot be read: {error}"
+        raise NodeUnreachable(trouble.bad_certificate(hop.node, hop.name, reason)) from error
