@@ -67,4 +67,4 @@ lock: setup ## Resolve requirements.txt anew (needs uv)
 	uv pip compile --quiet pyproject.toml --extra analysis --extra report --extra lab --extra dev --universal --python-version 3.11 \
 	  --generate-hashes -o requirements.txt
 
-.PHONY: help setup packages demo oracle browser clean-lab check test bench-calibration bench-loadgen fix docs golden lock
+.PHONY: help setup packages demo oracle browser clean-lab check test bench-engine bench-calibration bench-loadgen fix docs golden lock

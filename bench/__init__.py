@@ -1,1 +1,1 @@
-"""Benchmarks: macfleet beside its peers, measured in one run (`make bench-engine`)."""
+"""Benchmarks; each keeps its section of `docs/benchmarks.md`."""

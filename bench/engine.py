@@ -1,6 +1,6 @@
 """`make bench-engine`: nothing to change, nine files to change, and hundreds of nodes, side by side.
 
-Thin nodes on loopback, behind a proxy that stands for the distance. Writes `docs/benchmarks.md`.
+Thin nodes on loopback, behind a proxy that stands for the distance. Keeps its section of `docs/benchmarks.md`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import json
 import os
 import resource
 import selectors
+import signal
 import socket
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import bulk, report, tools
+from bench import bulk, report, sections, tools
 from bench.tools import Call, Site
 from macfleet.lab.thin import ThinLab, thin_down, thin_up
 
@@ -34,18 +35,18 @@ _LATEST = 30.0
 def main() -> None:
     """Measure and write the page."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="few nodes, one run each, no page")
+    parser.add_argument("--quick", action="store_true", help="few nodes, one run each, nothing is kept")
     parser.add_argument("--only", default="", help="comma-separated: unchanged, changed, many, bulk")
     wanted = parser.parse_args()
     chosen = wanted.only.split(",") if wanted.only else ["unchanged", "changed", "many", "bulk"]
-    page = report.Page(report.machine(), tools.versions())
+    section = report.Section(report.machine(), tools.versions())
     with tempfile.TemporaryDirectory(prefix="mfb-") as scratch:
         bench = Bench(Path(scratch), quick=wanted.quick)
         for name in chosen:
-            page.add(getattr(bench, name)())
+            section.add(getattr(bench, name)())
     if not wanted.quick and not wanted.only:
-        (tools.ROOT / "docs" / "benchmarks.md").write_text(page.markdown())
-        print("wrote docs/benchmarks.md")
+        sections.keep("engine", section.markdown())
+        print(f"wrote {sections.PAGE}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,4 +271,5 @@ def _prove(lab: ThinLab, revision: int) -> None:
 if __name__ == "__main__":
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 8192), hard))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     main()

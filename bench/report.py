@@ -1,4 +1,4 @@
-"""The benchmark's page: tables of measured seconds, their ratios, and whether the targets are met."""
+"""The engine's section of the page: tables of measured seconds, their ratios, and whether the targets are met."""
 
 from __future__ import annotations
 
@@ -21,58 +21,41 @@ ROUND_TRIPS = 8
 CHANGED = 5.0
 BULK = 0.8
 
-HEAD = """\
-# Benchmarks
-
-Written by `make bench-engine` on {date}; a figure is worth something on a quiet machine only. All tools \
-run side by side in one session and reach the same thin nodes (`macfleet lab up --thin`), which share the \
-machine's processor with them: what a node does costs the controller time that real Macs would spend \
-themselves. Distances are a proxy's, which delays each direction by half a round trip. Seconds are medians, \
-start of the process included, with the range in brackets.
-
-The floor is bare paramiko in threads, connect and one exec of `:`, without its imports. Start-up is from \
-the start of the process to its first connection. Every tool is asked for the same nine files and three \
-facts; every tool verifies host keys; nothing is cached between runs but what the tool itself keeps.
-
-| | |
-|---|---|
-"""
-
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A section: title, prose, and rows of cells, the header first."""
+    """A table: title, prose, and rows of cells, the header first."""
 
     title: str
     prose: str
     rows: Sequence[Sequence[str]]
 
     def markdown(self) -> str:
-        """Return the section."""
+        """Return its text."""
         lines = ["| " + " | ".join(cells) + " |" for cells in self.rows]
         lines.insert(1, "|" + "---|" * len(self.rows[0]))
-        return f"## {self.title}\n\n{self.prose}\n\n" + "\n".join(lines) + "\n"
+        return f"### {self.title}\n\n{self.prose}\n\n" + "\n".join(lines) + "\n"
 
 
 @dataclass(slots=True)
-class Page:
-    """The page while its sections are measured; each is printed when it is there."""
+class Section:
+    """The section while its tables are measured; each is printed when it is there."""
 
     machine: Mapping[str, str]
     peers: Mapping[str, str]
     tables: list[Table] = field(default_factory=list)
 
     def add(self, table: Table) -> None:
-        """Take a section and print it."""
+        """Take a table and print it."""
         self.tables.append(table)
         print(f"\n{table.markdown()}", flush=True)
 
     def markdown(self) -> str:
-        """Return the whole page."""
-        date = f"{dt.datetime.now(tz=dt.UTC):%Y-%m-%d}"
-        facts = {**self.machine, "peers": ", ".join(f"{name} {at}" for name, at in self.peers.items())}
-        rows = "".join(f"| {name} | {value} |\n" for name, value in facts.items())
-        return HEAD.format(date=date) + rows + "\n" + "\n".join(table.markdown() for table in self.tables)
+        """Return the section's text."""
+        peers = ", ".join(f"{name} {version}" for name, version in self.peers.items())
+        measured = {"measured": f"{dt.datetime.now(tz=dt.UTC):%Y-%m-%d}", **self.machine, "peers": peers}
+        facts = "".join(f"| {name} | {value} |\n" for name, value in measured.items())
+        return f"| | |\n|---|---|\n{facts}\n" + "\n".join(table.markdown() for table in self.tables)
 
 
 @dataclass(frozen=True, slots=True)
