@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from macfleet.sources.clock import StoppableClock
     from macfleet.sources.disk import DiskFiles
     from macfleet.sources.secrets import SecretReferences
-    from macfleet.ssh import SshTransports
+    from macfleet.ssh import Passphrases, SshTransports
     from macfleet.store import FolderRuns, SqlState
     from macfleet.store.run_locks import StoreLocks
     from macfleet.views.redaction import Redactor
@@ -107,9 +107,25 @@ class FleetContext:
         """SSH connections, one a node, closed when the command ends."""
         from macfleet.ssh import SshTransports
 
-        transports = SshTransports(self.root / ".macfleet" / "known_hosts")
+        transports = SshTransports(
+            self.root / ".macfleet" / "known_hosts", passphrase=self.passphrases, say=self.warn
+        )
         self._closers.append(transports.close)
         return transports
+
+    @cached_property
+    def passphrases(self) -> Passphrases:
+        """Passphrases of private keys: of the reference in MACFLEET_SSH_PASSPHRASE, else of SSH_ASKPASS."""
+        from macfleet.ssh import Passphrases
+
+        reference = os.environ.get("MACFLEET_SSH_PASSPHRASE", "")
+        return Passphrases((lambda: self.secrets.resolve(reference)) if reference else None)
+
+    def warn(self, found: Diagnostic) -> None:
+        """Show a warning."""
+        from macfleet.views.diagnostics import text
+
+        click.echo(text(found), err=True)
 
     @cached_property
     def clock(self) -> StoppableClock:

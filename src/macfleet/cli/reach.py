@@ -48,7 +48,8 @@ def enrol(fleet: FleetContext, patterns: tuple[str, ...], replace: bool, limit: 
     if not patterns and not limit:
         raise click.UsageError("Name a NODE, or select with --limit.")
     nodes = fleet.nodes(":".join((*patterns, *([limit] if limit else []))))
-    rows = enrol_nodes(nodes, fleet.root / ".macfleet" / "known_hosts", replace)
+    known_hosts = fleet.root / ".macfleet" / "known_hosts"
+    rows = enrol_nodes(nodes, known_hosts, replace, passphrase=fleet.passphrases, say=fleet.warn)
     if fleet.output == "json":
         _print_json("enrol", {"hosts": [_enrolment_json(row) for row in rows]})
     else:
