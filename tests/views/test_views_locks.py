@@ -8,6 +8,7 @@ HOLDER = LockHolder(
     ("mac-01", "mac-02"), "ana@desk", "desk pid:[1]", 7, "R1", "rollout layout", 1.7e9, 42.0, 9
 )
 LOCK = NodeLock(Holder("R1", "ana@desk", "2026-01-01T00:00:00Z", 9, "s", "rollout layout"), 310, running=True)
+WHO = "ana@desk: rollout layout, run R1, since 2026-01-01T00:00:00Z"
 FOUND = Locked((HOLDER,), {"mac-01": LOCK, "mac-02": None, "mac-03": None})
 
 
@@ -16,8 +17,7 @@ def test_a_holder_is_shown_with_its_nodes_and_each_node_once():
         "mac-01, mac-02  ana@desk, process 7: rollout layout, run R1",
         "  since 2023-11-14T22:13:20.000+00:00 · lapses in 42 s unless renewed",
         "  last: mac-01 change.started file.x at then",
-        "mac-01  locked on the node by ana@desk: rollout layout, run R1, since 2026-01-01T00:00:00Z"
-        " · a script of it runs now · lapses in 5 min 10 s",
+        f"mac-01  locked on the node by {WHO} · a script of it runs now · lapses in 5 min 10 s",
         "mac-03  free",
     ]
 
