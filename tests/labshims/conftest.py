@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import time
 from dataclasses import dataclass
@@ -63,9 +64,9 @@ class Shell:
 
 @pytest.fixture(scope="session")
 def node(tmp_path_factory):
-    config = LabConfig(
-        tmp_path_factory.mktemp("lab"), nodes=1, name="macfleet-labtest", subnet="172.28.93.0/24"
-    )
+    # A second lab beside this one: MACFLEET_TEST_LAB="other 172.28.97.0/24".
+    name, subnet = os.environ.get("MACFLEET_TEST_LAB", "macfleet-labtest 172.28.93.0/24").split()
+    config = LabConfig(tmp_path_factory.mktemp("lab"), nodes=1, name=name, subnet=subnet)
     state = up(config, print)
     try:
         yield Shell(config, state)

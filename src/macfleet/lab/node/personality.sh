@@ -37,6 +37,7 @@ ln -sfn /tmp /private/tmp; ln -sfn /var /private/var; ln -sfn /etc /private/etc
 [ -f weights.gguf ] && install -m 644 weights.gguf /Users/ops/models/small-chat.gguf
 chown -R 501:20 /Users/ops
 chmod 1777 /Users/Shared
+chmod 1777 /var/at/tabs # a Mac's crontab runs as root
 : > /etc/zsh/zshenv; : > /etc/zsh/zprofile; : > /etc/zsh/zshrc
 cat > /etc/sudoers <<'S'
 Defaults env_reset, !requiretty
