@@ -131,7 +131,7 @@ class Archive:
         """Read which archive was unpacked into the folder, and whether what it brings is there."""
         script = (
             f"d={quote(self.to)}\n"
-            f'if [ -d "$d" ]; then echo folder; if [ -e {quote(self.creates or "/")} ]; then echo made; '
+            f'if [ -d "$d" ]; then echo folder; if [ -e {quote(self.creates or "/")} ]; then echo there; '
             f'else echo missing; fi; if [ -f "$d/{_STAMP}" ]; then cat "$d/{_STAMP}"; fi\n'
             'elif [ -e "$d" ] || [ -L "$d" ]; then echo other\nelse echo absent; fi'
         )
@@ -140,7 +140,7 @@ class Archive:
     def desired(self) -> State:
         """The archive by digest, and that what it brings is there."""
         stamp = f"{self.sha256} strip {self.strip}" if self.strip else self.sha256
-        return {"archive": stamp, **({"creates": True} if self.creates else {})}
+        return {"archive": stamp, **({"creates": "there"} if self.creates else {})}
 
     def change(self, actual: State | None) -> Change:
         """Compare; what is no folder is never removed."""
@@ -179,8 +179,8 @@ class Archive:
             return None
         if output.exit == 0 and kind == "other":
             return {"type": "other"}
-        if output.exit != 0 or kind != "folder" or not lines or lines[0] not in {"made", "missing"}:
+        if output.exit != 0 or kind != "folder" or not lines or lines[0] not in {"there", "missing"}:
             raise ValueError(f"{self.to}: {output.stderr.strip() or output.stdout.strip() or 'no answer'}")
         stamp = lines[1] if len(lines) == 2 and _STAMPED.match(lines[1]) else None
         state: dict[str, Value] = {"archive": stamp}
-        return {**state, **({"creates": lines[0] == "made"} if self.creates else {})}
+        return {**state, **({"creates": lines[0]} if self.creates else {})}

@@ -197,7 +197,7 @@ class Block:
             return None
         found: dict[str, Value] = {"block": _digest(block) if begins else None}
         if begins != ends or begins > 1 or crossed:
-            found["damage"] = f"{begins} begin, {ends} end"
+            found["damage"] = f"{begins} begin, {ends} end{', crossed' if crossed else ''}"
         return {**found, "anchors": anchors} if self.block else found
 
 
