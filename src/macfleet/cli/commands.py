@@ -23,6 +23,7 @@ COMMANDS: dict[str, Entry] = {
     "cost": Entry("macfleet.cli.cost", "cost", "Cost per million tokens; rent or own."),
     "decide": Entry("macfleet.cli.decide", "decide", "Keep the container path? Thresholds and matrix."),
     "diagnose": Entry("macfleet.cli.diagnose", "diagnose", "Symptoms, evidence for and against causes."),
+    "diff": Entry("macfleet.cli.difference", "difference", "What changed from run to run, the image first."),
     "docs": Entry("macfleet.cli.docs", "docs", "Annotated YAML of any resource, gate or file."),
     "drift": Entry("macfleet.cli.playbook", "drift", "What differs from a playbook; changes nothing."),
     "enrol": Entry("macfleet.cli.reach", "enrol", "Learn the host keys of nodes, with fingerprints."),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from macfleet.cli.cost import cost_terms, utilisation_option
+from macfleet.cli.difference import golden
 from macfleet.cli.fleet import FleetContext, fleet_command
 from macfleet.cli.page import write_file, write_page
 from macfleet.cli.run_ids import find_runs
@@ -178,7 +179,7 @@ def verify(fleet: FleetContext, runs: tuple[str, ...], signers: Path | None) -> 
     return strongest(problem.exit_code for _, _, problems in results for problem in problems)
 
 
-for _command in (sign, export, import_):
+for _command in (sign, export, import_, golden):
     run.add_command(_command)
 
 
