@@ -284,7 +284,9 @@ def test_the_run_folder_holds_plan_facts_and_verdicts_of_every_node(fleet):
     assert set(run.files) == {
         "plan.json",
         "nodes/mac-01/facts.json",
+        "nodes/mac-01/log.txt",
         "nodes/mac-02/facts.json",
+        "nodes/mac-02/log.txt",
         "verdicts.json",
         "results.json",
     }

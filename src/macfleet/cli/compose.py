@@ -173,13 +173,16 @@ def open_ports(fleet: FleetContext, events: Events) -> Iterator[Ports]:
     from macfleet.cli.on_demand import InProcessOnDemand, RegistryOnDemand, packed_client
     from macfleet.executors.threads import ThreadExecutor
     from macfleet.executors.vantage import VantageLoadGenerator
+    from macfleet.rollout.node_log import LoggedTransports, NodeLogs
     from macfleet.rollout.ports import Ports
     from macfleet.views.redacted_ports import RedactedEvents, RedactedEvidences, RedactedJournal, RedactedRuns
 
     redactor = fleet.redactor
+    logs = NodeLogs(redactor.text)
     with closing(RegistryOnDemand(lambda: resolver_of(fleet))) as registry:
         yield Ports(
-            transports=fleet.transports,
+            transports=LoggedTransports(fleet.transports, logs, fleet.clock),
+            logs=logs,
             resolver=registry,
             sources=registry,
             gateway=gateway_of(fleet, events),

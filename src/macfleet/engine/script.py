@@ -73,6 +73,9 @@ exit 0
 """
 
 
+_PURPOSE = "# macfleet: "
+
+
 @dataclass(frozen=True, slots=True)
 class Fragment:
     """One piece of a script: probes never stop the script, a failed step stops later steps.
@@ -98,7 +101,13 @@ def bundle(fragments: Sequence[Fragment], *, nonce: str, preface: str = "") -> s
     asks ``mf_mine``, which the preface may define, whether the node is still its own. It begins nothing when
     it is not, which ``mf_lost`` then tells, or when nobody reads its answer any more.
     """
-    lines = [_PRELUDE, f"mf_mark={quote('--' + nonce)}", "mf_ok=1", preface]
+    lines = [
+        f"{_PURPOSE}{_counted(fragments)}",
+        _PRELUDE,
+        f"mf_mark={quote('--' + nonce)}",
+        "mf_ok=1",
+        preface,
+    ]
     group = ""
     for index, fragment in enumerate(fragments):
         if fragment.guard and fragment.guard != group:
@@ -112,6 +121,12 @@ def bundle(fragments: Sequence[Fragment], *, nonce: str, preface: str = "") -> s
         guarded = f'if [ "$mf_ok" = 1 ]; then {call}; [ "$mf_rc" = 0 ] || mf_ok=0; fi'
         lines.append(guarded if fragment.guard else call)
     return "\n".join(lines) + _CODA
+
+
+def purpose_of(script: str) -> str:
+    """Return what a bundle is for, in words; empty for another script."""
+    head = script.partition("\n")[0]
+    return head.removeprefix(_PURPOSE) if head.startswith(_PURPOSE) else ""
 
 
 def unbundle(fragments: Sequence[Fragment], stdout: str, *, nonce: str) -> Mapping[str, ProbeOutput]:
@@ -137,6 +152,12 @@ def unbundle(fragments: Sequence[Fragment], stdout: str, *, nonce: str) -> Mappi
 def probe_fragments(probes: Mapping[str, Probe]) -> tuple[Fragment, ...]:
     """Return the probes as fragments, in the mapping's order."""
     return tuple(Fragment(name, probe.script, probe.limit) for name, probe in probes.items())
+
+
+def _counted(fragments: Sequence[Fragment]) -> str:
+    changes = list(dict.fromkeys(fragment.guard for fragment in fragments if fragment.guard))
+    probes = sum(not fragment.guard for fragment in fragments)
+    return ", ".join([*changes, f"{probes} probe{'' if probes == 1 else 's'}"]).replace("\n", " ")
 
 
 def step_text(step: Run | Put) -> str:

@@ -91,10 +91,13 @@ class Out:
         words: how it left, for people.
         entry: port of the node's loopback that leads to its engine while the published one is closed to
             everybody; 0 where the published port itself is still to be used.
+        seconds: how long it took; in_flight: the most requests that were waited for.
     """
 
     words: str
     entry: int = 0
+    seconds: float = 0.0
+    in_flight: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,11 +109,13 @@ class Absence:
         reason: as it was given.
         resumable: whether a rollout may go on with it: a rollout left it out, or it was to come back and did
             not; otherwise a person wants it left alone.
+        failure: why it did not come back, empty where nothing went wrong yet.
     """
 
     words: str
     reason: str = ""
     resumable: bool = False
+    failure: str = ""
 
 
 class Gateway(Protocol):
@@ -148,6 +153,9 @@ class RunWriter(Protocol):
 
     def text(self, path: str, content: str) -> None:
         """Write one text file."""
+
+    def append(self, path: str, text: str) -> None:
+        """Append to one text file, handed to the system at once."""
 
     def samples(self, path: str, samples: Iterable[Sample]) -> None:
         """Write requests as Parquet at `path`."""

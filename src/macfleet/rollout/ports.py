@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from macfleet.model.ports import (
     Clock,
@@ -18,6 +18,7 @@ from macfleet.model.ports import (
     Sources,
     Transports,
 )
+from macfleet.rollout.node_log import NodeLogs
 from macfleet.rollout.run_lock import NO_LOCKS, Locks
 
 
@@ -29,6 +30,7 @@ class Ports:
         nonce: a fresh text no node can guess, for markers in scripts.
         locks: what the store lets this controller change; without a store the nodes' own locks decide.
         stop: whether somebody asked the command to stop; nothing new begins then.
+        logs: where `transports` writes what ran on each node; without it the events alone are written.
         write_lock: replaces one lock file of the fleet folder, such as ``network.lock``.
     """
 
@@ -47,3 +49,4 @@ class Ports:
     write_lock: Callable[[str, str], None]
     stop: Callable[[], bool] = lambda: False
     locks: Locks = NO_LOCKS
+    logs: NodeLogs = field(default_factory=NodeLogs)

@@ -17,6 +17,7 @@ from macfleet.playbooks import WHOLE, TagChoice
 from macfleet.rollout.desired import Desired
 from macfleet.rollout.loadtest import LoadProfile
 from macfleet.rollout.node import carry_out, record_failure
+from macfleet.rollout.node_log import BothEvents
 from macfleet.rollout.planning import NodePlan, plan_node
 from macfleet.rollout.ports import Ports
 from macfleet.rollout.record import finish_run, write_plans
@@ -71,6 +72,8 @@ def rollout(
         MacfleetError: E0590 (exit 6) another run holds one of the nodes, or what the fleet folder has wrong.
     """
     began = ports.clock.monotonic()
+    ports.logs.begin(ports.clock)
+    ports = replace(ports, events=BothEvents(ports.events, ports.logs))
     if options.check:
         planned = _plan_fleet(stage, nodes, desired, ports, options)
         results = tuple(_checked(node, planned[node.name]) for node in nodes)
@@ -118,11 +121,11 @@ def _plan_fleet(
 
     by_name = {node.name: node for node in nodes}
     answers = ports.executor.each(tuple(by_name), lambda name: plan(by_name[name]))
+    if ports.stop():
+        raise MacfleetError(_stopped_early())
     wrong: list[Diagnostic] = []
     for answer in answers.values():
         if isinstance(answer, MacfleetError):
-    if ports.stop():
-        raise MacfleetError(_stopped_early())
             wrong += answer.diagnostics if answer.exit_code is ExitCode.USAGE else ()
         elif isinstance(answer, Exception):
             raise answer
@@ -147,9 +150,6 @@ def _refuse_other_plan(node: Node, found: NodePlan, saved: Mapping[str, str]) ->
     )
 
 
-def _checked(node: Node, planned: NodePlan | Exception) -> NodeResult:
-    if isinstance(planned, Exception):
-        return failed_result(node, planned)
 def _stopped_early() -> Diagnostic:
     return Diagnostic(
         "E0575",
@@ -159,6 +159,9 @@ def _stopped_early() -> Diagnostic:
     )
 
 
+def _checked(node: Node, planned: NodePlan | Exception) -> NodeResult:
+    if isinstance(planned, Exception):
+        return failed_result(node, planned)
     if planned.held or planned.refusal:
         outcome = NodeOutcome.HELD
     elif planned.plan.pending:
@@ -199,8 +202,10 @@ def _carry_fleet(
     for name in idle:
         _settle(options.run_id, done[name], ports)
     writer = ports.runs.create(options.run_id)
+    ports.logs.attach(writer)
     write_plans(writer, planned)
     done |= _in_waves(stage, busy, planned, desired, ports, options, writer)
+    ports.logs.attach(None)
     results = tuple(done[node.name] for node in nodes)
     # An interrupted run is not sealed: what it holds is no evidence, and the journal tells what was done.
     stopped = ports.stop()
@@ -321,26 +326,26 @@ def _one(
     options: Options,
     writer: RunWriter,
 ) -> NodeResult:
+    if ports.stop():
+        return NodeResult(node.name, NodeOutcome.NOT_REACHED)
     if isinstance(planned, Exception):
         result = failed_result(node, planned)
     else:
         try:
             ports.locks.confirm(options.fence, node.name)
-    if ports.stop():
-        return NodeResult(node.name, NodeOutcome.NOT_REACHED)
             result = carry_out(stage, planned, desired, ports, options, writer)
         except MacfleetError as error:
             result = replace(failed_result(node, error), plan=planned.plan, facts=planned.facts)
             if result.outcome is NodeOutcome.FAILED and not ports.stop():
                 record_failure(stage, planned, ports, options)
+    if ports.stop() and result.outcome in (NodeOutcome.FAILED, NodeOutcome.UNREACHABLE):
+        # Its script was ended by us: that says nothing about the node.
+        result = replace(result, outcome=NodeOutcome.INTERRUPTED)
     if refused_by_guard(result):
         # It gets another turn when others of its pool are back.
         ports.events.emit(Event("drain.turn", node.name, {"words": result.diagnostics[0].summary}))
         return result
     _ended(result, ports, options)
-    if ports.stop() and result.outcome in (NodeOutcome.FAILED, NodeOutcome.UNREACHABLE):
-        # Its script was ended by us: that says nothing about the node.
-        result = replace(result, outcome=NodeOutcome.INTERRUPTED)
     return result
 
 

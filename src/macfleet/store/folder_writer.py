@@ -49,6 +49,14 @@ class FolderWriter:
         """Write one text file."""
         _put(self._place(path), content.encode())
 
+    def append(self, path: str, text: str) -> None:
+        """Append to one text file, handed to the system at once; the end of the run forces it to disk."""
+        handle = os.open(self._place(path), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        try:
+            os.write(handle, text.encode())
+        finally:
+            os.close(handle)
+
     @contextmanager
     def lines(self, path: str) -> Iterator[Callable[[JsonObject], None]]:
         """Append JSON lines; each is handed to the system at once and forced to disk every second.

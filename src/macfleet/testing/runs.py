@@ -35,6 +35,10 @@ class FakeRun:
         """Keep a text."""
         self.files[path] = content
 
+    def append(self, path: str, text: str) -> None:
+        """Append to a text."""
+        self.files[path] = f"{self.files.get(path, '')}{text}"
+
     def samples(self, path: str, samples: Iterable[Sample]) -> None:
         """Keep requests as a list of documents."""
         self.files[path] = [sample.document() for sample in samples]

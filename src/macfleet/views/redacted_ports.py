@@ -129,6 +129,10 @@ class RedactedWriter:
         """Write one text file."""
         self.inner.text(path, self.redactor.text(content))
 
+    def append(self, path: str, text: str) -> None:
+        """Append to one text file."""
+        self.inner.append(path, self.redactor.text(text))
+
     def samples(self, path: str, samples: Iterable[Sample]) -> None:
         """Write requests as Parquet."""
         self.inner.samples(path, map(self.redactor.value, samples))
