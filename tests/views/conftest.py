@@ -4,6 +4,7 @@ import pytest
 
 from macfleet.model.contract import ClientDiscipline, Contract
 from macfleet.model.diagnostic import Diagnostic
+from macfleet.model.ports import Out
 from macfleet.model.resource import Action, Change, FieldChange, Plan
 from macfleet.model.stage import Outcome, StageName, Verdict
 from macfleet.rollout.desired import Desired
@@ -75,7 +76,10 @@ def checked():
 @pytest.fixture
 def carried_out():
     """Six nodes: two changed alike, one changed otherwise, one failed, one unreachable, one not reached."""
-    edge = ("no edge: not drained", "no edge: nothing to undrain")
+    quick = Out("drained in 1.0 s, nothing in flight", 18080, 1.0)
+    slow = Out("drained in 21 s, 7 in flight finished", 18080, 21.0, 7)
+    came_back = ("drained in 1.0 s, nothing in flight", "back in service after 2.1 s")
+    stays_out = ("drained in 21 s, 7 in flight finished", "stays out of service")
     changed = (FOLDER.address, COMPOSE.address)
     failed = Diagnostic(
         "E0512",
@@ -88,10 +92,29 @@ def carried_out():
     return StageResult(
         StageName.LAYOUT,
         (
-            node("mac-01", NodeOutcome.CHANGED, FOLDER, COMPOSE, changed=changed, notes=edge),
-            node("mac-02", NodeOutcome.CHANGED, FOLDER, COMPOSE, changed=changed, notes=edge),
-            node("mac-03", NodeOutcome.FAILED, RESTART, diagnostics=(failed,), notes=edge),
-            node("mac-04", NodeOutcome.CHANGED, RESTART, changed=(RESTART.address,), notes=edge),
+            node(
+                "mac-01", NodeOutcome.CHANGED, FOLDER, COMPOSE, changed=changed, notes=came_back, left=quick
+            ),
+            node(
+                "mac-02", NodeOutcome.CHANGED, FOLDER, COMPOSE, changed=changed, notes=came_back, left=quick
+            ),
+            node(
+                "mac-03",
+                NodeOutcome.FAILED,
+                RESTART,
+                diagnostics=(failed,),
+                notes=stays_out,
+                left=slow,
+                out=True,
+            ),
+            node(
+                "mac-04",
+                NodeOutcome.CHANGED,
+                RESTART,
+                changed=(RESTART.address,),
+                notes=came_back,
+                left=quick,
+            ),
             NodeResult("mac-12", NodeOutcome.UNREACHABLE, diagnostics=(SILENT,)),
             NodeResult("mac-13", NodeOutcome.NOT_REACHED),
         ),

@@ -80,7 +80,7 @@ def test_the_table_says_who_serves_and_why_others_do_not():
     ]
     assert list(status_lines(standings, NOW)) == [
         "node    pool  state      for  serving  in flight",
-        "mac-01  chat  - drained  2 h  no       2          fan noise",
+        "mac-01  chat  - drained  2 h  no       2          fan noise · by ana",
         "mac-02  chat  ✓ active   –    yes      2",
         "mac-03  –     ✓ active   –    ?        ?          ✗ does not answer",
     ]

@@ -51,8 +51,15 @@ def test_a_stage_without_a_number_is_resumed_by_its_playbook(desired, carried_ou
     assert "stage0" not in text(site, desired)
 
 
-def test_a_missing_edge_is_said_once(desired, carried_out):
-    assert text(carried_out, desired).lower().count("no edge") == 1
+def test_what_every_drain_did_is_said_once_and_in_full_when_asked_for(desired, carried_out):
+    told = text(carried_out, desired)
+    assert told.count("rained") == 1
+    assert "Drained 4 nodes in up to 21 s · up to 7 in flight finished on a node · no request cut" in told
+    assert "drained in 1.0 s, nothing in flight · back in service" in text(carried_out, desired, verbose=True)
+
+
+def test_a_node_that_stays_out_is_named_with_the_way_back(desired, carried_out):
+    assert "now: macfleet undrain mac-03" in text(carried_out, desired)
 
 
 def test_many_reasons_of_one_verdict_are_counted_unless_more_is_asked_for(desired, checked):

@@ -80,6 +80,7 @@ def test_a_stage_as_json_keeps_every_key_of_schema_1(carried_out):
         "plan",
         "verdicts",
         "notes",
+        "out_of_service",
         "problems",
     }
     assert set(found["nodes"][0]["plan"]) == {"node", "digest", "compiled", "resources", "pending"}

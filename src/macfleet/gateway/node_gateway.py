@@ -42,7 +42,9 @@ class NodeHalfGateway:
     def absence(self, node: Node) -> Absence | None:
         """Return why the node is out of service; None while it is in service."""
         known = self._services.service(node.name)
-        return Absence(known.words, known.reason, known.resumable) if known.closed else None
+        if not known.closed:
+            return None
+        return Absence(known.words, known.reason, known.resumable, known.failure)
 
     def drain(self, node: Node, *, deadline: float, reason: str, run: str, events: Events) -> Out:
         """Take the node out of service for a run and hold it; raises what a drain raises."""
@@ -58,7 +60,7 @@ class NodeHalfGateway:
             with self._lock:
                 self._cordoned[node.name] = before
         self._kept.keep(lease, ports.leases)
-        return Out(_words(done), ports.half.entry(node))
+        return Out(_words(done), ports.half.entry(node), done.seconds, done.in_flight)
 
     def undrain(self, node: Node, *, events: Events) -> str:
         """Start, warm up and prove the node behind its closed port, open it and let it go.

@@ -10,6 +10,7 @@ from macfleet.model.diagnostic import Diagnostic, MacfleetError, NodeUnreachable
 from macfleet.model.exit_codes import ExitCode, strongest
 from macfleet.model.json import Json
 from macfleet.model.node import Node
+from macfleet.model.ports import Out
 from macfleet.model.resource import Plan, State
 from macfleet.model.stage import EvidenceKey, StageName, Verdict
 
@@ -26,8 +27,8 @@ class NodeOutcome(StrEnum):
     UNREACHABLE = "unreachable"
     LOCKED = "locked"
     NOT_REACHED = "not reached"
-
     INTERRUPTED = "interrupted"
+
 
 EXIT_CODES: Mapping[NodeOutcome, ExitCode] = {
     NodeOutcome.CURRENT: ExitCode.DONE,
@@ -39,8 +40,8 @@ EXIT_CODES: Mapping[NodeOutcome, ExitCode] = {
     NodeOutcome.UNREACHABLE: ExitCode.UNREACHABLE,
     NodeOutcome.LOCKED: ExitCode.LOCKED,
     NodeOutcome.NOT_REACHED: ExitCode.NODE_FAILED,
-}
     NodeOutcome.INTERRUPTED: ExitCode.INTERRUPTED,
+}
 
 # What counts towards `max_failures`; an unreachable node counts.
 FAILURES = frozenset(
@@ -66,6 +67,7 @@ class NodeResult:
         key: what the evidence is about.
         facts: parsed facts by probe name.
         evidence: what was gathered after applying, by name.
+        left: how the node left service for its work, None when it did not.
         out: whether the node stays out of service.
     """
 
@@ -79,6 +81,7 @@ class NodeResult:
     key: EvidenceKey | None = None
     facts: Mapping[str, State | None] = field(default_factory=dict)
     evidence: Mapping[str, Json] = field(default_factory=dict)
+    left: Out | None = None
     out: bool = False
 
 
@@ -89,10 +92,10 @@ class StageResult:
     Attributes:
         run: id of the recorded run, empty when nothing was recorded.
         seconds: wall time.
+        interrupted: whether somebody stopped it before its end.
         part: the options that asked for a part of the stage, empty for the whole; left_out: titles of
             the tasks left out, of all the `tasks` there are.
     """
-        interrupted: whether somebody stopped it before its end.
 
     stage: StageName
     results: tuple[NodeResult, ...]
@@ -100,10 +103,10 @@ class StageResult:
     folder: str = ""
     seconds: float = 0.0
     check: bool = False
+    interrupted: bool = False
     part: str = ""
     left_out: tuple[str, ...] = ()
     tasks: int = 0
-    interrupted: bool = False
 
     @property
     def exit_code(self) -> ExitCode:
@@ -118,10 +121,10 @@ def failed_result(node: Node, error: Exception) -> NodeResult:
         raise error
     if isinstance(error, NodeUnreachable) or error.exit_code is ExitCode.UNREACHABLE:
         outcome = NodeOutcome.UNREACHABLE
+    elif error.exit_code is ExitCode.INTERRUPTED:
+        outcome = NodeOutcome.INTERRUPTED
     elif error.exit_code is ExitCode.LOCKED:
         outcome = NodeOutcome.LOCKED
     else:
-    elif error.exit_code is ExitCode.INTERRUPTED:
-        outcome = NodeOutcome.INTERRUPTED
         outcome = NodeOutcome.HELD if error.exit_code is ExitCode.HELD else NodeOutcome.FAILED
     return NodeResult(node.name, outcome, diagnostics=error.diagnostics)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
 from macfleet.model.node import Node
-from macfleet.model.ports import Absence
+from macfleet.model.ports import Absence, Out
 from macfleet.model.resource import Plan
 from macfleet.model.stage import Outcome, StageName
 from macfleet.playbooks import ParsedPlaybook
@@ -31,12 +31,14 @@ class Left:
 
     Attributes:
         node: reached where it lets in whoever took it out.
-        out: whether this rollout took it out of service.
+        out: how this rollout took it out of service, None when it did not.
+        sound: whether what it served before is still what it serves unless something is changed.
         notes: what was done, in words.
     """
 
     node: Node
-    out: bool = False
+    out: Out | None = None
+    sound: bool = False
     notes: tuple[str, ...] = ()
 
 
@@ -72,18 +74,21 @@ def leave(
         return Left(node, notes=_told(absence))
     reason = f"{_of(stage)}: {options.why}" if options.why else _of(stage)
     out = ports.gateway.drain(node, deadline=DEADLINE, reason=reason, run=options.run_id, events=ports.events)
-    return Left(behind(node, out.entry), out=True, notes=(out.words,))
+    sound = playbook.measure is not None and not (absence and absence.failure)
+    return Left(behind(node, out.entry), out=out, sound=sound, notes=(out.words,))
 
 
 def come_back(result: NodeResult, node: Node, left: Left, ports: Ports) -> NodeResult:
     """Put a node back whose work ended well; any other stays out and says why.
 
-    One whose lock somebody else holds was not touched, and comes back as it was.
+    One whose lock somebody else holds was not touched, and comes back as it was. So does one that was only
+    measured: figures that do not count say nothing against what it serves, which is proven on its way back.
     """
-    result = replace(result, notes=(*left.notes, *result.notes))
-    if not left.out:
+    result = replace(result, notes=(*left.notes, *result.notes), left=left.out)
+    if left.out is None:
         return result
-    if result.outcome in _STAYS_OUT:
+    measured = result.outcome is NodeOutcome.HELD and left.sound and not result.changed
+    if result.outcome in _STAYS_OUT and not measured:
         words = ports.gateway.leave_out(node, why=_why(result))
         return replace(result, notes=(*result.notes, words), out=True)
     return _undrained(result, node, ports)

@@ -16,12 +16,14 @@ class FakeGateway:
     Attributes:
         out: why each node that is out of service is so; a test puts nodes here that somebody took out.
         refusing: errors `drain` raises, by node, oldest first; each is raised once.
+        stuck: errors `undrain` raises, by node.
         entry: port at which a drained node is reached, 0 for its published one.
     """
 
     calls: list[str] = field(default_factory=list)
     out: dict[str, Absence] = field(default_factory=dict)
     refusing: dict[str, list[MacfleetError]] = field(default_factory=dict)
+    stuck: dict[str, MacfleetError] = field(default_factory=dict)
     entry: int = 0
 
     def absence(self, node: Node) -> Absence | None:
@@ -42,6 +44,8 @@ class FakeGateway:
         """Put the node back."""
         _ = events
         self.calls.append(f"undrain {node.name}")
+        if node.name in self.stuck:
+            raise self.stuck[node.name]
         self.out.pop(node.name, None)
         return "back in service"
 

@@ -35,7 +35,7 @@ class DrainLines:
 
     def emit(self, event: Event) -> None:
         """Write one event."""
-        words = _words(event)
+        words = event_words(event)
         if words:
             symbol, text = words
             spent = f"{self._clock() - self._began:.0f} s"
@@ -44,7 +44,8 @@ class DrainLines:
                 print(line, file=sys.stderr, flush=True)
 
 
-def _words(event: Event) -> tuple[str, str] | None:
+def event_words(event: Event) -> tuple[str, str] | None:
+    """Return symbol and words of what happens to a node in service, None for any other event."""
     data = event.data
     told, count = data.get("words", ""), data.get("containers")
     left = data.get("left")
@@ -60,6 +61,8 @@ def _words(event: Event) -> tuple[str, str] | None:
             f"compose stopped, {count} container{'' if count == 1 else 's'} proven stopped",
         ),
         "drain.queued": ("⌛", f"waits for {data.get('holder')}"),
+        "drain.forced": ("!", f"forced: {told}"),
+        "drain.turn": ("⌛", f"waits for its turn: {told}"),
         "undrain.started": ("✓", "started and warmed up behind the closed port"),
     }.get(event.kind)
 
@@ -131,7 +134,7 @@ class Standing:
         both = self.service.closed and own is not None and own.closed
         if both and running and not self.sight.closed:
             return "its port is open: it restarted, or somebody removed the rule"
-        if self.service.state is ServiceState.DRAINED and running:
+        if self.service.state is ServiceState.DRAINED and running and not self.service.run:
             return "containers run all the same"
         return ""
 
@@ -169,7 +172,7 @@ def _cells(standing: Standing, now: float) -> tuple[str, ...]:
     flight = "?" if sight is None else "–" if sight.in_flight.requests is None else str(sight.in_flight.count)
     notes = [f"! {standing.disagrees}"] if standing.disagrees else []
     notes += ["✗ does not answer"] if sight is None else []
-    notes += [part for part in (service.failure, service.reason) if part]
+    notes += [part for part in (service.failure, service.reason, service.who and f"by {service.who}") if part]
     state = f"{SYMBOLS[service.state]} {service.state}"
     return standing.node, standing.pool or "–", state, since, serving, flight, " · ".join(notes)
 

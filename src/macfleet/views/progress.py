@@ -15,6 +15,7 @@ from macfleet.model.ports import Events
 from macfleet.model.stage import Outcome
 from macfleet.rollout.result import NodeOutcome
 from macfleet.views.diagnostics import clean
+from macfleet.views.drain import event_words
 from macfleet.views.symbols import NODES, OUTCOMES
 
 _BAR = 12
@@ -175,7 +176,8 @@ def _words(event: Event) -> tuple[str, str] | None:
         outcome = str(data.get("outcome"))
         symbol = OUTCOMES[Outcome(outcome)] if outcome in set(Outcome) else "?"
         return symbol, clean(f"gate {data.get('gate')}: {outcome}")
-    return None
+    told = event_words(event)
+    return (told[0], clean(told[1])) if told else None
 
 
 def _outcome(event: Event) -> tuple[str, str]:

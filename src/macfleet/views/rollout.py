@@ -41,7 +41,8 @@ _ORDER = (
     NodeOutcome.UNCHANGED,
     NodeOutcome.CURRENT,
 )
-_NO_EDGE = "no edge: "
+_ROUTINE = ("drained ", "back in service")
+"""Notes of every node that left service and came back: told once for all."""
 _TO_MEASURE = "to measure"
 
 
@@ -58,8 +59,7 @@ def lines(result: StageResult, desired: Desired, *, verbose: bool = False, width
     for outcome in dict.fromkeys(node.outcome for node in folded):
         found = [node for node in folded if node.outcome is outcome]
         yield f"{_nodes(len(found))} {_word(outcome, result)}"
-    if any(note.startswith(_NO_EDGE) for node in result.results for note in node.notes):
-        yield "No edge: nodes were not drained while they were worked on"
+    yield from _service(result, width)
     yield ""
     yield from summary(result, width)
 
@@ -91,6 +91,7 @@ def document(result: StageResult) -> dict[str, Json]:
             "plan": plan_document(r.plan) if r.plan else None,
             "verdicts": [verdict_document(v) for v in r.verdicts],
             "notes": list(r.notes),
+            "out_of_service": r.out,
             "problems": [
                 {"code": d.code, "summary": d.summary, "why": d.why, "mend": d.mend, "address": d.address}
                 for d in r.diagnostics
@@ -154,12 +155,27 @@ def _part(result: StageResult, width: int) -> Iterator[str]:
         yield "No gate is judged after it, and the stage does not become current"
 
 
+def _service(result: StageResult, width: int) -> Iterator[str]:
+    """Yield what became of the requests of nodes that left service, and how those that stay out come back."""
+    left = [node.left for node in result.results if node.left is not None and node.left.seconds]
+    if left:
+        most = max(each.in_flight for each in left)
+        finished = f"up to {most} in flight finished on a node" if most else "nothing in flight"
+        longest = show_seconds(max(each.seconds for each in left))
+        yield from flow(
+            [f"Drained {_nodes(len(left))} in up to {longest}", finished, "no request cut"], width
+        )
+    out = [node.node for node in result.results if node.out]
+    if out:
+        yield f"When mended, the next rollout brings them back; now: macfleet undrain {' '.join(out)}"
+
+
 def _rows(node: NodeResult, result: StageResult, *, verbose: bool) -> Iterator[Row]:
     """A node's line for its end, where the lines after it do not say it; changes, verdicts, problems."""
     details = [*_changes(node, check=result.check), *_verdicts(node, verbose=verbose), *_problems(node)]
     if not details or node.outcome in (*_QUIET, NodeOutcome.CHANGED):
         made = f" · {_changes_made(len(node.changed))}" if node.changed else ""
-        notes = "".join(f" · {note}" for note in node.notes if not note.startswith(_NO_EDGE))
+        notes = "".join(f" · {note}" for note in _news(node, verbose=verbose))
         symbol = "⌛" if _word(node.outcome, result) == _TO_MEASURE else NODES[node.outcome]
         yield Row(symbol, f"{_word(node.outcome, result)}{made}{notes}")
     yield from details
@@ -167,8 +183,11 @@ def _rows(node: NodeResult, result: StageResult, *, verbose: bool) -> Iterator[R
 
 def _told(node: NodeResult) -> bool:
     """Whether a node without a change has something to say all the same."""
-    notes = [note for note in node.notes if not note.startswith(_NO_EDGE)]
-    return bool(node.diagnostics or notes or list(_verdicts(node, verbose=False)))
+    return bool(node.diagnostics or _news(node) or list(_verdicts(node, verbose=False)))
+
+
+def _news(node: NodeResult, *, verbose: bool = False) -> list[str]:
+    return [note for note in node.notes if verbose or not note.startswith(_ROUTINE)]
 
 
 def _changes(node: NodeResult, *, check: bool) -> Iterator[Row]:
