@@ -120,7 +120,8 @@ def _apply(
     planned: NodePlan, desired: Desired, ports: Ports, options: Options
 ) -> tuple[tuple[str, ...], NodePlan]:
     """Return the addresses changed, and the plan with the facts and the key that are true afterwards."""
-    if not planned.plan.pending:
+    # A run that broke off after its last step left its lock behind, and the results of detached steps.
+    if not planned.plan.pending and not options.resume:
         return (), planned
     # A resumed run holds locks under the id of the run it goes on with, which may have left them behind.
     holder = Holder(

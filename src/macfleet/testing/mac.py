@@ -7,10 +7,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from macfleet.engine.job import FOLLOWING, SHELL
 from macfleet.model.diagnostic import Diagnostic, NodeUnreachable
 from macfleet.model.exit_codes import ExitCode
 from macfleet.model.node import Node
 from macfleet.model.ports import Completed
+from macfleet.model.shell import quote
 from macfleet.testing.transport import LocalTransport
 
 # Facts of a Mac mini; an engine is "running" while its port's file lies in the home.
@@ -78,7 +80,17 @@ class FakeMac:
             if mark in script:
                 return Completed(0, answer, b"")
         functions = "\n".join(f"{name}() {{ {body}\n}}" for name, body in self.programs.items())
+        if FOLLOWING in script:
+            script = script.replace(FOLLOWING, FOLLOWING.replace(SHELL, self._job_shell(functions)))
         return self.local.run(f"{functions}\n{script}", deadline=deadline, stdin=stdin, sink=sink)
+
+    def _job_shell(self, functions: str) -> str:
+        """Return what runs a detached job: a shell of its own, so that it needs the functions again."""
+        file = self.home.parent / f".{self.home.name}-job.sh"
+        known = self.home.parent / f".{self.home.name}-programs.sh"
+        known.write_text(f"{functions}\n")
+        file.write_text(f"cat {quote(str(known))} - | {SHELL}\n")
+        return f"/bin/sh {quote(str(file))}"
 
     @contextmanager
     def tunnel(self, port: int) -> Iterator[int]:
