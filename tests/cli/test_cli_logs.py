@@ -1,0 +1,64 @@
+"""`logs` of runs whose nodes did not answer, and of one that broke off."""
+
+import json
+
+import pytest
+
+
+def entries(out):
+    return [json.loads(line) for line in out.splitlines()]
+
+
+@pytest.fixture
+def ran(run, fleet):
+    """A fleet folder with one run in which no node answered."""
+    assert run("rollout", "stage1")[0] == 5
+    (recorded,) = (path.name for path in (fleet / ".macfleet/runs").iterdir())
+    return recorded
+
+
+def test_the_newest_runs_log_is_shown(run, ran):
+    code, out, err = run("logs", "mac-01")
+    assert (code, err) == (0, f"mac-01 in {ran}\n")
+    assert out.splitlines()[-1].endswith("node.settled  outcome unreachable")
+
+
+def test_a_log_as_json_is_a_line_an_entry(run, ran):
+    code, out, _ = run("logs", "mac-02", "--output", "json", "--run", ran)
+    rows = entries(out)
+    assert code == 0
+    assert {(row["schema"], row["run"], row["node"]) for row in rows} == {(1, ran, "mac-02")}
+    assert (rows[-1]["kind"], rows[-1]["text"]) == ("node.settled", "outcome unreachable")
+
+
+def test_a_run_that_broke_off_has_its_log_and_entries_can_be_chosen(run, fleet):
+    folder = fleet / ".macfleet/runs/20261123T041205Z-stage3-1a2b.partial/nodes/mac-01"
+    folder.mkdir(parents=True)
+    (folder / "log.txt").write_text(
+        "2026-11-23T04:12:06.000Z  node.planned  pending 1\n"
+        "2026-11-23T04:12:07.000Z  script  file./a, 3 probes · 0.50 s · exit 1\n"
+        "    out| one\n    err| \x1b[2Jtwo\n"
+        "2026-11-23T04:12:08.000Z  change.failed  address file./a\n"
+    )
+    _, out, err = run("logs", "mac-01")
+    assert "20261123T041205Z-stage3-1a2b" in err
+    assert "    out| one\n" in out
+    assert "\x1b" not in out
+    _, out, _ = run("logs", "mac-01", "--no-scripts", "-n", "1", "--run", "20261123T0412")
+    assert out == "2026-11-23T04:12:08.000Z  change.failed  address file./a\n"
+    _, out, _ = run("logs", "mac-01", "--output", "json")
+    assert [row["output"] for row in entries(out)][1] == ["out| one", "err| \x1b[2Jtwo"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("mac-01",), "E0341"),
+        (("mac-1",), 'did you mean "mac-01"?'),
+        (("mac-01", "--run", "2020"), "E0950"),
+    ],
+)
+def test_what_was_not_kept_is_said(run, fleet, arguments, says):
+    code, out, err = run("logs", *arguments)
+    assert (code, out) == (2, "")
+    assert says in err
