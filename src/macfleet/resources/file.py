@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import ClassVar
 
 from pydantic import Field, model_validator
@@ -101,7 +100,8 @@ class File:
             MacfleetError: its secret cannot be read; said here, no node is asked in vain.
         """
         secret = hashlib.sha256(self._bytes()).hexdigest() if self._is_secret else ""
-        return Probe(regular.script(self.path, become=self.become), partial(self._parse, secret))
+        script = regular.script(self.path, become=self.become)
+        return Probe(script, lambda output: self._parse(secret, output))
 
     def desired(self) -> State:
         """Type, digest and mode, and the owner when one is wanted; of a secret only that it is the one."""
