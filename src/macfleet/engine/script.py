@@ -33,6 +33,7 @@ mf_watch() {
   done
 }
 """
+# Steps answer one by one, so that what was done is known; probes answer together, through one `cat`.
 # A controller that is gone is noticed by writing to it: a group of steps that began is finished all the same,
 # and none begins after it. Subshells have the signal's own effect again.
 _PRELUDE = f"""{ENVIRONMENT}mf_dir=$(mktemp -d "${{TMPDIR:-/tmp}}/macfleet.XXXXXX") || exit 70
@@ -52,7 +53,7 @@ mf_answer() {{
   mf_say "err $1"
   cat "$3" 2>/dev/null
 }}
-mf_run() {{
+mf_do() {{
   ( eval "$3" ) </dev/null >"$mf_dir/$1.out" 2>"$mf_dir/$1.err" &
   mf_pid=$!
   echo "$1 $mf_pid $2" >"$mf_dir/now"
@@ -61,12 +62,27 @@ mf_run() {{
   : >"$mf_dir/now"
   mf_cut=0
   [ -f "$mf_dir/$1.cut" ] && mf_cut=1
-  mf_answer "$1" "$mf_dir/$1.out" "$mf_dir/$1.err"
+}}
+mf_run() {{ mf_do "$@"; mf_answer "$1" "$mf_dir/$1.out" "$mf_dir/$1.err"; }}
+mf_seen=
+mf_look() {{
+  mf_do "$@"
+  printf '\\n%s out %s %s %s\\n' "$mf_mark" "$1" "$mf_rc" "$mf_cut" >"$mf_dir/$1.head"
+  printf '\\n%s err %s\\n' "$mf_mark" "$1" >"$mf_dir/$1.mid"
+  mf_seen="$mf_seen $1"
+}}
+mf_show() {{
+  set --
+  for mf_n in $mf_seen; do
+    set -- "$@" "$mf_dir/$mf_n.head" "$mf_dir/$mf_n.out" "$mf_dir/$mf_n.mid" "$mf_dir/$mf_n.err"
+  done
+  mf_seen=
+  cat "$@" 2>/dev/null
 }}
 """
 _CODA = """
 mf_say end
-mf_kill "$mf_watcher"
+kill -9 "$mf_watcher" 2>/dev/null # its sleep of a second holds nothing open; looking for it would cost more
 wait "$mf_watcher" 2>/dev/null
 rm -rf "$mf_dir"
 exit 0
@@ -109,17 +125,24 @@ def bundle(fragments: Sequence[Fragment], *, nonce: str, preface: str = "") -> s
         preface,
     ]
     group = ""
+    looked = False
     for index, fragment in enumerate(fragments):
+        is_probe = not fragment.guard and not fragment.job
+        if looked and not is_probe:
+            lines.append("mf_show")
+        looked = is_probe
         if fragment.guard and fragment.guard != group:
             lines.append(f"mf_begin {index}")
         group = fragment.guard
         limit = max(1, round(fragment.limit))
-        call = f"mf_run {index} {limit} {quote(fragment.text)}"
+        call = f"{'mf_look' if is_probe else 'mf_run'} {index} {limit} {quote(fragment.text)}"
         if fragment.job:
             call = f"mf_job {index} {quote(fragment.job)} {quote(fragment.text)}"
         # Never in an `||` list or a condition: there bash and zsh ignore a fragment's own `set -e`.
         guarded = f'if [ "$mf_ok" = 1 ]; then {call}; [ "$mf_rc" = 0 ] || mf_ok=0; fi'
         lines.append(guarded if fragment.guard else call)
+    if looked:
+        lines.append("mf_show")
     return "\n".join(lines) + _CODA
 
 
