@@ -69,10 +69,69 @@ def test_at_failed_means_what_the_newest_run_left(run, fleet):
     assert (code, [n["node"] for n in json.loads(out.splitlines()[0])["nodes"]]) == (5, ["mac-01"])
 
 
+def test_any_run_of_a_chain_is_gone_on_with_within_a_limit(run, fleet):
+    journal = state(fleet)
+    nodes = ["mac-01", "mac-02"]
+    journal.begin("20261123T041205Z-stage1-1a2b", "rollout contract", nodes, {})
+    journal.begin(
+        "20261123T051205Z-stage1-3c4d", "rollout contract", nodes, {"resumes": "20261123T041205Z-stage1-1a2b"}
+    )
+    arguments = ("rollout", "stage1", "--resume", "20261123T05", "-l", "mac-02", "--output", "json")
+    code, out, _ = run(*arguments)
+    assert (code, [n["node"] for n in json.loads(out.splitlines()[0])["nodes"]]) == (5, ["mac-02"])
+    newest = journal.last()
+    assert journal.head(newest).detail["resumes"] == "20261123T041205Z-stage1-1a2b"
+    journal.close()
+
+
+def test_a_playbook_is_gone_on_with_too(run, fleet):
+    journal = state(fleet)
+    journal.begin("r1", "rollout provision", ["mac-01", "mac-02"], {})
+    journal.settle("r1", "mac-01", "ok")
+    journal.close()
+    code, out, _ = run("apply", "playbooks/site.yml", "--resume", "r1", "--output", "json")
+    assert (code, [n["node"] for n in json.loads(out.splitlines()[0])["nodes"]]) == (5, ["mac-02"])
+
+
+def test_a_run_that_never_ended_is_shown_from_its_journal(run, fleet):
+    journal = state(fleet)
+    journal.begin("20261123T041205Z-stage3-1a2b", "rollout layout", ["mac-01", "mac-02"], {"who": "ops@desk"})
+    sent = {"address": "file./etc/a", "action": "create"}
+    heavy = {"address": "brew_formula.colima", "action": "create", "job": "20261123T041205Z-stage3-1a2b-0f"}
+    journal.note_all(
+        "20261123T041205Z-stage3-1a2b", "mac-01", [("change.sent", sent), ("change.sent", heavy)]
+    )
+    journal.note("20261123T041205Z-stage3-1a2b", "mac-01", "change.done", sent)
+    journal.close()
+    code, out, _ = run("run", "show", "20261123T0412")
+    assert code == 0
+    assert "✓ file /etc/a done" in out
+    assert "⌛ brew_formula colima in the air, detached as job 20261123T041205Z-stage3-1a2b-0f" in out
+    assert "mac-02   ⌛ not ended, nothing sent" in out
+    assert "Go on: macfleet rollout stage3 --resume 20261123T041205Z-stage3-1a2b" in out
+    document = json.loads(run("run", "show", "20261123T0412", "--output", "json")[1])
+    assert (document["schema"], document["kind"], document["finished"]) == (1, "begun-run", None)
+    assert [node["done"] for node in document["nodes"]] == [["file./etc/a"], []]
+    assert run("run", "show", "20261124")[0] == 2
+
+
+def test_drift_as_json_names_the_node_that_does_not_answer_and_never_says_nothing_differs(run, fleet):
+    code, out, _ = run("drift", "--output", "json")
+    document = json.loads(out.splitlines()[0])
+    assert (code, document["exit_code"]) == (5, 5)
+    assert [(n["node"], n["outcome"], n["plan"]) for n in document["nodes"]] == [
+        ("mac-01", "unreachable", None),
+        ("mac-02", "unreachable", None),
+    ]
+    assert "nothing to change" not in run("drift")[1]
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
         (("rollout", "stage1", "--resume", "nothing"), 2, "E0956"),
+        (("rollout", "stage2", "--resume", "r1"), 2, "E0576"),
+        (("apply", "playbooks/site.yml", "--resume", "r1"), 2, "E0576"),
         (("rollout", "all", "--resume", "r1"), 2, "E0112"),
         (("rollout", "stage1", "--resume", "r1"), 8, "E0113"),
         (("rollout", "stage5", "--duration", "soon"), 2, "E0114"),

@@ -136,7 +136,11 @@ def _marks(store: FolderRuns, run_id: str) -> list[str]:
 @click.argument("run_id", metavar="RUN")
 @fleet_command
 def show(fleet: FleetContext, run_id: str) -> int:
-    """Show one run: what it was, and its cells."""
+    """Show one run: what it was, and its cells; of one that never ended, what was done and is in the air."""
+    from macfleet.cli.begun import is_begun, show_begun
+
+    if is_begun(fleet, run_id):
+        return show_begun(fleet, run_id)
     from macfleet.analysis.summaries import parse_summary, summary_document
     from macfleet.store.manifests import manifest_document
 
