@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from sshd_server import SSHD, Server, free_port, make_key
+from sshd_server import SSHD, Server, free_port, make_key, wait_until
 
 
 @pytest.fixture
@@ -48,3 +49,14 @@ def no_config(tmp_path: Path) -> Path:
     empty = tmp_path / "ssh_config"
     empty.touch()
     return empty
+
+
+@pytest.fixture
+def agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A real ssh-agent without keys; its socket, which SSH_AUTH_SOCK names too."""
+    path = tmp_path / "agent"
+    with subprocess.Popen(["ssh-agent", "-D", "-a", path], stdout=subprocess.DEVNULL) as process:
+        wait_until(path.exists)
+        monkeypatch.setenv("SSH_AUTH_SOCK", str(path))
+        yield path
+        process.terminate()

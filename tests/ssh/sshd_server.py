@@ -78,6 +78,15 @@ class Server:
             self.process.terminate()
             self.process.wait(10)
 
+    def restart_with(self, *settings: str) -> None:
+        self.stop()
+        self.settings = (*self.settings, *settings)
+        self.start()
+
+    @property
+    def log(self) -> str:
+        return (self.folder / "sshd.log").read_text()
+
     def new_host_key(self) -> None:
         self.stop()
         make_key(self.folder / "host_ed25519", "ed25519")
@@ -88,6 +97,12 @@ def make_key(path: Path, kind: str) -> None:
     path.unlink(missing_ok=True)
     bits = ["-b", "2048"] if kind == "rsa" else []
     subprocess.run(["ssh-keygen", "-q", "-t", kind, *bits, "-N", "", "-f", path], check=True)
+
+
+def sign(authority: Path, public: Path, *options: str) -> Path:
+    """Let an authority sign a public key; return the certificate's path."""
+    subprocess.run(["ssh-keygen", "-q", "-s", authority, "-I", "a name", *options, public], check=True)
+    return public.with_name(public.name.removesuffix(".pub") + "-cert.pub")
 
 
 def wait_until(holds: Callable[[], bool], seconds: float = 15) -> None:

@@ -18,15 +18,9 @@ _PATIENCE = 60.0
 class _AgentAt(AgentSSH):
     """An agent behind a socket; paramiko's own client knows SSH_AUTH_SOCK only (paramiko 5.1)."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, connected: socket.socket) -> None:
         super().__init__()
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._socket.settimeout(_PATIENCE)
-        self._socket.connect(path)
-        self._connect(self._socket)  # type: ignore[attr-defined]  # missing in its stubs
-
-    def close(self) -> None:
-        self._socket.close()
+        self._connect(connected)  # type: ignore[attr-defined]  # missing in its stubs
 
 
 @contextlib.contextmanager
@@ -37,15 +31,14 @@ def agent_keys(agent: str) -> Iterator[tuple[AgentKey, ...]]:
         agent: path of its socket, ``none``, or empty for ``SSH_AUTH_SOCK``.
     """
     path = agent or os.environ.get("SSH_AUTH_SOCK", "")
-    opened: _AgentAt | None = None
-    if path not in {"", "none"}:
-        with contextlib.suppress(OSError, paramiko.SSHException):
-            opened = _AgentAt(path)
-    try:
-        yield () if opened is None else tuple(_with_certificate(key) for key in opened.get_keys())
-    finally:
-        if opened is not None:
-            opened.close()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(_PATIENCE)
+        held: tuple[AgentKey, ...] = ()
+        if path not in {"", "none"}:
+            with contextlib.suppress(OSError, paramiko.SSHException):
+                connection.connect(path)
+                held = _AgentAt(connection).get_keys()
+        yield tuple(_with_certificate(key) for key in held)
 
 
 def _with_certificate(key: AgentKey) -> AgentKey:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import paramiko
+from paramiko.pkey import UnknownKeyType
 
 from macfleet.ssh.algorithms import CERTIFIED
 from macfleet.ssh.known_hosts import HostKey
@@ -85,7 +86,8 @@ def read_certificate(shown: HostKey) -> Certificate:
         after=after,
         before=before,
         critical=bool(critical),
-        genuine=_holds(known_by, signed, signature),
+        # paramiko's Message fills up what is missing with zeros: nothing may be missing, or left over.
+        genuine=len(signed) + 4 + len(signature) == len(shown.blob) and _holds(known_by, signed, signature),
     )
 
 
@@ -99,6 +101,6 @@ def _strings(packed: bytes) -> tuple[str, ...]:
 def _holds(authority: HostKey, signed: bytes, signature: bytes) -> bool:
     try:
         key = paramiko.PKey.from_type_string(authority.kind, authority.blob)
-    except (paramiko.SSHException, ValueError):
+        return bool(key.verify_ssh_sig(signed, paramiko.Message(signature)))
+    except (UnknownKeyType, paramiko.SSHException, ValueError):
         return False
-    return bool(key.verify_ssh_sig(signed, paramiko.Message(signature)))
