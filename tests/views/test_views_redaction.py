@@ -6,6 +6,7 @@ import base64
 import dataclasses
 import io
 import json
+import re
 import shlex
 import sys
 from types import MappingProxyType
@@ -37,6 +38,9 @@ CODINGS = {
     "base64": lambda text: base64.b64encode(text.encode()).decode(),
     "base64 for URLs": lambda text: base64.urlsafe_b64encode(text.encode()).decode(),
     "MIME base64": lambda text: base64.encodebytes(text.encode()).decode(),
+    "hexadecimal": lambda text: text.encode().hex(),
+    "capital hexadecimal": lambda text: text.encode().hex().upper(),
+    "as xxd -p prints it": lambda text: "\n".join(re.findall(".{1,60}", text.encode().hex())),
     "quoted for a URL": lambda text: quote(text, safe=""),
     "quoted in a path": quote,
     "quoted in a form": quote_plus,

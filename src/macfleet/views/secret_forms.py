@@ -15,20 +15,23 @@ _LEAST = 8
 """Characters of a part of a secret that is looked for alone; shorter ones would tear up innocent text."""
 _COLUMNS = (76, 64)
 """Widths at which programs break base64: MIME and GNU coreutils, PEM."""
+_HEX_COLUMNS = 60
+"""Width at which xxd -p breaks hexadecimal."""
 
 
 def forms(secret: Secret) -> tuple[str, ...]:
     """Return the texts that give a secret away, longest first; none of them is empty.
 
     Besides the secret itself: every line of one that has several; base64 (both alphabets, at any offset
-    within other data, broken into lines); URL-encoded; escaped in JSON, in shell words and for a terminal.
+    within other data, broken into lines); in hexadecimal, as xxd -p breaks it; URL-encoded; escaped in JSON,
+    in shell words and for a terminal.
     """
     text = secret.reveal()
     found = {text, text.strip()}
     if len(text.splitlines()) > 1:
         found |= {line.strip() for line in text.splitlines() if len(line.strip()) >= _LEAST}
     for plain in tuple(found):
-        found |= {*_escaped(plain), *_url(plain), *_base64(plain)}
+        found |= {*_escaped(plain), *_url(plain), *_base64(plain), *_hex(plain)}
     return tuple(sorted((form for form in found if form), key=lambda form: (-len(form), form)))
 
 
@@ -70,6 +73,13 @@ def _base64(text: str) -> Iterator[str]:
             if len(whole) > width:
                 lines = [whole[at : at + width] for at in range(0, len(whole), width)]
                 yield from (line for line in lines if len(line) >= _LEAST)
+
+
+def _hex(text: str) -> Iterator[str]:
+    whole = text.encode("utf-8", "surrogateescape").hex()
+    lines = [whole[at : at + _HEX_COLUMNS] for at in range(0, len(whole), _HEX_COLUMNS)]
+    for each in {whole, *(line for line in lines if len(line) >= 2 * _LEAST)}:
+        yield from (each, each.upper())
 
 
 def _inside(encoded: str, offset: int, size: int) -> str:
