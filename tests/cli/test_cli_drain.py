@@ -6,6 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from macfleet.cli import drain as commands
+from macfleet.cli import drain_follow
 from macfleet.model.diagnostic import MacfleetError
 
 FLEET = "all: {hosts: {mac-01: {ansible_host: 127.0.0.1, ansible_port: 1, hardware: h, ownership: owned}}}\n"
@@ -20,9 +21,20 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.mark.parametrize("name", ["drain", "undrain", "cordon", "uncordon", "status", "watch"])
-def test_every_help_has_an_example(name):
-    answer = CliRunner().invoke(getattr(commands, name), ["--help"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        commands.drain,
+        commands.undrain,
+        commands.cordon,
+        commands.uncordon,
+        drain_follow.status,
+        drain_follow.watch,
+    ],
+)
+def test_every_help_has_an_example(command):
+    name = command.name
+    answer = CliRunner().invoke(command, ["--help"])
     assert answer.exit_code == 0
     assert f"Example: macfleet {name}" in " ".join(answer.output.split())
 
@@ -38,3 +50,14 @@ def test_a_drain_always_has_a_deadline(folder, deadline):
 @pytest.mark.parametrize("command", [commands.drain, commands.undrain, commands.cordon, commands.uncordon])
 def test_nodes_are_named_and_never_all_of_them_by_silence(folder, command):
     assert CliRunner().invoke(command, []).exit_code == 2
+
+
+def test_force_needs_a_reason(folder):
+    answer = CliRunner().invoke(commands.drain, ["mac-01", "--force"])
+    assert isinstance(answer.exception, MacfleetError)
+    assert answer.exception.diagnostics[0].code == "E0881"
+    assert int(answer.exception.exit_code) == 2
+
+
+def test_a_budget_is_a_number_of_nodes(folder):
+    assert CliRunner().invoke(commands.drain, ["mac-01", "--budget", "0"]).exit_code == 2

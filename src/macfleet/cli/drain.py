@@ -1,4 +1,4 @@
-"""`macfleet drain`, `undrain`, `cordon`, `uncordon`, `status` and `watch`: nodes out of service and back."""
+"""`macfleet drain`, `undrain`, `cordon` and `uncordon`: nodes out of service and back."""
 
 from __future__ import annotations
 
@@ -8,24 +8,23 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 
-from macfleet.cli.fleet import FleetContext, fleet_command, limit_option
-from macfleet.model.diagnostic import Diagnostic, MacfleetError, NodeUnreachable
-from macfleet.model.exit_codes import ExitCode, strongest
+from macfleet.cli.drain_each import each, finish, named, say
+from macfleet.cli.drain_follow import follow
+from macfleet.cli.fleet import FleetContext, fleet_command
+from macfleet.model.diagnostic import Diagnostic, MacfleetError
+from macfleet.model.exit_codes import ExitCode
 from macfleet.model.quantity import parse_seconds
 
 if TYPE_CHECKING:
     from macfleet.model.node import Node
     from macfleet.model.ports import Events
     from macfleet.rollout.drain_ports import DrainPorts
-    from macfleet.views.drain import Standing
-
-Answer = TypeVar("Answer")
 
 _ADMITTED = 60.0
 _names = click.argument("names", metavar="NODE...", nargs=-1, required=True)
@@ -40,6 +39,10 @@ _names = click.argument("names", metavar="NODE...", nargs=-1, required=True)
     type=click.Choice(["wait", "cancel", "fail"]),
     help="With requests in flight then: wait on, cut them, or give up (fail unless said).",
 )
+@click.option(
+    "--budget", type=click.IntRange(min=1), metavar="N", help="At most N nodes of a pool out at once."
+)
+@click.option("--force", is_flag=True, help="Although too few of the pool would serve; needs --reason.")
 @click.option("--once", is_flag=True, help="Give up at once when something is in flight.")
 @click.option("--detach", is_flag=True, help="Start it and return; follow with: macfleet watch.")
 @click.option("--monitor", is_flag=True, help="Follow a drain that somebody else runs; start none.")
@@ -50,14 +53,17 @@ def drain(
     reason: str,
     deadline: str,
     on_deadline: str | None,
+    budget: int | None,
+    force: bool,
     once: bool,
     detach: bool,
     monitor: bool,
 ) -> int:
     """Take nodes out of service: no new requests, those in flight finish, then the containers stop.
 
-    Refused (exit 7) where the pool would keep fewer nodes than its min_ready. A drain that fails leaves
-    its node cordoned. Run it again to go on with one that broke off.
+    Refused (exit 7) where the pool would keep fewer nodes than its min_ready, or more than --budget would be
+    out; --force overrides both and is recorded with its reason. A drain that fails leaves its node cordoned.
+    Run it again to go on with one that broke off.
 
     Example: macfleet drain mac-03 --reason "fan noise, ticket 4711"
     """
@@ -68,29 +74,31 @@ def drain(
     from macfleet.views.terminal import show, show_json
 
     policy = OnDeadline(on_deadline) if on_deadline else None
-    wish = Wish(reason, _deadline(deadline), policy, once)
-    nodes = _nodes(fleet, names)
+    if force and not reason:
+        raise MacfleetError(_unreasoned())
+    wish = Wish(reason, _deadline(deadline), policy, once, force=force, budget=budget)
+    nodes = named(fleet, names)
     if monitor:
-        return _follow(fleet, nodes, until_settled=True)
+        return follow(fleet, nodes, until_settled=True)
     if detach:
         return _detached(fleet, nodes)
     ports = _ports(fleet, nodes)
     stopped = threading.Event()
     ports = replace(ports, clock=_StoppingClock(stopped))
     try:
-        done, failed = _each(fleet, nodes, lambda node: drain_node(node, wish, ports))
+        done, failed = each(fleet, nodes, lambda node: drain_node(node, wish, ports))
     except KeyboardInterrupt:
         stopped.set()
-        _say(f"Not drained yet. Go on with: macfleet drain {' '.join(n.name for n in nodes)}")
-        _say("Give it up with: macfleet uncordon --cancel and the node's name")
+        say(f"Not drained yet. Go on with: macfleet drain {' '.join(n.name for n in nodes)}")
+        say("Give it up with: macfleet uncordon --cancel and the node's name")
         raise
     if fleet.output == "json":
         show_json(drained_document(done))
     else:
         show(drained_line(name, result) for name, result in done.items())
         if done:
-            _say(f"Back with: macfleet undrain {' '.join(done)}")
-    return _finish(failed)
+            say(f"Back with: macfleet undrain {' '.join(done)}")
+    return finish(failed)
 
 
 @click.command()
@@ -136,38 +144,6 @@ def uncordon(fleet: FleetContext, names: tuple[str, ...], cancel: bool) -> int:
     return _moved(fleet, names, lambda node, ports: uncordon_node(node, ports, cancel=cancel))
 
 
-@click.command()
-@limit_option
-@fleet_command
-def status(fleet: FleetContext, limit: str) -> int:
-    """Show which nodes serve, which are out, why, and what is in flight. Changes nothing.
-
-    Example: macfleet status -l chat
-    """
-    from macfleet.sources.clock import SystemClock
-    from macfleet.views.drain import status_document, status_lines
-    from macfleet.views.terminal import show, show_json
-
-    standings = _standings(fleet, fleet.nodes(limit))
-    if fleet.output == "json":
-        show_json(status_document(standings))
-    else:
-        show(status_lines(standings, SystemClock().now()))
-    unreachable = any(each.sight is None for each in standings)
-    return int(ExitCode.UNREACHABLE if unreachable else ExitCode.DONE)
-
-
-@click.command()
-@click.argument("names", metavar="[NODE]...", nargs=-1)
-@fleet_command
-def watch(fleet: FleetContext, names: tuple[str, ...]) -> int:
-    """Show the same as status, again each time something moves, until interrupted.
-
-    Example: macfleet watch mac-03
-    """
-    return _follow(fleet, _nodes(fleet, names) if names else fleet.nodes(""), until_settled=False)
-
-
 class _InterruptedError(Exception):
     """Ends a drain's thread where it waits; the node stays as it is."""
 
@@ -201,19 +177,15 @@ def _moved(
     from macfleet.views.drain import service_line, service_row
     from macfleet.views.terminal import show, show_json
 
-    nodes = _nodes(fleet, names)
+    nodes = named(fleet, names)
     ports = _ports(fleet, nodes, proves=proves)
-    done, failed = _each(fleet, nodes, lambda node: move(node, ports))
+    done, failed = each(fleet, nodes, lambda node: move(node, ports))
     services = [service for service in done.values() if isinstance(service, Service)]
     if fleet.output == "json":
         show_json({"schema": 1, "kind": "services", "nodes": [service_row(each) for each in services]})
     else:
         show(service_line(each) for each in services)
-    return _finish(failed)
-
-
-def _nodes(fleet: FleetContext, names: Sequence[str]) -> tuple[Node, ...]:
-    return fleet.nodes(",".join(names))
+    return finish(failed)
 
 
 def _ports(fleet: FleetContext, nodes: Sequence[Node], *, proves: bool = False) -> DrainPorts:
@@ -226,75 +198,6 @@ def _ports(fleet: FleetContext, nodes: Sequence[Node], *, proves: bool = False) 
     if fleet.output != "json":
         events = DrainLines([node.name for node in nodes], SystemClock().monotonic)
     return drain_ports(fleet, events, proves=proves)
-
-
-def _each(
-    fleet: FleetContext, nodes: Sequence[Node], work: Callable[[Node], Answer]
-) -> tuple[Mapping[str, Answer], list[MacfleetError]]:
-    """Do one thing on every node at once; return answers by name, and what failed."""
-    from macfleet.executors.threads import ThreadExecutor
-
-    by_name = {node.name: node for node in nodes}
-    _ = fleet.transports, fleet.state
-    done: dict[str, Answer] = {}
-    failed: list[MacfleetError] = []
-    executor = ThreadExecutor(fleet.forks or fleet.settings.forks)
-    for name, answer in executor.each(tuple(by_name), lambda name: work(by_name[name])).items():
-        if isinstance(answer, MacfleetError):
-            failed.append(answer)
-        elif isinstance(answer, Exception):
-            raise answer
-        else:
-            done[name] = answer
-    return done, failed
-
-
-def _finish(failed: Sequence[MacfleetError]) -> int:
-    """Raise everything that went wrong at once, or return 0."""
-    if failed:
-        raise MacfleetError(found for error in failed for found in error.diagnostics)
-    return int(ExitCode.DONE)
-
-
-def _standings(fleet: FleetContext, nodes: Sequence[Node]) -> list[Standing]:
-    """See every node at once; one that does not answer has no sight."""
-    from macfleet.gateway.node_half import NodeScripts
-    from macfleet.views.drain import Standing
-
-    half = NodeScripts(fleet.transports)
-    sights, failed = _each(fleet, nodes, half.look)
-    for error in failed:
-        if not isinstance(error, NodeUnreachable) and error.exit_code is not ExitCode.UNREACHABLE:
-            raise error
-    return [
-        Standing(node.name, node.pool, fleet.state.services.service(node.name), sights.get(node.name))
-        for node in nodes
-    ]
-
-
-def _follow(fleet: FleetContext, nodes: Sequence[Node], *, until_settled: bool) -> int:
-    """Show a table whenever it differs from the one before; end when no node is draining, if asked to."""
-    from macfleet.rollout.drain_state import ServiceState
-    from macfleet.sources.clock import SystemClock
-    from macfleet.views.drain import status_document, status_lines
-    from macfleet.views.terminal import show, show_json
-
-    clock, shown = SystemClock(), None
-    while True:
-        standings = _standings(fleet, nodes)
-        found = status_document(standings)
-        if found != shown:
-            shown = found
-            if fleet.output == "json":
-                show_json(found)
-            else:
-                show([*status_lines(standings, clock.now()), ""])
-            sys.stdout.flush()
-        states = [each.service for each in standings]
-        if until_settled and not any(each.state is ServiceState.DRAINING for each in states):
-            failed = any(each.failure for each in states)
-            return int(strongest([ExitCode.HELD] if failed else []))
-        clock.sleep(1.0)
 
 
 def _detached(fleet: FleetContext, nodes: Sequence[Node]) -> int:
@@ -320,11 +223,20 @@ def _detached(fleet: FleetContext, nodes: Sequence[Node]) -> int:
             break
         time.sleep(0.2)
     if process.poll():
-        _say(log.read_text(encoding="utf-8", errors="replace").rstrip())
+        say(log.read_text(encoding="utf-8", errors="replace").rstrip())
         return int(process.returncode)
-    _say(f"⌛ process {process.pid} drains {names}; its lines: {log}")
-    _say(f"Follow it with: macfleet drain {names} --monitor")
+    say(f"⌛ process {process.pid} drains {names}; its lines: {log}")
+    say(f"Follow it with: macfleet drain {names} --monitor")
     return int(ExitCode.DONE)
+
+
+def _unreasoned() -> Diagnostic:
+    return Diagnostic(
+        "E0881",
+        "--force needs a --reason",
+        why="It overrides the guard of a pool, and everybody who finds the pool short wants to know why.",
+        mend='Such as --reason "fan noise, ticket 4711".',
+    )
 
 
 def _deadline(text: str) -> float | None:
@@ -342,7 +254,3 @@ def _deadline(text: str) -> float | None:
                 mend="Such as 30m; 0s means now.",
             )
         ) from error
-
-
-def _say(line: str) -> None:
-    click.echo(line, err=True)

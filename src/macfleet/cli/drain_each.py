@@ -1,0 +1,56 @@
+"""What the commands of on-call share: the nodes they name, one thing done on each, all that went wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+from macfleet.model.diagnostic import MacfleetError
+from macfleet.model.exit_codes import ExitCode
+
+if TYPE_CHECKING:
+    from macfleet.cli.fleet import FleetContext
+    from macfleet.model.node import Node
+
+Answer = TypeVar("Answer")
+
+
+def named(fleet: FleetContext, names: Sequence[str]) -> tuple[Node, ...]:
+    """Return the nodes that were typed."""
+    return fleet.nodes(",".join(names))
+
+
+def each(
+    fleet: FleetContext, nodes: Sequence[Node], work: Callable[[Node], Answer]
+) -> tuple[Mapping[str, Answer], list[MacfleetError]]:
+    """Do one thing on every node at once; return answers by name, and what failed."""
+    from macfleet.executors.threads import ThreadExecutor
+
+    by_name = {node.name: node for node in nodes}
+    # Made here, since threads would make them twice.
+    _ = fleet.transports, fleet.state
+    done: dict[str, Answer] = {}
+    failed: list[MacfleetError] = []
+    executor = ThreadExecutor(fleet.forks or fleet.settings.forks)
+    for name, answer in executor.each(tuple(by_name), lambda name: work(by_name[name])).items():
+        if isinstance(answer, MacfleetError):
+            failed.append(answer)
+        elif isinstance(answer, Exception):
+            raise answer
+        else:
+            done[name] = answer
+    return done, failed
+
+
+def finish(failed: Sequence[MacfleetError]) -> int:
+    """Raise everything that went wrong at once, or return 0."""
+    if failed:
+        raise MacfleetError(found for error in failed for found in error.diagnostics)
+    return int(ExitCode.DONE)
+
+
+def say(line: str) -> None:
+    """Tell the person at the terminal something that is no result."""
+    click.echo(line, err=True)

@@ -1,0 +1,91 @@
+"""`macfleet status` and `watch`: which nodes serve, which are out, who took them out, why and since when."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from macfleet.cli.drain_each import each, named
+from macfleet.cli.fleet import FleetContext, fleet_command, limit_option
+from macfleet.model.diagnostic import NodeUnreachable
+from macfleet.model.exit_codes import ExitCode, strongest
+
+if TYPE_CHECKING:
+    from macfleet.model.node import Node
+    from macfleet.views.drain import Standing
+
+
+@click.command()
+@limit_option
+@fleet_command
+def status(fleet: FleetContext, limit: str) -> int:
+    """Show which nodes serve, which are out, since when, who took them out and why. Changes nothing.
+
+    Example: macfleet status -l chat
+    """
+    from macfleet.sources.clock import SystemClock
+    from macfleet.views.drain import status_document, status_lines
+    from macfleet.views.terminal import show, show_json
+
+    standings = _standings(fleet, fleet.nodes(limit))
+    if fleet.output == "json":
+        show_json(status_document(standings))
+    else:
+        show(status_lines(standings, SystemClock().now()))
+    unreachable = any(standing.sight is None for standing in standings)
+    return int(ExitCode.UNREACHABLE if unreachable else ExitCode.DONE)
+
+
+@click.command()
+@click.argument("names", metavar="[NODE]...", nargs=-1)
+@fleet_command
+def watch(fleet: FleetContext, names: tuple[str, ...]) -> int:
+    """Show the same as status, again each time something moves, until interrupted.
+
+    Example: macfleet watch mac-03
+    """
+    return follow(fleet, named(fleet, names) if names else fleet.nodes(""), until_settled=False)
+
+
+def follow(fleet: FleetContext, nodes: Sequence[Node], *, until_settled: bool) -> int:
+    """Show a table whenever it differs from the one before; end when no node is draining, if asked to."""
+    from macfleet.rollout.drain_state import ServiceState
+    from macfleet.sources.clock import SystemClock
+    from macfleet.views.drain import status_document, status_lines
+    from macfleet.views.terminal import show, show_json
+
+    clock, shown = SystemClock(), None
+    while True:
+        standings = _standings(fleet, nodes)
+        found = status_document(standings)
+        if found != shown:
+            shown = found
+            if fleet.output == "json":
+                show_json(found)
+            else:
+                show([*status_lines(standings, clock.now()), ""])
+            sys.stdout.flush()
+        services = [standing.service for standing in standings]
+        if until_settled and not any(service.state is ServiceState.DRAINING for service in services):
+            failed = any(service.failure for service in services)
+            return int(strongest([ExitCode.HELD] if failed else []))
+        clock.sleep(1.0)
+
+
+def _standings(fleet: FleetContext, nodes: Sequence[Node]) -> list[Standing]:
+    """See every node at once; one that does not answer has no sight."""
+    from macfleet.gateway.node_half import NodeScripts
+    from macfleet.views.drain import Standing
+
+    half = NodeScripts(fleet.transports)
+    sights, failed = each(fleet, nodes, half.look)
+    for error in failed:
+        if not isinstance(error, NodeUnreachable) and error.exit_code is not ExitCode.UNREACHABLE:
+            raise error
+    return [
+        Standing(node.name, node.pool, fleet.state.services.service(node.name), sights.get(node.name))
+        for node in nodes
+    ]
