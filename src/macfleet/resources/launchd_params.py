@@ -64,9 +64,10 @@ class LaunchdParams(Params):
         return (f"launchd:{self.label}",)
 
     def uses(self) -> tuple[str, ...]:
-        """Return every path it names."""
+        """Return every path it names, and launchd's limits: it keeps the ones it was started with."""
         named = (self.working_directory, self.stdout, self.stderr)
-        return (self.program[0], *self.reads, *(path for path in named if path is not None))
+        paths = (self.program[0], *self.reads, *(path for path in named if path is not None))
+        return (*paths, "limit:maxfiles", "limit:maxproc")
 
     def service(
         self, around: Surroundings, keys: dict[str, Json], *, running: bool, wait: float = 30.0
