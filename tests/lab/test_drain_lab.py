@@ -10,6 +10,7 @@ import logging
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -74,6 +75,14 @@ class Fleet:
         while not accepts(found := self.status(node)):
             assert time.monotonic() < ends, found
         return found
+
+    def edit(self, node):
+        """Change a file of stage 3 by hand, so that the stage has something to mend."""
+        self.run("exec", "-l", node, "--", "echo '# by hand' >> macfleet/compose.yaml")
+
+    def newest_run(self):
+        with sqlite3.connect(self.root / ".macfleet" / "state.db") as state:
+            return state.execute("SELECT id FROM runs ORDER BY seq DESC LIMIT 1").fetchone()[0]
 
     def restart(self, node):
         """Turn a node off and on: nothing but its disk stays."""
@@ -255,6 +264,40 @@ def test_no_stream_is_cut_while_a_node_drains_and_comes_back(served, client):
     assert set(client.outcomes) == {"complete"}
     assert client.served["mac-01", "refused"] > 0
     assert client.served["mac-01", "complete"] > before
+
+
+def test_no_stream_is_cut_while_a_rollout_works_on_one_node_after_the_other(served, client):
+    for node in served.addresses:
+        served.edit(node)
+    with client.load():
+        client.wait_for(STREAMS // 10)
+        said = served.run("rollout", "stage3")
+        client.wait_for(sum(client.outcomes.values()) + STREAMS // 10)
+    assert "2 nodes changed" in said
+    assert "Drained 2 nodes" in said
+    assert set(client.outcomes) == {"complete"}
+    for node in served.addresses:
+        assert client.served[node, "refused"] > 0
+        found = served.status(node)
+        assert (found["state"], found["serving"], found["disagrees"]) == ("active", True, "")
+
+
+def test_a_rollout_killed_while_it_drains_is_resumed_without_cutting_what_it_waited_for(served, client):
+    served.edit("mac-01")
+    with client.held("mac-01", 1, 100_000) as streams:
+        served.until("mac-01", lambda row: row["in_flight"] == 1)
+        first = served.start("rollout", "stage3", "-l", "mac-01")
+        served.until("mac-01", lambda row: row["state"] == "draining")
+        first.send_signal(signal.SIGKILL)
+        first.communicate()
+        found = served.status("mac-01")
+        assert (found["state"], found["serving"], found["reason"]) == ("draining", False, "rollout layout")
+        said = served.run("rollout", "stage3", "--resume", served.newest_run())
+    assert streams == ["complete"]
+    assert "1 node changed" in said
+    assert "in flight finished" in said
+    found = served.status("mac-01")
+    assert (found["state"], found["serving"]) == ("active", True)
 
 
 def test_the_last_ready_node_is_refused_and_left_as_it_is(served):
