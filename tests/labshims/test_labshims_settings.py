@@ -78,7 +78,7 @@ def test_the_disk_of_the_home_is_the_internal_one_and_not_endless(node):
     (foreign,) = planned(node, [built("mount_check", path="/System")])
     assert fits.action is Action.NOOP
     assert "not at least 9000" in full.blocked
-    assert "writable" in foreign.blocked
+    assert "may not write" in foreign.blocked
 
 
 def reaches(node, port):

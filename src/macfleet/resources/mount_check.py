@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar
 from pydantic import AfterValidator, Field, field_validator
 
 from macfleet.model.quantity import parse_bytes, show_bytes
-from macfleet.model.resource import Change, Probe, ProbeOutput, State, Step, Value, compare
+from macfleet.model.resource import Change, FieldChange, Probe, ProbeOutput, State, Step, Value, compare
 from macfleet.model.shell import quote
 from macfleet.resources.params import AbsolutePath, Params, Surroundings
 
@@ -120,10 +120,8 @@ class MountCheck:
             return replace(change, blocked=f"{self.path} is not a folder; move it away")
         if not change.fields:
             return change
-        found = ", ".join(f"{each.field} is {each.before}, not {each.after}" for each in change.fields)
-        words = (
-            f"{self.path}: {found}; macfleet mounts and empties nothing, mend the disk or the path by hand"
-        )
+        found = "; ".join(_in_words(each) for each in change.fields)
+        words = f"{self.path}: {found}. macfleet mounts and empties nothing: mend the disk or the path"
         return replace(change, blocked=words)
 
     def steps(self, change: Change) -> tuple[Step, ...]:  # noqa: ARG002  (a check has none)
@@ -152,6 +150,14 @@ class MountCheck:
     def _free(self, free: int) -> str:
         """Return the same words for any size that is enough: a plan is not stale for a byte."""
         return f"at least {show_bytes(self.free)}" if free >= self.free else show_bytes(free)
+
+
+def _in_words(field: FieldChange) -> str:
+    if field.field == "writable":
+        return "the login may not write there"
+    if field.field == "owners":
+        return "it is mounted noowners and keeps no owners"
+    return f"{field.field} is {field.before}, not {field.after}"
 
 
 def _mounted(point: str, table: str) -> tuple[str, frozenset[str]]:
