@@ -56,7 +56,7 @@ def difference(fleet: FleetContext, runs: tuple[str, ...], golden: str | None, n
     return ExitCode.DONE
 
 
-@click.command(epilog="Example: macfleet run golden RUN --release v1.4 >> NOTES.md")
+@click.command(epilog="Example: macfleet run golden RUN --release v1.4")
 @click.argument("run_id", metavar="RUN")
 @click.option("--release", required=True, metavar="NAME", help="What the section is titled.")
 @fleet_command
