@@ -66,6 +66,7 @@ def test_a_stage_as_json_keeps_every_key_of_schema_1(carried_out):
         "stage",
         "check",
         "part",
+        "controller",
         "run",
         "folder",
         "seconds",

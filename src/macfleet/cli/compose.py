@@ -171,6 +171,7 @@ def open_ports(fleet: FleetContext, events: Events) -> Iterator[Ports]:
     from macfleet.cli.drain_ports import gateway_of
     from macfleet.cli.image import resolver_of
     from macfleet.cli.on_demand import InProcessOnDemand, RegistryOnDemand, packed_client
+    from macfleet.executors.controller import ControllerTransport
     from macfleet.executors.threads import ThreadExecutor
     from macfleet.executors.vantage import VantageLoadGenerator
     from macfleet.rollout.node_log import LoggedTransports, NodeLogs
@@ -183,6 +184,7 @@ def open_ports(fleet: FleetContext, events: Events) -> Iterator[Ports]:
         yield Ports(
             transports=LoggedTransports(fleet.transports, logs, fleet.clock),
             logs=logs,
+            controller=ControllerTransport(),
             resolver=registry,
             sources=registry,
             gateway=gateway_of(fleet, events),

@@ -83,7 +83,10 @@ def apply(
     if is_saved_plan(Path(playbook)):
         plan = read_plan(Path(playbook))
         playbook, saved = plan.playbook, plan.digests
-        limit, tags = limit or ",".join(saved), _Tags(plan.only_tags, plan.skip_tags)
+        limit, tags = (
+            limit or ",".join(name for name in saved if name != "controller"),
+            _Tags(plan.only_tags, plan.skip_tags),
+        )
     done = _run(
         fleet, playbook, limit, tags, check=check, reason=reason, saved=saved, wait=wait, resume=resume
     )

@@ -34,6 +34,7 @@ def save_plan(
     from macfleet.cli.compose import write_lock
     from macfleet.rollout.record import plan_document
 
+    everybody = (*((result.elsewhere,) if result.elsewhere else ()), *result.results)
     document = {
         "schema": 1,
         "kind": "saved-plan",
@@ -41,7 +42,7 @@ def save_plan(
         "playbook": playbook,
         "tags": list(only_tags),
         "skip_tags": list(skip_tags),
-        "plans": [plan_document(node.plan) for node in result.results if node.plan],
+        "plans": [plan_document(node.plan) for node in everybody if node.plan],
     }
     write_lock(path, json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
 

@@ -16,6 +16,7 @@ from macfleet.model.ports import (
     LoadGenerator,
     RunStore,
     Sources,
+    Transport,
     Transports,
 )
 from macfleet.rollout.node_log import NodeLogs
@@ -30,6 +31,7 @@ class Ports:
         nonce: a fresh text no node can guess, for markers in scripts.
         locks: what the store lets this controller change; without a store the nodes' own locks decide.
         stop: whether somebody asked the command to stop; nothing new begins then.
+        controller: runs scripts on the machine macfleet runs on; without it no task is delegated to it.
         logs: where `transports` writes what ran on each node; without it the events alone are written.
         write_lock: replaces one lock file of the fleet folder, such as ``network.lock``.
     """
@@ -50,3 +52,4 @@ class Ports:
     stop: Callable[[], bool] = lambda: False
     locks: Locks = NO_LOCKS
     logs: NodeLogs = field(default_factory=NodeLogs)
+    controller: Transport | None = None

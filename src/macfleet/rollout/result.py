@@ -92,6 +92,7 @@ class StageResult:
     Attributes:
         run: id of the recorded run, empty when nothing was recorded.
         seconds: wall time.
+        elsewhere: how the tasks that act on the controller ended; None when there are none.
         interrupted: whether somebody stopped it before its end.
         part: the options that asked for a part of the stage, empty for the whole; left_out: titles of
             the tasks left out, of all the `tasks` there are.
@@ -104,6 +105,7 @@ class StageResult:
     seconds: float = 0.0
     check: bool = False
     interrupted: bool = False
+    elsewhere: NodeResult | None = None
     part: str = ""
     left_out: tuple[str, ...] = ()
     tasks: int = 0
@@ -112,7 +114,8 @@ class StageResult:
     def exit_code(self) -> ExitCode:
         """The strongest code of all nodes."""
         stopped = (ExitCode.INTERRUPTED,) if self.interrupted else ()
-        return strongest((*stopped, *(EXIT_CODES[result.outcome] for result in self.results)))
+        everybody = self.results if self.elsewhere is None else (self.elsewhere, *self.results)
+        return strongest((*stopped, *(EXIT_CODES[result.outcome] for result in everybody)))
 
 
 def failed_result(node: Node, error: Exception) -> NodeResult:

@@ -15,6 +15,7 @@ from macfleet.model.ports import RunWriter
 from macfleet.model.stage import StageName
 from macfleet.playbooks import WHOLE, TagChoice
 from macfleet.rollout.desired import Desired
+from macfleet.rollout.elsewhere import Elsewhere, plan_elsewhere, settle_elsewhere
 from macfleet.rollout.loadtest import LoadProfile
 from macfleet.rollout.node import carry_out, record_failure
 from macfleet.rollout.node_log import BothEvents
@@ -76,8 +77,12 @@ def rollout(
     ports = replace(ports, events=BothEvents(ports.events, ports.logs))
     if options.check:
         planned = _plan_fleet(stage, nodes, desired, ports, options)
+        elsewhere = plan_elsewhere(stage, nodes, desired, ports, options)
         results = tuple(_checked(node, planned[node.name]) for node in nodes)
-        return StageResult(stage, results, seconds=ports.clock.monotonic() - began, check=True)
+        spent = ports.clock.monotonic() - began
+        return StageResult(
+            stage, results, seconds=spent, check=True, elsewhere=elsewhere.result if elsewhere else None
+        )
     names = tuple(node.name for node in nodes)
     claim = Claim(names, options.run_id, f"rollout {stage}", options.wait)
     with held(claim, ports.locks, ports.clock, ports.events) as fence:
@@ -86,9 +91,9 @@ def rollout(
             run = options.resume or options.run_id
             wait_for_strangers(nodes, ports, run, fence, began + options.wait)
         planned = _plan_fleet(stage, nodes, desired, ports, options)
-        results, run, folder = _carry_fleet(stage, nodes, planned, desired, ports, options)
-    spent = ports.clock.monotonic() - began
-    return StageResult(stage, results, run, folder, spent, interrupted=bool(run) and ports.stop())
+        elsewhere = plan_elsewhere(stage, nodes, desired, ports, options)
+        result = _carry_fleet(stage, nodes, planned, elsewhere, desired, ports, options)
+    return replace(result, seconds=ports.clock.monotonic() - began)
 
 
 Planned = Mapping[str, NodePlan | Exception]
@@ -183,17 +188,19 @@ def _carry_fleet(
     stage: StageName,
     nodes: Sequence[Node],
     planned: Planned,
+    elsewhere: Elsewhere | None,
     desired: Desired,
     ports: Ports,
     options: Options,
-) -> tuple[tuple[NodeResult, ...], str, str]:
+) -> StageResult:
     idle = {n.name: _checked(n, planned[n.name]) for n in nodes if _is_idle(planned[n.name])}
     busy = [node for node in nodes if node.name not in idle]
     done = _back_in_service(stage, [n for n in nodes if n.name in idle], idle, desired, ports)
     for name in idle if options.resume else ():
         _settle(options.resume, done[name], ports)
-    if not busy:
-        return tuple(done[node.name] for node in nodes), "", ""
+    if not busy and not (elsewhere and elsewhere.pending):
+        beside = elsewhere.result if elsewhere else None
+        return StageResult(stage, tuple(done[node.name] for node in nodes), elsewhere=beside)
     names = [node.name for node in nodes]
     detail: dict[str, Json] = {"who": options.who, "why": options.why}
     if options.resume:
@@ -204,15 +211,22 @@ def _carry_fleet(
     writer = ports.runs.create(options.run_id)
     ports.logs.attach(writer)
     write_plans(writer, planned)
-    done |= _in_waves(stage, busy, planned, desired, ports, options, writer)
+    if elsewhere:
+        elsewhere = settle_elsewhere(elsewhere, stage, ports, options)
+    if elsewhere and elsewhere.failed:
+        done |= {node.name: NodeResult(node.name, NodeOutcome.NOT_REACHED) for node in busy}
+    else:
+        done |= _in_waves(stage, busy, planned, desired, ports, options, writer)
     ports.logs.attach(None)
     results = tuple(done[node.name] for node in nodes)
     # An interrupted run is not sealed: what it holds is no evidence, and the journal tells what was done.
     stopped = ports.stop()
     folder = "" if stopped else finish_run(writer, stage, nodes, results, desired, ports, options)
-    worst = StageResult(stage, results, interrupted=stopped).exit_code
+    beside = elsewhere.result if elsewhere else None
+    ended = StageResult(stage, results, options.run_id, folder, interrupted=stopped, elsewhere=beside)
+    worst = ended.exit_code
     ports.journal.end(options.run_id, "ok" if worst is ExitCode.DONE else str(int(worst)))
-    return results, options.run_id, folder
+    return ended
 
 
 def _back_in_service(

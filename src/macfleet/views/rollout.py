@@ -51,6 +51,9 @@ def lines(result: StageResult, desired: Desired, *, verbose: bool = False, width
     yield from headline(result, desired, width)
     yield from _part(result, width)
     yield ""
+    if result.elsewhere:
+        beside = Block((result.elsewhere.node,), tuple(_rows(result.elsewhere, result, verbose=verbose)))
+        yield from lay_out([beside], width)
     quiet = [r for r in result.results if r.outcome in _QUIET and not _told(r)]
     folded = quiet if len(quiet) > _FOLDED and not verbose else []
     shown = [node for node in result.results if node not in folded]
@@ -83,22 +86,6 @@ def summary(result: StageResult, width: int = 0) -> Iterator[str]:
 
 def document(result: StageResult) -> dict[str, Json]:
     """Return the stage as JSON, schema 1."""
-    nodes: list[Json] = [
-        {
-            "node": r.node,
-            "outcome": str(r.outcome),
-            "changed": list(r.changed),
-            "plan": plan_document(r.plan) if r.plan else None,
-            "verdicts": [verdict_document(v) for v in r.verdicts],
-            "notes": list(r.notes),
-            "out_of_service": r.out,
-            "problems": [
-                {"code": d.code, "summary": d.summary, "why": d.why, "mend": d.mend, "address": d.address}
-                for d in r.diagnostics
-            ],
-        }
-        for r in result.results
-    ]
     return {
         "schema": 1,
         "kind": "rollout",
@@ -109,7 +96,24 @@ def document(result: StageResult) -> dict[str, Json]:
         "folder": result.folder or None,
         "seconds": round(result.seconds, 3),
         "exit_code": int(result.exit_code),
-        "nodes": nodes,
+        "controller": _node_document(result.elsewhere) if result.elsewhere else None,
+        "nodes": [_node_document(node) for node in result.results],
+    }
+
+
+def _node_document(node: NodeResult) -> dict[str, Json]:
+    return {
+        "node": node.node,
+        "outcome": str(node.outcome),
+        "changed": list(node.changed),
+        "plan": plan_document(node.plan) if node.plan else None,
+        "verdicts": [verdict_document(v) for v in node.verdicts],
+        "notes": list(node.notes),
+        "out_of_service": node.out,
+        "problems": [
+            {"code": d.code, "summary": d.summary, "why": d.why, "mend": d.mend, "address": d.address}
+            for d in node.diagnostics
+        ],
     }
 
 
@@ -137,7 +141,7 @@ def field_text(field: FieldChange) -> str:
 def _short(value: Value) -> str:
     if isinstance(value, tuple):
         return "[" + ", ".join(_short(each) for each in value) + "]"
-    text = "absent" if value is None else str(value)
+    text = "absent" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
     head, colon, digest = text.rpartition("sha256:")
     if len(digest) == 64 and all(c in "0123456789abcdef" for c in digest):
         return f"{head}{colon}{digest[:8]}…"
@@ -228,13 +232,13 @@ def _counted(result: StageResult) -> list[str]:
     if result.check:
         planned = _planned(result)
         return [f"Plan: {planned}", *parts] if planned else ["Plan: incomplete", *parts]
-    changed = sum(len(r.changed) for r in result.results)
+    changed = sum(len(r.changed) for r in _everybody(result))
     return [*([f"{_changes_made(changed)}"] if changed else []), *parts]
 
 
 def _planned(result: StageResult) -> str:
     """Return what is to be done; empty when nodes did not answer and nothing can be said."""
-    pending = [change for r in result.results if r.plan for change in r.plan.pending]
+    pending = [change for r in _everybody(result) if r.plan for change in r.plan.pending]
     words = (
         ("create", Action.CREATE),
         ("update", Action.UPDATE),
@@ -246,7 +250,15 @@ def _planned(result: StageResult) -> str:
     ]
     if not shown:
         return "" if any(r.plan is None for r in result.results) else "nothing to change"
-    return f"{', '.join(shown)} on {_nodes(sum(bool(r.plan and r.plan.pending) for r in result.results))}"
+    nodes = sum(bool(r.plan and r.plan.pending) for r in result.results)
+    beside = bool(result.elsewhere and result.elsewhere.plan and result.elsewhere.plan.pending)
+    where = [*(["the controller"] if beside else []), *([_nodes(nodes)] if nodes else [])]
+    return f"{', '.join(shown)} on {' and '.join(where)}"
+
+
+def _everybody(result: StageResult) -> tuple[NodeResult, ...]:
+    """Return the nodes, after the controller where tasks act on it."""
+    return result.results if result.elsewhere is None else (result.elsewhere, *result.results)
 
 
 def _next(result: StageResult) -> Iterator[str]:
