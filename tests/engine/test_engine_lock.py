@@ -173,6 +173,24 @@ def test_breaking_tells_the_lock_and_ends_what_runs_under_it(node):
     assert node.run(break_lock(MARK), deadline=30).stdout == b""
 
 
+def test_detached_steps_of_the_run_are_told_and_ended_with_its_lock(node):
+    take(node, FIRST)
+    jobs = node.home / ".macfleet/jobs"
+    going, others = (subprocess.Popen(["sleep", "300"]) for _ in range(2))
+    try:
+        for job, pid in (("run-1-a", going.pid), ("run-1-b", going.pid), ("run-2-a", others.pid)):
+            (jobs / job).mkdir(parents=True)
+            (jobs / job / "status").write_text(f"{pid} file.a\n")
+        (jobs / "run-1-b/exit").write_text("0 0\n")
+        assert (held(node).jobs, held(node).running) == (("run-1-a",), False)
+        node.run(break_lock(MARK), deadline=30)
+        assert (going.wait(30), others.poll()) == (-9, None)
+    finally:
+        for each in (going, others):
+            each.kill()
+            each.wait()
+
+
 def test_hostile_texts_of_a_holder_stay_texts(node):
     evil = replace(FIRST, who="a'; touch \"$HOME/pwned\"; '\n= left 5", command="$(touch $HOME/pwned)`id`")
     take(node, evil)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from macfleet.engine.job import FOLDER as JOBS
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
 from macfleet.model.exit_codes import ExitCode
 from macfleet.model.ports import Transport
@@ -56,11 +57,13 @@ class NodeLock:
     Attributes:
         left: seconds until a stranger may take it, negative when that is past.
         running: a script of the holder runs on the node at this moment.
+        jobs: ids of its detached steps that go on.
     """
 
     holder: Holder
     left: int
     running: bool
+    jobs: tuple[str, ...] = ()
 
     @property
     def stale(self) -> bool:
@@ -128,6 +131,7 @@ mf_end() {{
   for mf_c in "$@"; do mf_end "$mf_c"; done
 }}
 for mf_f in $(mf_runners); do mf_alive "$mf_lock/$mf_f" && mf_end "$mf_p"; done
+for mf_j in $(mf_jobs); do read -r mf_p mf_rest <"{JOBS}/$mf_j/status" && mf_end "$mf_p"; done
 rm -rf "$mf_lock"; exit 0"""
 
 
@@ -161,6 +165,7 @@ def read_lock(stdout: str, mark: str) -> NodeLock | None:
         ),
         _number(last.get("left", "")),
         last.get("busy") == "1",
+        tuple(line.removeprefix("job ") for line in lines if line.startswith("job ")),
     )
 
 
@@ -195,6 +200,8 @@ def refuse_if_taken(node: str, stdout: str, mark: str) -> None:
 def locked(node: str, found: NodeLock) -> Diagnostic:
     """Return the diagnostic of a node that another run holds (exit 6)."""
     running = " A script of it runs on the node at this moment." if found.running else ""
+    if found.jobs:
+        running = f" Detached steps of it go on: {', '.join(found.jobs)}."
     return Diagnostic(
         "E0510",
         f"the node is locked by run {found.holder.run}",
@@ -223,10 +230,18 @@ mf_alive() {{
 }}
 mf_runners() {{ ls "$mf_lock" 2>/dev/null | grep '^runner[.]'; }}
 mf_busy() {{ for mf_f in $(mf_runners); do mf_alive "$mf_lock/$mf_f" && return 0; done; return 1; }}
+mf_jobs() {{
+  mf_r=$(mf_line 1)
+  for mf_j in $(ls "{JOBS}" 2>/dev/null); do
+    case $mf_j in "${{mf_r:-/}}"-*) ;; *) continue;; esac
+    [ ! -f "{JOBS}/$mf_j/exit" ] && read -r mf_p mf_rest 2>/dev/null <"{JOBS}/$mf_j/status" &&
+      kill -0 "$mf_p" 2>/dev/null && echo "$mf_j"
+  done
+}}
 mf_shut() {{ [ -n "$(find "$mf_lock/next" -prune ! -mmin +1 2>/dev/null)" ]; }}
 mf_tell() {{
   printf '\\n%s locked\\n' {quote(mark)}; sed 's/^/= /' "$mf_lock/holder" 2>/dev/null
-  echo "left $(mf_left)"; mf_busy && echo 'busy 1'; :
+  echo "left $(mf_left)"; mf_busy && echo 'busy 1'; mf_jobs | sed 's/^/job /'
 }}
 mf_lost() {{ mf_tell; }}
 mf_refuse() {{

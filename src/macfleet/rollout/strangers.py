@@ -48,7 +48,9 @@ def _in_the_way(lock: NodeLock, run: str, fence: Fence) -> bool:
     """Whether this run would be refused now: by the rules of `macfleet.engine.lock.take_lock`."""
     holder = lock.holder
     earlier = bool(fence.store) and holder.store == fence.store and holder.token < fence.token
-    return lock.running or not (holder.run == run or earlier or lock.stale)
+    if holder.run == run:
+        return lock.running
+    return lock.running or bool(lock.jobs) or not (earlier or lock.stale)
 
 
 def _detail(lock: NodeLock, left: float) -> dict[str, Json]:

@@ -94,6 +94,8 @@ def _more(holder: LockHolder, told: Mapping[str, str]) -> list[str]:
 def _on_node(lock: NodeLock) -> str:
     holder = lock.holder
     doing = "a script of it runs now" if lock.running else "no script of it runs now"
+    if lock.jobs:
+        doing = f"detached steps of it go on: {', '.join(lock.jobs)}"
     lapse = f"lapses in {show_seconds(lock.left)}" if lock.left > 0 else "lapsed"
     command = f": {holder.command}" if holder.command else ""
     who = f"{holder.who}{command}, run {holder.run}, since {holder.since}"
@@ -113,4 +115,5 @@ def _row(lock: NodeLock | None) -> Json:
         "store": holder.store,
         "lapses": lock.left,
         "running": lock.running,
+        "jobs": list(lock.jobs),
     }
