@@ -295,7 +295,7 @@ def test_a_rollout_killed_while_it_drains_is_resumed_without_cutting_what_it_wai
         said = served.run("rollout", "stage3", "--resume", served.newest_run())
     assert streams == ["complete"]
     assert "1 node changed" in said
-    assert "in flight finished" in said
+    assert "Drained 1 node" in said
     found = served.status("mac-01")
     assert (found["state"], found["serving"]) == ("active", True)
 
