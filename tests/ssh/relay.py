@@ -33,6 +33,10 @@ class Relay:
         """Pass nothing on any more, in neither direction, and keep every connection open."""
         self._flows.clear()
 
+    def speak_again(self) -> None:
+        """Pass on again what comes, and what was held back."""
+        self._flows.set()
+
     def cut_after(self, count: int) -> None:
         """Cut every connection once so many bytes went up in all."""
         self._cut_after = count

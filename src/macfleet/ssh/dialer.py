@@ -21,7 +21,7 @@ from macfleet.ssh.known_hosts import HostKey
 from macfleet.ssh.login import Passphrase, no_passphrase
 from macfleet.ssh.route import Hop, Route, place_of
 from macfleet.ssh.trust import Trust
-from macfleet.ssh.wire import Relayed, Socket, Wire
+from macfleet.ssh.wire import Piped, Relayed, Socket, Wire
 
 _ATTEMPTS = 6
 _JUMP_LIMIT = 8
@@ -168,7 +168,7 @@ def _opened(hop: Hop, jump: paramiko.Transport | None) -> Socket:
         if jump is not None:
             return Relayed(_through(hop, jump))
         if hop.proxy_command:
-            return Relayed(paramiko.ProxyCommand(hop.proxy_command))
+            return Piped.through(hop.proxy_command)
         return Wire.connect_to(
             hop.host, hop.port, hop.connect_timeout, family=options.family, source=options.bind_address
         )

@@ -15,7 +15,7 @@ from macfleet.ssh.known_hosts import HostKey
 from macfleet.ssh.login import Login, LoginRefused, Passphrase
 from macfleet.ssh.route import Hop
 from macfleet.ssh.trust import Trust
-from macfleet.ssh.wire import Socket
+from macfleet.ssh.wire import Piped, Socket
 
 _WINDOW = 16 * 2**20
 """Receive window: 2 MiB would cap a download at 35 MB/s where the round trip is 50 ms."""
@@ -171,6 +171,9 @@ def _explained(hop: Hop, sock: Socket, error: Exception, *, begun: bool) -> Exce
     """Return what to raise for a failed handshake."""
     if begun and isinstance(error, paramiko.SSHException):
         return NodeUnreachable(trouble.login_refused(hop.node, hop.name, hop.user, str(error), ended=True))
+    complaint = sock.complaint() if isinstance(sock, Piped) and sock.hung_up else ""
+    if complaint:
+        return NodeUnreachable(trouble.proxy_failed(hop.node, hop.name, hop.proxy_command, complaint))
     heard = sock.heard
     said = "" if heard.startswith(b"SSH-") else heard.decode("ascii", "replace").strip()
     if said.startswith("Not allowed at this time"):
@@ -178,4 +181,6 @@ def _explained(hop: Hop, sock: Socket, error: Exception, *, begun: bool) -> Exce
     if not begun and sock.hung_up:
         return ResetBeforeLogin("".join(letter for letter in said if letter.isprintable())[:80])
     reason = str(error) or type(error).__name__
+    if reason == "No existing session":  # paramiko's words for a key exchange that did not end in time
+        reason = f"no key exchange within {_KEX_TIMEOUT:g} s"
     return NodeUnreachable(trouble.no_answer(hop.node, hop.name, reason))

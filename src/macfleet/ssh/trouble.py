@@ -252,3 +252,15 @@ def no_forwarding(node: str, place: str, reason: str) -> Diagnostic:
         node=node,
         exit_code=ExitCode.UNREACHABLE,
     )
+
+
+def proxy_failed(node: str, place: str, command: str, said: str) -> Diagnostic:
+    """The ProxyCommand ended before anybody was logged in."""
+    return Diagnostic(
+        code="E0423",
+        summary=f"the ProxyCommand to {place} failed: {' '.join(said.split())}",
+        why=f"ssh_config reaches the node through `{command}`.",
+        mend="Run the command by hand: it should print a line that begins with SSH-2.0.",
+        node=node,
+        exit_code=ExitCode.UNREACHABLE,
+    )

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import select
+import signal
 import socket
 import subprocess
+import tempfile
+import threading
 import time
 from typing import IO, Self
 
@@ -81,7 +85,10 @@ class Wire(socket.socket):
 
     def takes_bytes(self) -> bool:
         """Whether a small packet can be sent without waiting."""
-        return _is_writable(self)
+        try:
+            return bool(select.select([], [self], [], 0)[1])
+        except (OSError, ValueError):
+            return False
 
     def _tune(self) -> None:
         """Send small packets at once, and notice a peer that is gone.
@@ -105,36 +112,88 @@ class Wire(socket.socket):
                     self.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
+class Piped(Wire):
+    """A stream through a program, such as ssh_config's ProxyCommand names.
+
+    paramiko's own ProxyCommand waits for more after each piece and never sees the program end
+    (`paramiko/proxy.py` of 5.1, `recv`); behind a pair of sockets the program is like any other peer.
+    """
+
+    _process: subprocess.Popen[bytes]
+    _said: IO[bytes]
+    _ending: threading.Lock
+    _complaint: str = ""
+
+    @classmethod
+    def through(cls, command: str) -> Self:
+        """Start a command as ssh does, in a shell and in a session of its own (raises OSError)."""
+        ours, theirs = socket.socketpair()
+        said = tempfile.TemporaryFile()  # noqa: SIM115  (closed with the stream)
+        try:
+            process = subprocess.Popen(
+                ["/bin/sh", "-c", f"exec {command}"],
+                stdin=theirs.fileno(),
+                stdout=theirs.fileno(),
+                stderr=said,
+                start_new_session=True,
+            )
+        except OSError:
+            ours.close()
+            said.close()
+            raise
+        finally:
+            theirs.close()
+        wire = cls(fileno=ours.detach())
+        wire._process, wire._said, wire._ending = process, said, threading.Lock()
+        wire.last_heard = time.monotonic()
+        return wire
+
+    def complaint(self) -> str:
+        """Return what the program wrote on stderr, after the stream was closed."""
+        with self._ending:
+            return self._complaint
+
+    def close(self) -> None:
+        """Close the stream and end the program; several threads may, paramiko's among them."""
+        super().close()
+        with self._ending:
+            if self._said.closed:
+                return
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGTERM)
+            try:
+                self._process.wait(_LAST_WORDS)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+            self._said.seek(0)
+            self._complaint = self._said.read(_HEARD).decode("utf-8", "replace").strip()
+            self._said.close()
+
+
 class Relayed:
-    """A stream through a jump host or a ProxyCommand, with what `Wire` knows of its peer.
+    """A stream through a jump host, with what `Wire` knows of its peer.
 
     Has the methods that paramiko calls on a socket (`Transport` and `Packetizer` of paramiko 5.1).
     """
 
-    def __init__(self, inner: paramiko.Channel | paramiko.ProxyCommand) -> None:
+    def __init__(self, inner: paramiko.Channel) -> None:
         self._inner = inner
+        self._ours = False
         self.heard = b""
+        self.hung_up = False
         self.last_heard = time.monotonic()
-        self.ended = False
 
     @property
     def _closed(self) -> bool:
         """What `Transport.stop_thread` looks at (paramiko 5.1)."""
-        return self.ended or bool(self._inner.closed)
-
-    @property
-    def hung_up(self) -> bool:
-        """Whether the stream ended."""
-        inner = self._inner
-        if isinstance(inner, paramiko.Channel):
-            return self.ended or bool(inner.eof_received or inner.closed)
-        return self.ended or inner.process.poll() is not None
+        return self._inner.closed
 
     def recv(self, size: int) -> bytes:
         """Receive as a socket does; raises TimeoutError when nothing comes in time."""
         data = self._inner.recv(size)
         if not data:
-            self.ended = True
+            self.hung_up = not self._ours
             return data
         self.last_heard = time.monotonic()
         if len(self.heard) < _HEARD:
@@ -143,41 +202,20 @@ class Relayed:
 
     def send(self, data: bytes) -> int:
         """Send as a socket does."""
-        return int(self._inner.send(data))
+        return self._inner.send(data)
 
     def settimeout(self, seconds: float) -> None:
         """Set how long `recv` waits."""
         self._inner.settimeout(seconds)
 
     def close(self) -> None:
-        """Close the stream; ends a ProxyCommand."""
-        self.ended = True
-        with contextlib.suppress(OSError):
-            self._inner.close()
-        if isinstance(self._inner, paramiko.ProxyCommand):
-            _reap(self._inner)
+        """Close the stream."""
+        self._ours = True
+        self._inner.close()
 
     def takes_bytes(self) -> bool:
         """Whether a small packet can be sent without waiting."""
-        if isinstance(self._inner, paramiko.Channel):
-            return self._inner.send_ready()
-        return self._inner.process.stdin is not None and _is_writable(self._inner.process.stdin)
+        return self._inner.send_ready()
 
 
 Socket = Wire | Relayed
-
-
-def _reap(command: paramiko.ProxyCommand) -> None:
-    """Collect a ProxyCommand that was told to end; paramiko 5.1 leaves it behind, and its pipes open."""
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        command.process.communicate(timeout=_LAST_WORDS)
-        return
-    command.process.kill()
-    command.process.wait()
-
-
-def _is_writable(file: socket.socket | IO[bytes]) -> bool:
-    try:
-        return bool(select.select([], [file], [], 0)[1])
-    except (OSError, ValueError):
-        return False
