@@ -12,7 +12,7 @@ from macfleet.model.node import Arm, Endpoint, Node, Roots
 from macfleet.model.stage import StageName
 from macfleet.playbooks import load_stage
 from macfleet.rollout.desired import Desired
-from macfleet.rollout.loadtest import LoadProfile
+from macfleet.rollout.load_profile import LoadProfile
 from macfleet.rollout.ports import Ports
 from macfleet.rollout.run import Options, rollout
 from macfleet.testing import (

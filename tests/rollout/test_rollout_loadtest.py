@@ -9,7 +9,7 @@ from straight_line import Fleet, outcomes
 
 from macfleet.model.node import Arm
 from macfleet.model.stage import StageName
-from macfleet.rollout.loadtest import LoadProfile, blocks, short_profile
+from macfleet.rollout.load_profile import LoadProfile, blocks, short_profile
 
 LOADTEST = StageName.LOADTEST
 

@@ -7,7 +7,7 @@ from macfleet.model.diagnostic import MacfleetError
 from macfleet.model.node import Arm
 from macfleet.model.stage import StageName
 from macfleet.rollout import vm
-from macfleet.rollout.loadtest import LoadProfile
+from macfleet.rollout.load_profile import LoadProfile
 from macfleet.testing import mac
 from macfleet.testing.transport import LocalTransport
 

@@ -193,7 +193,7 @@ def _options(
 ) -> Options:
     from macfleet.cli.compose import new_run_id
     from macfleet.rollout.desired import number
-    from macfleet.rollout.loadtest import LoadProfile, short_profile
+    from macfleet.rollout.load_profile import LoadProfile, short_profile
     from macfleet.rollout.run import Options
 
     label = f"stage{number(stage)}" if number(stage) else "site"
@@ -219,7 +219,7 @@ def _announce(nodes: tuple[object, ...], desired: Desired, options: Options, *, 
     from macfleet.cli.compose import confirm
     from macfleet.model.node import Node
     from macfleet.model.quantity import show_seconds
-    from macfleet.rollout.loadtest import judged_concurrency, seconds_needed
+    from macfleet.rollout.load_profile import judged_concurrency, seconds_needed
     from macfleet.views.flow import flow, width_of
 
     chosen = [node for node in nodes if isinstance(node, Node)]

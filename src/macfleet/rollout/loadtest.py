@@ -20,46 +20,11 @@ from macfleet.model.ports import RunWriter, Transport
 from macfleet.model.run import CellSummary
 from macfleet.rollout import arms, vm
 from macfleet.rollout.desired import Desired
+from macfleet.rollout.load_profile import Block, LoadProfile, blocks, judged_concurrency
 from macfleet.rollout.ports import Ports
 
-# Under this a judged cell is short: it passes the gate and can never be signed.
-SIGNABLE_SECONDS = 1800.0
-_JUDGED = (1, 4)
 # How often one segment is measured at most when the client itself is late.
 _ATTEMPTS = 3
-
-
-@dataclass(frozen=True, slots=True)
-class LoadProfile:
-    """How long is measured.
-
-    Attributes:
-        duration: seconds per arm and cell, over all its segments.
-        segments: segments per arm, an even number, so that arms are paired within blocks.
-        warmup: seconds of load before each window, not drained.
-    """
-
-    duration: float
-    segments: int = 4
-    warmup: float = 5.0
-
-    @property
-    def window(self) -> float:
-        """Seconds of one segment's window."""
-        return self.duration / self.segments
-
-    @property
-    def short(self) -> bool:
-        """Whether the run is too short to be signed."""
-        return self.duration < SIGNABLE_SECONDS
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """One arm's turn: a segment of every cell with the arm's engine alone."""
-
-    arm: str
-    segment: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,33 +33,6 @@ class Measured:
 
     cells: tuple[CellSummary, ...]
     evidence: dict[str, Json]
-
-
-def blocks(names: Sequence[str], segments: int) -> tuple[Block, ...]:
-    """Interleave arms: ABBA BAAB for two, ABC CBA repeated for more; one arm simply repeats.
-
-    Every arm gets `segments` blocks, and the k-th segments of all arms are neighbours: they form a pair.
-    """
-    order: list[Block] = []
-    for segment in range(segments):
-        turned = segment % 4 in (1, 2) if len(names) == 2 else segment % 2 == 1
-        row = list(reversed(names)) if turned else list(names)
-        order += [Block(arm, segment) for arm in row]
-    return tuple(order)
-
-
-def judged_concurrency(desired: Desired) -> tuple[int, ...]:
-    """Return the concurrencies of the judged cells that the contract promises."""
-    promised = desired.contract.concurrency
-    return tuple(c for c in _JUDGED if c in promised) or promised[:1]
-
-
-def seconds_needed(desired: Desired, node: Node, profile: LoadProfile) -> float:
-    """Return about how long the node is busy: windows, warm-ups and changes of engine."""
-    cells = len(judged_concurrency(desired))
-    turns = len(node.arms) * profile.segments
-    changes = 0.0 if profile.short else turns * vm.CHANGE_SECONDS
-    return turns * (cells * (profile.window + profile.warmup) + 5.0) + changes
 
 
 def measure_loadtest(
@@ -309,10 +247,3 @@ def accelerator_of(node: Node, arm: Arm) -> str:
     if arm in (Arm.CONTAINER, Arm.BARE_CPU):
         return "cpu"
     return str(node.variables.get("accelerator") or "metal")
-
-
-def short_profile(profile: LoadProfile, duration: float) -> LoadProfile:
-    """Return the profile with another duration; few seconds are split into fewer segments."""
-    segments = profile.segments if duration >= 240 else 2
-    warmup = min(profile.warmup, max(1.0, duration / segments / 5))
-    return replace(profile, duration=duration, segments=segments, warmup=warmup)

@@ -14,7 +14,7 @@ from macfleet.model.resource import Plan
 from macfleet.model.run import RunManifest
 from macfleet.model.stage import StageName, Verdict
 from macfleet.rollout.desired import Desired, number
-from macfleet.rollout.loadtest import judged_concurrency
+from macfleet.rollout.load_profile import judged_concurrency
 from macfleet.rollout.planning import NodePlan
 from macfleet.rollout.ports import Ports
 from macfleet.rollout.result import NodeResult

@@ -16,7 +16,7 @@ from macfleet.model.stage import StageName
 from macfleet.playbooks import WHOLE, TagChoice
 from macfleet.rollout.desired import Desired
 from macfleet.rollout.elsewhere import Elsewhere, plan_elsewhere, settle_elsewhere
-from macfleet.rollout.loadtest import LoadProfile
+from macfleet.rollout.load_profile import LoadProfile
 from macfleet.rollout.node import carry_out, record_failure
 from macfleet.rollout.node_log import BothEvents
 from macfleet.rollout.planning import NodePlan, plan_node
