@@ -117,3 +117,15 @@ def test_as_json_every_event_is_one_document(capsys):
     EventLines(as_json=True).emit(Event("node.planned", "mac-01", {"pending": 0}))
     row = json.loads(capsys.readouterr().err)
     assert row == {"schema": 1, "kind": "node.planned", "node": "mac-01", "pending": 0}
+
+
+def test_what_a_detached_step_printed_last_stands_beside_it_until_something_else_happens():
+    clock = FakeClock()
+    found = board(clock)
+    found.emit(Event("change.started", "mac-01", {"address": "docker_image.engine", "action": "create"}))
+    clock.sleep(65)
+    said = "layer 1\nlayer 2: 10 %\rlayer 2: 40 %\n\x1b[2K"
+    found.emit(Event("change.output", "mac-01", {"address": "docker_image.engine", "text": said}))
+    assert row(found, "mac-01") == "mac-01   + docker_image engine  1:05  layer 2: 40 %"
+    found.emit(Event("change.started", "mac-01", {"address": "file./etc/a", "action": "create"}))
+    assert row(found, "mac-01") == "mac-01   + file /etc/a"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import threading
 import time
@@ -21,6 +22,8 @@ from macfleet.views.symbols import NODES, OUTCOMES
 _BAR = 12
 _SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 _PER_SECOND = 8
+_COMMANDS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+"""What a program writes to move the cursor and to colour."""
 _AROUND = 4
 """Lines of the terminal left to the head, the foot and the shell's prompt."""
 
@@ -66,6 +69,7 @@ class _Standing:
         since: monotonic second at which it came there.
         segments: how many of a load test began; of: how many there are; seconds: length of each.
         first: monotonic second at which the first segment began.
+        said: the last line that a detached step printed.
         late: 1 while the segment that began last is to be measured again.
     """
 
@@ -78,6 +82,7 @@ class _Standing:
     seconds: float = 0.0
     first: float = 0.0
     late: int = 0
+    said: str = ""
 
 
 class Board:
@@ -136,13 +141,22 @@ def _advance(standing: _Standing, event: Event, now: float) -> None:
     elif event.kind == "loadtest.late":
         standing.late = 1
         return
+    elif event.kind == "change.output":
+        standing.said = _last_line(event) or standing.said
+        return
     elif event.kind == "node.settled":
         standing.symbol, standing.words = _outcome(event)
         standing.settled = True
     elif text := _words(event):
         standing.symbol, standing.words = text
-        standing.of = 0
+        standing.of, standing.said = 0, ""
     standing.since = now
+
+
+def _last_line(event: Event) -> str:
+    """Return what a program that draws its progress anew shows at the moment."""
+    lines = _COMMANDS.sub("", str(event.data.get("text"))).replace("\r", "\n").split("\n")
+    return next((clean(line.strip()) for line in reversed(lines) if line.strip()), "")
 
 
 def _text(standing: _Standing, now: float) -> str:
@@ -151,7 +165,8 @@ def _text(standing: _Standing, now: float) -> str:
         return f"{standing.symbol} {standing.words}"
     if not (standing.of and standing.seconds):
         waited = f"  {_clock(spent)}" if spent >= 2 else ""
-        return f"{standing.symbol} {standing.words}{waited}"
+        said = f"  {standing.said}" if standing.said else ""
+        return f"{standing.symbol} {standing.words}{waited}{said}"
     # Changing engines and measuring again take time as well: what the segments before took is the pace.
     done = standing.segments - 1
     pace = max(standing.seconds, (standing.since - standing.first) / done if done else 0.0)
@@ -170,6 +185,8 @@ def _words(event: Event) -> tuple[str, str] | None:
         return symbols.get(str(data.get("action")), "±"), clean(str(data.get("address")).replace(".", " ", 1))
     if event.kind == "lock.waiting":
         return "⌛", clean(f"waiting for {data.get('holder')}")
+    if event.kind == "change.followed":
+        return "⌛", clean(f"{data.get('address')} goes on".replace(".", " ", 1))
     if event.kind == "network.mode":
         return "⌛", clean(f"measuring {data.get('mode')} mode")
     if event.kind == "gate.judged":
