@@ -8,6 +8,12 @@ from macfleet.model.diagnostic import Diagnostic, MacfleetError, NodeUnreachable
 from macfleet.model.exit_codes import ExitCode
 from macfleet.model.resource import Change, Plan, ProbeOutput
 
+_GO_ON = "Mend the cause and go on with --resume; what was done before it is kept."
+_SUDO = (
+    "Nobody can be asked for a password: let the login user run sudo without one. On the Mac, "
+    "`sudo visudo -f /etc/sudoers.d/macfleet` and write: USER ALL=(ALL) NOPASSWD: ALL. Then go on with --resume."
+)
+
 
 def refuse_blocked(plan: Plan) -> None:
     """Raise MacfleetError E0514 for every change that a resource says cannot be made."""
@@ -67,11 +73,16 @@ def step_failed(node: str, address: str, output: ProbeOutput | None) -> Diagnost
         "E0512",
         f"a step of {address} failed",
         why=why,
-        mend="Mend the cause and go on with --resume; what was done before it is kept.",
+        mend=_SUDO if _wants_password(output) else _GO_ON,
         node=node,
         address=address,
         exit_code=ExitCode.NODE_FAILED,
     )
+
+
+def _wants_password(output: ProbeOutput | None) -> bool:
+    """Whether `sudo -n` ended the step because it would have had to ask."""
+    return output is not None and "sudo: a password is required" in output.stderr + output.stdout
 
 
 def cut_off(node: str, jobs: Mapping[str, str], error: NodeUnreachable) -> NodeUnreachable:
