@@ -11,7 +11,8 @@ from macfleet.model.resource import Change, Plan, ProbeOutput
 _GO_ON = "Mend the cause and go on with --resume; what was done before it is kept."
 _SUDO = (
     "Nobody can be asked for a password: let the login user run sudo without one. On the Mac, "
-    "`sudo visudo -f /etc/sudoers.d/macfleet` and write: USER ALL=(ALL) NOPASSWD: ALL. Then go on with --resume."
+    "`sudo visudo -f /etc/sudoers.d/macfleet`, and write there: USER ALL=(ALL) NOPASSWD: ALL. "
+    "Then go on with --resume."
 )
 
 
