@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import pytest
@@ -105,6 +106,65 @@ def test_a_change_that_no_applied_change_explains_stops_the_run(node, nonce):
     assert [d.code for d in caught.value.diagnostics] == ["E0511"]
     assert not (node.home / "a").exists()
     assert not (node.home / ".macfleet/lock").exists()
+
+
+@dataclass
+class Meddled:
+    """A node on which somebody else does something before the n-th script."""
+
+    inner: LocalTransport
+    turn: int
+    meddle: Callable[[], object]
+
+    def run(self, script, **given):
+        self.turn -= 1
+        if self.turn == 0:
+            self.meddle()
+        return self.inner.run(script, **given)
+
+
+def test_what_somebody_changes_between_two_levels_stops_the_run_and_shows_both(node, nonce):
+    resources = [Note("a", "1"), Note("b", "2"), Note("c", "3", needs=("note.a",)), Note("d", "4")]
+    (node.home / "b").write_text("2")
+    (node.home / "d").write_text("4")
+    plan = make_plan("n", resources, observe("n", resources, node, nonce=nonce))
+    assert plan.levels == (("note.a", "note.b", "note.d"), ("note.c",))
+
+    def meddle():
+        (node.home / "b").write_text("other")
+        (node.home / "d").unlink()
+
+    with pytest.raises(MacfleetError) as caught:
+        converge(resources, Meddled(node, 2, meddle), nonce, plan)
+    found = {d.address: d for d in caught.value.diagnostics}
+    assert {address: d.code for address, d in found.items()} == {"note.b": "E0511", "note.d": "E0511"}
+    assert "Planned: no change. Found now: update text other → 2." in found["note.b"].why
+    assert "Planned: no change. Found now: create text None → 4." in found["note.d"].why
+    assert ((node.home / "a").exists(), (node.home / "c").exists()) == (True, False)
+    assert (node.home / "b").read_text() == "other"
+    assert not (node.home / ".macfleet/lock").exists()
+
+
+def test_a_planned_change_that_somebody_else_made_stops_the_run_too(node, nonce):
+    resources = [Note("a", "1"), Note("b", "2", needs=("note.a",))]
+    plan = make_plan("n", resources, observe("n", resources, node, nonce=nonce))
+    (node.home / "a").write_text("1")
+    with pytest.raises(MacfleetError) as caught:
+        converge(resources, node, nonce, plan)
+    (found,) = caught.value.diagnostics
+    assert (found.code, found.address) == ("E0511", "note.a")
+    assert "Planned: create text None → 1. Found now: noop." in found.why
+
+
+def test_what_somebody_undoes_before_the_last_look_did_not_converge(node, nonce):
+    resources = [Note("a", "1"), Note("b", "2", needs=("note.a",))]
+    undo = Meddled(node, 3, lambda: (node.home / "a").write_text("undone"))
+    with pytest.raises(MacfleetError) as caught:
+        converge(
+            resources, undo, nonce, make_plan("n", resources, observe("n", resources, node, nonce=nonce))
+        )
+    assert [(d.code, d.address) for d in caught.value.diagnostics] == [("E0513", "note.a")]
+    assert "update text undone → 1" in caught.value.diagnostics[0].why
 
 
 def test_a_difference_that_an_applied_change_explains_is_followed(node, nonce):
