@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 import macfleet.lab
 from macfleet.model.image import ResolvedImage
 from macfleet.model.resource import Action, ProbeOutput, Put, compare
+from macfleet.resources.archive import Archive
+from macfleet.resources.block import Block
 from macfleet.resources.brew_formula import BrewFormula
 from macfleet.resources.colima_instance import ColimaInstance
 from macfleet.resources.colima_settings import ColimaSettings
@@ -21,13 +23,18 @@ from macfleet.resources.cron import Cron
 from macfleet.resources.daemon import Daemon
 from macfleet.resources.directory import Directory
 from macfleet.resources.docker_image import DockerImage
+from macfleet.resources.download import Download
 from macfleet.resources.file import File
 from macfleet.resources.firewall_rule import FirewallRule
+from macfleet.resources.homebrew_tap import HomebrewTap
 from macfleet.resources.launchd_service import LaunchdService
+from macfleet.resources.line_in_file import LineInFile
+from macfleet.resources.link import Link
 from macfleet.resources.log_rotation import LogRotation
 from macfleet.resources.mount_check import MountCheck
 from macfleet.resources.power_setting import PowerSetting
 from macfleet.resources.sysctl_limit import SysctlLimit
+from macfleet.resources.user_default import UserDefault
 
 BSD_STAT = Path(macfleet.lab.__file__).parent / "node" / "bsd" / "stat"
 HOSTILE = 'it\'s a $(touch pwned) "day" *'
@@ -125,6 +132,13 @@ PARSERS = [
     ),
     ComposeProject("chat", "/a", ("engine",), "0"),
     LaunchdService(Daemon("a.b", {"ProgramArguments": ["/bin/true"]})),
+    Link("/a", "b"),
+    LineInFile("/a", "x", "x", match="^x"),
+    Block("/a", "b", "x", ("<", ">"), after="^y"),
+    Download("/a", "https://files.example/a", "0" * 64),
+    Archive("/a", "/b", "0" * 64, creates="/a/c"),
+    UserDefault("com.example", "k", [1]),
+    HomebrewTap("a/b", commit="1" * 40),
     PowerSetting("all", {"sleep": 0, "womp": True}),
     PowerSetting("battery", {"sleep": 0}),
     SysctlLimit("maxfiles", 1, 2),
@@ -135,7 +149,7 @@ PARSERS = [
     FirewallRule("a", ("block return in quick",)),
 ]
 WORDS = st.sampled_from(
-    ["absent", "engine ", "plist ", "@list", "@applied", "@socket", "@end", "loaded", "linked ", "\n", "|", "file 0644 a:b", "{", "[", ":", "AC Power:\n", " sleep 0\n", " maxfiles 1 2\n", "yes\n", "/dev/disk1 1 1 1 1% /\n", "mounts\n", "/dev/disk1 on / (apfs)", "crontab\n", " # macfleet: a", "pf Enabled\n", "rule ", "state = running\n"]
+    ["absent", "engine ", "plist ", "@list", "@applied", "@socket", "@end", "loaded", "linked ", "\n", "|", "file 0644 a:b", "file 1 1 0 0", "folder\nthere\n", "link b", "tapped ", "1" * 40, "<plist><array>", "</array></plist>", "{", "[", ":", "AC Power:\n", " sleep 0\n", " maxfiles 1 2\n", "yes\n", "/dev/disk1 1 1 1 1% /\n", "mounts\n", "/dev/disk1 on / (apfs)", "crontab\n", " # macfleet: a", "pf Enabled\n", "rule ", "state = running\n"]
 )  # fmt: skip
 
 

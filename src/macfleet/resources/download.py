@@ -18,6 +18,7 @@ from macfleet.resources.params import AbsolutePath, Mode, Owner, Params, Presenc
 
 _SHA256 = re.compile(r"^[0-9a-f]{64}$")
 _BLOCK = 512  # what POSIX counts `ulimit -f` in
+_HASHED = 100e6  # bytes a second that shasum reads at the least
 _DIRT = re.compile(r"[\s\"\\\x00-\x1f\x7f]")
 # from here on a transfer that was cut goes on where it stopped
 _FETCH = """set -e; umask 077; again=
@@ -152,8 +153,9 @@ class Download:
         return f"download.{self.path}"
 
     def probe(self) -> Probe:
-        """Read type, mode, owner and SHA-256 of what stands at the path."""
-        return Probe(regular.script(self.path, become=self.become), self._parse, limit=120.0)
+        """Read type, mode, owner and SHA-256 of what stands at the path; all of it, each time."""
+        limit = 20 + self.max_size / _HASHED
+        return Probe(regular.script(self.path, become=self.become), self._parse, limit=limit)
 
     def desired(self) -> State:
         """Type, digest and mode, and the owner when one is wanted."""
