@@ -134,3 +134,61 @@ def test_a_command_that_hangs_is_ended_at_its_deadline(fleet: Fleet) -> None:
     done = fleet.run("exec", "-l", "mac-01", "--deadline", "1", "--", "sleep 600")
     assert done.returncode == 4
     assert "E0410" in done.stderr
+
+
+def fingerprint(public: Path) -> str:
+    shown = subprocess.run(["ssh-keygen", "-lf", public], check=True, capture_output=True, text=True)
+    return shown.stdout.split()[1]
+
+
+def test_a_changed_host_key_exits_5_with_both_fingerprints_until_it_is_replaced(fleet: Fleet) -> None:
+    fleet.run("enrol", "mac-01")
+    known = fleet.root / ".macfleet" / "known_hosts"
+    name = known.read_text().split()[0]
+    kind, old = (fleet.root / "identity.pub").read_text().split()[:2]
+    known.write_text(f"{name} {kind} {old}\n")
+    both = [fingerprint(fleet.root / each) for each in ("identity.pub", "host_key.pub")]
+    for arguments in (("ping", "-l", "mac-01"), ("enrol", "mac-01")):
+        done = fleet.run(*arguments)
+        assert (done.returncode, "E0403" in done.stderr) == (5, True)
+        assert all(each in "".join(done.stderr.split()) for each in both)
+        assert "macfleet enrol mac-01 --replace" in done.stderr
+    assert old in known.read_text()
+    assert fleet.run("enrol", "mac-01", "--replace").stdout.rstrip().endswith("replaced")
+    assert fleet.run("ping", "-l", "mac-01").returncode == 0
+    assert old not in known.read_text()
+
+
+def test_what_ssh_config_says_and_nobody_follows_is_shown(fleet: Fleet) -> None:
+    (fleet.root / ".ssh").mkdir()
+    config = fleet.root / ".ssh" / "config"
+    config.write_text("Host *\n  StrictHostKeyChecking no\n")
+    done = fleet.run("enrol", "mac-01")
+    assert (done.returncode, done.stderr.count("E0416")) == (0, 1)
+    assert f"{config}:2" in "".join(done.stderr.split())
+    config.write_text("Host *\n  CanonicalizeHostname yes\n")
+    done = fleet.run("ping", "-l", "mac-01")
+    assert (done.returncode, "E0415" in done.stderr) == (2, True)
+    config.write_text("Host *\n  StrictHostKeyChecking\n")
+    done = fleet.run("ping", "-l", "mac-01")
+    assert (done.returncode, "E0414" in done.stderr) == (2, True)
+
+
+def test_the_passphrase_of_the_key_comes_from_a_reference_and_is_nowhere_shown(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ["ssh-keygen", "-q", "-p", "-P", "", "-N", "open sesame 42", "-f", str(fleet.root / "identity")]
+    subprocess.run(command, check=True, capture_output=True)
+    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+    fleet.run("enrol", "mac-01")
+    locked = fleet.run("ping", "-l", "mac-01")
+    assert (locked.returncode, "MACFLEET_SSH_PASSPHRASE" in locked.stderr) == (5, True)
+    monkeypatch.setenv("MACFLEET_SSH_PASSPHRASE", "env:PHRASE")
+    monkeypatch.setenv("PHRASE", "open sesame 42")
+    done = fleet.run("exec", "-l", "mac-01", "--", "env; echo in")
+    assert done.returncode == 0
+    assert "open sesame 42" not in done.stdout + done.stderr
+    monkeypatch.setenv("PHRASE", "another phrase")
+    wrong = fleet.run("ping", "-l", "mac-01")
+    assert (wrong.returncode, "not the right one" in " ".join(wrong.stderr.split())) == (5, True)
+    assert "another phrase" not in wrong.stderr
