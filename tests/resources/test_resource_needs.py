@@ -1,7 +1,9 @@
 """What must be settled before what follows from the paths and names that resources say."""
 
+import pytest
 import yaml
 
+from macfleet.model.diagnostic import MacfleetError
 from macfleet.model.node import Endpoint, Node
 from macfleet.playbooks import CompileContext, compile_stage, load_stage
 
@@ -58,3 +60,14 @@ def test_needs_follow_from_paths_and_names():
         "launchd_service.a.b": {folder, "link./o/kinds/serve"},
         "file./o/kinds/old": {folder},
     }
+
+
+@pytest.mark.parametrize("other", ["link: {path: /a, target: b}", "directory: {path: /a, state: absent}"])
+def test_two_resources_cannot_decide_what_stands_at_one_path(other):
+    tasks = yaml.safe_load(f"- file: {{path: /a, content: x}}\n- {other}\n")
+    stage = load_stage(Texts(tasks), "playbooks/p.yml")
+    with pytest.raises(MacfleetError) as refused:
+        compile_stage(stage, Node("mac-01", Endpoint("mac-01.example")), CompileContext())
+    (found,) = refused.value.diagnostics
+    assert found.code == "E0520"
+    assert "file./a at playbooks/p.yml:" in found.why

@@ -12,9 +12,16 @@ from macfleet.resources import ComposeProjectParams, ComposeService, parse_compo
 
 
 def refuse_duplicates(expanded: Iterable[Expanded], problems: list[Diagnostic]) -> None:
-    """Refuse a second resource with an address that is taken; both places are named."""
+    """Refuse a second resource with an address, or for a path, that is taken; both places are named."""
     first: dict[str, Expanded] = {}
+    decided: dict[str, Expanded] = {}
     for each in expanded:
+        path = each.params.decides()
+        other = decided.setdefault(path, each) if path else each
+        if other.address != each.address:
+            why = f"{other.address} at {other.task.params.at()} does too; each would undo the other."
+            summary = f"{each.address} decides what stands at its path"
+            problems.append(each.task.params.diagnose("E0520", summary, why=why))
         taken = first.setdefault(each.address, each)
         if taken is not each:
             why = f"The first stands at {taken.task.params.at()}."

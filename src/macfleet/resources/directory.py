@@ -57,6 +57,10 @@ class DirectoryParams(Params):
         """Return the path: a managed directory above it comes first."""
         return (self.path,)
 
+    def decides(self) -> str:
+        """Return the path."""
+        return self.path
+
     def build(self, around: Surroundings) -> Directory | AbsentDirectory:
         """Return the directory."""
         if self.state == "absent":

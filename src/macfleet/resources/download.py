@@ -113,6 +113,10 @@ class DownloadParams(Params):
         """Return the path: a managed directory above it comes first."""
         return (self.path,)
 
+    def decides(self) -> str:
+        """Return the path."""
+        return self.path
+
     def build(self, around: Surroundings) -> Download:
         """Return the download."""
         return Download(

@@ -66,6 +66,10 @@ class FileParams(Params):
         """Return the path: a managed directory above it comes first."""
         return (self.path,)
 
+    def decides(self) -> str:
+        """Return the path."""
+        return self.path
+
     def build(self, around: Surroundings) -> File:
         """Return the file; the surroundings hold its bytes by path."""
         absent = self.state == "absent"

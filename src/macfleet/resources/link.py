@@ -50,6 +50,10 @@ class LinkParams(Params):
         target = posixpath.join(posixpath.dirname(self.path), self.target)
         return (self.path, posixpath.normpath(target)) if self.state == "present" else (self.path,)
 
+    def decides(self) -> str:
+        """Return the path."""
+        return self.path
+
     def build(self, around: Surroundings) -> Link:
         """Return the link."""
         return Link(self.path, self.target, self.become, self.state == "absent", around.needs)

@@ -69,6 +69,10 @@ class Params(Border):
         """Return what this resource relies on."""
         return ()
 
+    def decides(self) -> str:
+        """Return the path about which it alone says what stands there; empty when there is none."""
+        return ""
+
     @abstractmethod
     def build(self, around: Surroundings) -> Resource:
         """Return the resource (raises ValueError when the surroundings do not allow it)."""
