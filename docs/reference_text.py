@@ -79,8 +79,13 @@ RESOURCES = f"""# Resources
 
 {NOTE}
 A task of a playbook or a role names one resource kind with its parameters. A resource has a unique address on
-a node; a second one with the same address is refused. `needs:` orders resources; what follows from the
-parameters is inferred, such as a file after the directory it lies in.
+a node; a second one with the same address is refused, as are two that decide what stands at the same path.
+`needs:` orders resources; what follows from the parameters is inferred, such as a file after the directory it
+lies in.
+
+`state: absent` takes a thing away, but only what macfleet would have made: no folder in place of a file, no
+folder that holds something, unless that is said. What macfleet refuses to change is shown as `!` with the
+reason.
 
 A size is a number of bytes, or text such as `12GiB`; a time is a number of seconds, or text such as `2m`.
 """
