@@ -139,6 +139,39 @@ def test_a_node_lost_between_two_levels_gets_no_further_step(fleet):
     assert [(fleet.home(name) / "further").exists() for name in ("mac-01", "mac-02")] == [False, True]
 
 
+def test_a_step_that_broke_off_because_its_lock_was_broken_says_so_first(fleet):
+    locks = Locks()
+    mac = fleet.macs.mac("mac-01")
+
+    def lose(script):
+        if "echo done" in script:
+            locks.gone = ("mac-01",)
+
+    mac.before = lose
+    mac.canned["echo done"] = b""  # as a script that somebody killed
+    result = run(fleet, locks)
+    assert outcomes(result)["mac-01"] == "locked"
+    assert [each.code for each in result.results[0].diagnostics] == ["E0591", "E0512"]
+
+
+def test_a_node_that_was_lost_on_the_way_is_neither_put_back_nor_kept_out(fleet):
+    fleet.upto(StageName.LAYOUT)
+    locks = Locks()
+
+    def lose(script):
+        if "echo done" in script:
+            locks.gone = ("mac-01",)
+
+    fleet.macs.mac("mac-01").before = lose
+    options = Options("20261123T041200Z-x", "ops@desk")
+    fleet.use(StageName.LAYOUT, "strategy: {drain: true}\n  gates: [converged: {}]", FURTHER_LAYOUT)
+    ports = replace(fleet.ports(), locks=locks)
+    result = rollout(StageName.LAYOUT, fleet.nodes, fleet.desired, ports, options)
+    assert outcomes(result) == {"mac-01": "locked", "mac-02": "changed"}
+    assert set(fleet.gateway.out) == {"mac-01"}
+    assert result.results[0].notes[-1] == "left to the run that has it now"
+
+
 def test_the_nodes_lock_says_who_came_with_which_token(fleet):
     seen = []
 
@@ -206,6 +239,11 @@ def test_a_node_that_does_not_answer_is_not_waited_for(fleet):
     assert fleet.clock.time == began
 
 
+FURTHER_LAYOUT = """
+    - name: further
+      needs: [command.layout]
+      command: {run: ': >"$HOME/further"', unless: '[ -f "$HOME/further" ]'}
+"""
 FURTHER = """
     - name: further
       needs: [command.contract]

@@ -24,6 +24,7 @@ from macfleet.rollout.planning import NodePlan, evidence_key
 from macfleet.rollout.ports import Ports
 from macfleet.rollout.record import iso
 from macfleet.rollout.result import NodeOutcome, NodeResult, failed_result
+from macfleet.rollout.run_lock import cause
 from macfleet.rollout.service import come_back, leave
 from macfleet.rollout.witness import witness
 
@@ -51,6 +52,7 @@ def carry_out(
     try:
         result = _work(stage, planned, left.node, desired, ports, options, writer)
     except MacfleetError as error:
+        error = cause(error, ports.locks, options.fence, node.name)
         result = replace(failed_result(node, error), plan=planned.plan, facts=planned.facts)
         if result.outcome is NodeOutcome.FAILED and not ports.stop():
             record_failure(stage, planned, ports, options)

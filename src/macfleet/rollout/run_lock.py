@@ -82,6 +82,8 @@ class NoLocks:
         """Nothing was taken."""
 
 
+LOST = frozenset({"E0591", "E0592"})
+"""What a run is told that no longer holds a node: by the store, by the node."""
 NO_FENCE = Fence()
 NO_LOCKS = NoLocks()
 
@@ -124,6 +126,15 @@ def lost(node: str, why: str) -> Diagnostic:
         node=node,
         exit_code=ExitCode.LOCKED,
     )
+
+
+def cause(error: MacfleetError, locks: Locks, fence: Fence, node: str) -> MacfleetError:
+    """Return why the work on a node really failed: what is taken away from a run breaks off in many ways."""
+    try:
+        locks.confirm(fence, node)
+    except MacfleetError as gone:
+        return MacfleetError(dict.fromkeys((*gone.diagnostics, *error.diagnostics)))
+    return error
 
 
 def holder_words(holder: LockHolder) -> str:

@@ -16,6 +16,7 @@ from macfleet.rollout.drain_admit import DEADLINE
 from macfleet.rollout.drain_guard import out_already
 from macfleet.rollout.ports import Ports
 from macfleet.rollout.result import NodeOutcome, NodeResult, failed_result
+from macfleet.rollout.run_lock import LOST
 
 if TYPE_CHECKING:
     from macfleet.rollout.run import Options
@@ -81,12 +82,15 @@ def leave(
 def come_back(result: NodeResult, node: Node, left: Left, ports: Ports) -> NodeResult:
     """Put a node back whose work ended well; any other stays out and says why.
 
-    One whose lock somebody else holds was not touched, and comes back as it was. So does one that was only
-    measured: figures that do not count say nothing against what it serves, which is proven on its way back.
+    One whose lock somebody else holds was not touched, and comes back as it was; one that was taken over on
+    the way is left to its new holder. One that was only measured comes back too: figures that do not count
+    say nothing against what it serves, which is proven on its way back.
     """
     result = replace(result, notes=(*left.notes, *result.notes), left=left.out)
     if left.out is None:
         return result
+    if any(problem.code in LOST for problem in result.diagnostics):
+        return replace(result, notes=(*result.notes, "left to the run that has it now"), out=True)
     measured = result.outcome is NodeOutcome.HELD and left.sound and not result.changed
     if result.outcome in _STAYS_OUT and not measured:
         words = ports.gateway.leave_out(node, why=_why(result))
