@@ -41,11 +41,14 @@ class Probe:
         parse: output to the actual state, or None when the thing is absent. Raises ValueError when
             the output is not understood: an unreadable answer is an error, never "absent".
         limit: seconds after which the probe alone is stopped.
+        digest: path of a small file whose SHA-256 the script asks ``mf_digest PATH`` for where there is such
+            a function: the engine then has one program read the files of all probes; empty for none.
     """
 
     script: str
     parse: Callable[[ProbeOutput], State | None]
     limit: float = 20.0
+    digest: str = ""
 
 
 class Action(StrEnum):

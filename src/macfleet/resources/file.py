@@ -105,7 +105,8 @@ class File:
         """
         secret = hashlib.sha256(self._bytes()).hexdigest() if self._is_secret else ""
         script = regular.script(self.path, become=self.become)
-        return Probe(script, lambda output: self._parse(secret, output))
+        shared = "" if self.become else self.path
+        return Probe(script, lambda output: self._parse(secret, output), digest=shared)
 
     def desired(self) -> State:
         """Type, digest and mode, and the owner when one is wanted; of a secret only that it is the one."""

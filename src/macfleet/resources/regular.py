@@ -14,8 +14,8 @@ def script(path: str, *, become: bool) -> str:
     text = (
         f"p={quote(path)}\n"
         'if [ -L "$p" ]; then echo other link\n'
-        f'elif [ -f "$p" ]; then printf \'file \'; stat -f {quote(ownership.FORMAT)} "$p"'
-        ' && shasum -a 256 < "$p"\n'
+        f'elif [ -f "$p" ]; then printf \'file \'; stat -f {quote(ownership.FORMAT)} "$p" && \\\n'
+        'if command -v mf_digest >/dev/null; then mf_digest "$p"; else shasum -a 256 < "$p"; fi\n'
         'elif [ -d "$p" ]; then echo other directory\n'
         'elif [ -e "$p" ]; then echo other special\nelse echo absent; fi'
     )
@@ -62,7 +62,7 @@ def _foreign(path: str, actual: State) -> str:
 
 
 def _sha256(line: str) -> str:
-    digest = line.split(" ", 1)[0]
+    digest = line.removeprefix("\\").split(" ", 1)[0]  # marked so where the path has a backslash
     if len(digest) != 64 or set(digest) - set("0123456789abcdef"):
         raise ValueError(f"shasum printed {line!r}; expected a digest")
     return digest
