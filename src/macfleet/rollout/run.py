@@ -11,23 +11,20 @@ from macfleet.model.event import Event
 from macfleet.model.exit_codes import ExitCode
 from macfleet.model.json import Json
 from macfleet.model.node import Node
-from macfleet.model.ports import RunWriter
 from macfleet.model.stage import StageName
 from macfleet.playbooks import WHOLE, TagChoice
+from macfleet.rollout.carry import Planned, in_waves, settle
 from macfleet.rollout.desired import Desired
 from macfleet.rollout.elsewhere import Elsewhere, plan_elsewhere, settle_elsewhere
 from macfleet.rollout.load_profile import LoadProfile
-from macfleet.rollout.node import carry_out, record_failure
 from macfleet.rollout.node_log import BothEvents
 from macfleet.rollout.planning import NodePlan, plan_node
 from macfleet.rollout.ports import Ports
 from macfleet.rollout.record import finish_run, write_plans
-from macfleet.rollout.result import FAILURES, NodeOutcome, NodeResult, StageResult, failed_result
+from macfleet.rollout.result import NodeOutcome, NodeResult, StageResult, failed_result
 from macfleet.rollout.run_lock import NO_FENCE, Claim, Fence, held
 from macfleet.rollout.service import left_behind
 from macfleet.rollout.strangers import wait_for_strangers
-from macfleet.rollout.turns import in_turns, refused_by_guard
-from macfleet.rollout.waves import failures_allowed, waves
 
 MAX_AGE = 7 * 86400.0
 
@@ -94,9 +91,6 @@ def rollout(
         elsewhere = plan_elsewhere(stage, nodes, desired, ports, options)
         result = _carry_fleet(stage, nodes, planned, elsewhere, desired, ports, options)
     return replace(result, seconds=ports.clock.monotonic() - began)
-
-
-Planned = Mapping[str, NodePlan | Exception]
 
 
 def _plan_fleet(
@@ -197,7 +191,7 @@ def _carry_fleet(
     busy = [node for node in nodes if node.name not in idle]
     done = _back_in_service(stage, [n for n in nodes if n.name in idle], idle, desired, ports)
     for name in idle if options.resume else ():
-        _settle(options.resume, done[name], ports)
+        settle(options.resume, done[name], ports)
     if not busy and not (elsewhere and elsewhere.pending):
         beside = elsewhere.result if elsewhere else None
         return StageResult(stage, tuple(done[node.name] for node in nodes), elsewhere=beside)
@@ -207,7 +201,7 @@ def _carry_fleet(
         detail["resumes"] = options.resume
     ports.journal.begin(options.run_id, f"rollout {stage}", names, detail)
     for name in idle:
-        _settle(options.run_id, done[name], ports)
+        settle(options.run_id, done[name], ports)
     writer = ports.runs.create(options.run_id)
     ports.logs.attach(writer)
     write_plans(writer, planned)
@@ -216,7 +210,7 @@ def _carry_fleet(
     if elsewhere and elsewhere.failed:
         done |= {node.name: NodeResult(node.name, NodeOutcome.NOT_REACHED) for node in busy}
     else:
-        done |= _in_waves(stage, busy, planned, desired, ports, options, writer)
+        done |= in_waves(stage, busy, planned, desired, ports, options, writer)
     ports.logs.attach(None)
     results = tuple(done[node.name] for node in nodes)
     # An interrupted run is not sealed: what it holds is no evidence, and the journal tells what was done.
@@ -253,122 +247,3 @@ def _back_in_service(
 def _is_idle(planned: NodePlan | Exception) -> bool:
     """A current node is neither changed nor measured; its re-probe is already done."""
     return isinstance(planned, NodePlan) and planned.current and not planned.held
-
-
-def _in_waves(
-    stage: StageName,
-    busy: Sequence[Node],
-    planned: Planned,
-    desired: Desired,
-    ports: Ports,
-    options: Options,
-    writer: RunWriter,
-) -> dict[str, NodeResult]:
-    playbook = desired.playbooks[stage]
-    by_name = {node.name: node for node in busy}
-    limit = failures_allowed(options.max_failures or playbook.max_failures, len(by_name))
-    done: dict[str, NodeResult] = {}
-    stop = False
-    for position, wave in enumerate(waves(tuple(by_name), playbook.strategy)):
-        stop = stop or sum(result.outcome in FAILURES for result in done.values()) >= limit
-        if stop or ports.stop():
-            done |= {name: NodeResult(name, NodeOutcome.NOT_REACHED) for name in wave}
-            continue
-
-        def work(names: Sequence[str]) -> dict[str, NodeResult]:
-            chosen = [by_name[name] for name in names]
-            return _at_once(stage, chosen, planned, desired, ports, options, writer)
-
-        found = in_turns(wave, {name: by_name[name].pool for name in wave}, work)
-        for result in filter(refused_by_guard, found.values()):
-            _ended(result, ports, options)
-        done |= found
-        stop = position == 0 and playbook.strategy.canary > 0 and _spoke_against(wave, planned, done)
-    return done
-
-
-def _at_once(
-    stage: StageName,
-    nodes: Sequence[Node],
-    planned: Planned,
-    desired: Desired,
-    ports: Ports,
-    options: Options,
-    writer: RunWriter,
-) -> dict[str, NodeResult]:
-    """Work on nodes at the same time, those that share what is measured one after the other."""
-    by_name = {node.name: node for node in nodes}
-
-    def work(group: tuple[str, ...]) -> dict[str, NodeResult]:
-        return {
-            name: _one(stage, by_name[name], planned[name], desired, ports, options, writer) for name in group
-        }
-
-    groups = _by_hardware(nodes, measured=desired.playbooks[stage].measure is not None)
-    done: dict[str, NodeResult] = {}
-    for answer in ports.executor.each(groups, work).values():
-        if isinstance(answer, Exception):
-            raise answer
-        done |= answer
-    return done
-
-
-def _spoke_against(canary: Sequence[str], planned: Planned, done: Mapping[str, NodeResult]) -> bool:
-    """Whether a canary that was really worked on failed or was held; one refused beforehand says nothing."""
-    for name in canary:
-        plan = planned[name]
-        tried = isinstance(plan, NodePlan) and not plan.held
-        if tried and done[name].outcome in (NodeOutcome.FAILED, NodeOutcome.HELD):
-            return True
-    return False
-
-
-def _by_hardware(wave: Sequence[Node], *, measured: bool) -> tuple[tuple[str, ...], ...]:
-    """Group nodes that must not be worked on at the same time: a measuring stage's share of hardware."""
-    groups: dict[str, list[str]] = {}
-    for node in wave:
-        groups.setdefault((node.hardware or node.name) if measured else node.name, []).append(node.name)
-    return tuple(tuple(names) for names in groups.values())
-
-
-def _one(
-    stage: StageName,
-    node: Node,
-    planned: NodePlan | Exception,
-    desired: Desired,
-    ports: Ports,
-    options: Options,
-    writer: RunWriter,
-) -> NodeResult:
-    if ports.stop():
-        return NodeResult(node.name, NodeOutcome.NOT_REACHED)
-    if isinstance(planned, Exception):
-        result = failed_result(node, planned)
-    else:
-        try:
-            ports.locks.confirm(options.fence, node.name)
-            result = carry_out(stage, planned, desired, ports, options, writer)
-        except MacfleetError as error:
-            result = replace(failed_result(node, error), plan=planned.plan, facts=planned.facts)
-            if result.outcome is NodeOutcome.FAILED and not ports.stop():
-                record_failure(stage, planned, ports, options)
-    if ports.stop() and result.outcome in (NodeOutcome.FAILED, NodeOutcome.UNREACHABLE):
-        # Its script was ended by us: that says nothing about the node.
-        result = replace(result, outcome=NodeOutcome.INTERRUPTED)
-    if refused_by_guard(result):
-        # It gets another turn when others of its pool are back.
-        ports.events.emit(Event("drain.turn", node.name, {"words": result.diagnostics[0].summary}))
-        return result
-    _ended(result, ports, options)
-    return result
-
-
-def _ended(result: NodeResult, ports: Ports, options: Options) -> None:
-    for run in filter(None, (options.run_id, options.resume)):
-        _settle(run, result, ports)
-    detail: dict[str, Json] = {"outcome": str(result.outcome)}
-    ports.events.emit(Event("node.settled", result.node, detail))
-
-
-def _settle(run: str, result: NodeResult, ports: Ports) -> None:
-    ports.journal.settle(run, result.node, "ok" if result.outcome not in FAILURES else str(result.outcome))
