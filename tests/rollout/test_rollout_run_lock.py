@@ -34,7 +34,8 @@ class Locks:
         self.taken.append((tuple(nodes), run, command))
         return self.others if len(self.taken) <= self.free_after else Fence("store-a", 5)
 
-    def confirm(self, fence, node):
+    def confirm(self, fence, node, *, afresh=False):
+        assert isinstance(afresh, bool)
         assert fence == Fence("store-a", 5)
         if node in self.gone:
             raise MacfleetError(lost(node, "Another controller took it over"))

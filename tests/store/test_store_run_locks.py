@@ -164,6 +164,9 @@ def test_a_broken_lock_stops_its_holder_at_that_node_alone(state, locks, clock):
     mine = locks("ana")
     fence = mine.take(NODES, "run-1", "rollout layout")
     state.locks.clear(("mac-01",))
+    mine.confirm(fence, "mac-01")
+    with pytest.raises(MacfleetError):
+        mine.confirm(fence, "mac-01", afresh=True)
     clock.sleep(STILL / 2)
     mine.confirm(fence, "mac-02")
     with pytest.raises(MacfleetError) as refused:

@@ -59,8 +59,11 @@ class Locks(Protocol):
         A process that holds them already gets the same fence again, for the run it is at now.
         """
 
-    def confirm(self, fence: Fence, node: str) -> None:
-        """Return while the node is still held (raises MacfleetError E0591, exit 6, when it was lost)."""
+    def confirm(self, fence: Fence, node: str, *, afresh: bool = False) -> None:
+        """Return while the node is still held (raises MacfleetError E0591, exit 6, when it was lost).
+
+        What was learned when the lock was renewed last is taken for true unless it is to be asked `afresh`.
+        """
 
     def release(self, fence: Fence) -> None:
         """Give back what was taken last; nothing happens to what was lost."""
@@ -75,7 +78,7 @@ class NoLocks:
         _ = (nodes, run, command)
         return Fence()
 
-    def confirm(self, fence: Fence, node: str) -> None:
+    def confirm(self, fence: Fence, node: str, *, afresh: bool = False) -> None:
         """Nothing can be lost."""
 
     def release(self, fence: Fence) -> None:
@@ -131,7 +134,7 @@ def lost(node: str, why: str) -> Diagnostic:
 def cause(error: MacfleetError, locks: Locks, fence: Fence, node: str) -> MacfleetError:
     """Return why the work on a node really failed: what is taken away from a run breaks off in many ways."""
     try:
-        locks.confirm(fence, node)
+        locks.confirm(fence, node, afresh=True)
     except MacfleetError as gone:
         return MacfleetError(dict.fromkeys((*gone.diagnostics, *error.diagnostics)))
     return error

@@ -80,7 +80,7 @@ class StoreLocks:
                 threading.Thread(target=self._beat, args=(self._ended,), daemon=True).start()
             return found
 
-    def confirm(self, fence: Fence, node: str) -> None:
+    def confirm(self, fence: Fence, node: str, *, afresh: bool = False) -> None:
         """Return while the node is still held.
 
         Raises:
@@ -92,7 +92,7 @@ class StoreLocks:
             if held is None or held.fence != fence:
                 raise MacfleetError(lost(node, "It was given back"))
             # After a pause of the whole process nothing says what happened meanwhile.
-            if not 0 <= self._clock() - held.renewed < self._ttl / 2:
+            if afresh or not 0 <= self._clock() - held.renewed < self._ttl / 2:
                 self._renew()
                 held = self._held or held
         if node not in held.nodes:
