@@ -9,6 +9,7 @@ from macfleet.model.node import Endpoint, Node
 from macfleet.model.resource import Action
 from macfleet.resources import Surroundings
 from macfleet.resources.block import BlockParams
+from macfleet.resources.file import File
 from macfleet.resources.line_in_file import LineInFileParams
 
 TEXT = "one\ntwo\ntwo and a half\nthree\n"
@@ -143,3 +144,14 @@ def test_what_cannot_be_meant_is_refused(kind, params, words, mac):
 def test_a_file_that_the_stage_writes_whole_takes_no_edit(make, mac):
     with pytest.raises(ValueError, match=r"writes .* whole"):
         make(mac, files=[str(mac.home / "conf")], **({"line": "x"} if make is line else {"block": "x"}))
+
+
+@pytest.mark.parametrize(("owner", "expected"), [("", "_www:_www"), ("root:wheel", "root:wheel")])
+def test_a_file_that_root_writes_anew_stays_whose_it_was_unless_that_is_said(owner, expected, mac):
+    path = mac.home / "conf"
+    path.write_text("old")
+    assert mac.run(f"chown _www:_www {path}").exit == 0
+    resource = File(str(path), b"new", owner=owner, become=True)
+    mac.carry_out(resource, mac.planned(resource))
+    assert path.read_text() == "new"
+    assert mac.run(f"stat -f %Su:%Sg {path}").stdout == f"{expected}\n"

@@ -229,6 +229,8 @@ def _put_script(step: Put) -> str:
     path, mode = quote(step.path), quote(step.mode)
     folder = quote(step.path.rpartition("/")[0] or "/")
     owner = f'chown {quote(step.owner)} "$t" && ' if step.owner else ""
+    if step.become and not step.owner:  # what root writes anew stays whose it was
+        owner = f'{{ [ ! -f {path} ] || chown "$(stat -L -f %Su:%Sg {path})" "$t"; }} && '
     return (
         f'umask 077; t=$(mktemp {folder}/.macfleet.XXXXXX) && cat >"$t" && {owner}'
         f'chmod {mode} "$t" && mv -f "$t" {path} || {{ rc=$?; rm -f "$t"; exit "$rc"; }};'
