@@ -25,6 +25,7 @@ class Relay:
         self._flows = threading.Event()
         self._flows.set()
         self._cut_after: int | None = None
+        self._due: tuple[int, Callable[[], None]] | None = None
         self.up = 0
         self.connections = 0
         self._run(self._accept)
@@ -40,6 +41,10 @@ class Relay:
     def cut_after(self, count: int) -> None:
         """Cut every connection once so many bytes went up in all."""
         self._cut_after = count
+
+    def when(self, count: int, do: Callable[[], None]) -> None:
+        """Do something once so many bytes went up in all, and pass nothing on from then."""
+        self._due = (count, do)
 
     def cut(self) -> None:
         """Cut every connection now."""
@@ -82,6 +87,10 @@ class Relay:
                     if self._cut_after is not None and self.up > self._cut_after:
                         self._cut_after = None
                         self.cut()
+                        return
+                    if self._due is not None and self.up > self._due[0]:
+                        do, self._due = self._due[1], None
+                        do()
                         return
                 target.sendall(data)
         with suppress(OSError):
