@@ -6,15 +6,21 @@ from dataclasses import replace
 import pytest
 from straight_line import Fleet, outcomes
 
+from macfleet.executors.threads import ThreadExecutor
+from macfleet.gateway.node_gateway import NodeHalfGateway
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
 from macfleet.model.exit_codes import ExitCode
 from macfleet.model.load import Vantage
 from macfleet.model.ports import Absence
 from macfleet.model.resource import Action, Change, Plan
 from macfleet.model.stage import StageName
+from macfleet.rollout.drain_guard import out_already
+from macfleet.rollout.drain_ports import DrainPorts
 from macfleet.rollout.result import NodeOutcome, NodeResult
 from macfleet.rollout.service import leaves
 from macfleet.rollout.turns import in_turns
+from macfleet.store.sql_state import SqlState
+from macfleet.testing import FakeHalf
 from macfleet.testing.load import FakePings
 
 CONTRACT, LAYOUT, NETWORK, LOADTEST = (
@@ -246,6 +252,13 @@ def test_a_check_says_that_a_node_a_person_took_out_would_be_refused_and_moves_n
     assert fleet.gateway.calls == []
 
 
+def test_a_canary_that_a_person_took_out_says_nothing_about_the_change(tmp_path):
+    fleet = Fleet.make(tmp_path, "n1", "n2").upto(LAYOUT)
+    fleet.use(LAYOUT, "strategy: {canary: 1, drain: true}")
+    fleet.gateway.refusing = {"n1": [MacfleetError(out_already(fleet.nodes[0], "drained · ana"))]}
+    assert outcomes(fleet.rollout(LAYOUT)) == {"n1": "held", "n2": "changed"}
+
+
 def change(**fields):
     return Change("colima_instance.default", Action.UPDATE, **fields)
 
@@ -265,6 +278,34 @@ def change(**fields):
 )
 def test_who_leaves_service(fleet, stage, changes, absence, expected):
     assert leaves(fleet.desired.playbooks[stage], Plan("mac-01", changes), absence) is expected
+
+
+def test_a_pool_of_two_that_must_keep_one_goes_one_after_the_other(tmp_path):
+    fleet = Fleet.make(tmp_path, "n1", "n2", pool="chat", min_ready=1).upto(LAYOUT)
+    half = FakeHalf()
+    most = []
+    half.before_look = lambda _node: most.append(sum(each.closed for each in half.services.values()))
+    state = SqlState(f"sqlite:///{tmp_path}/state.db", fleet.clock.now)
+    ports = DrainPorts(
+        services=state.services,
+        leases=state.leases,
+        half=half,
+        executor=ThreadExecutor(2),
+        clock=fleet.clock,
+        events=fleet.events,
+        pool_of=lambda _node: fleet.nodes,
+        prove=lambda _node: (),
+        holder="ana process 1",
+        who="ana",
+    )
+    fleet.gateway = NodeHalfGateway(state.services, lambda: ports)
+    found = fleet.rollout(LAYOUT)
+    assert (outcomes(found), found.exit_code) == ({"n1": "changed", "n2": "changed"}, 0)
+    assert max(most) == 1
+    for result in found.results:
+        assert result.notes == ("drained in 1.0 s, nothing in flight", "back in service after 0 ms")
+        assert not state.services.service(result.node).closed
+    state.close()
 
 
 def test_turns_end_when_nobody_came_back():

@@ -133,7 +133,12 @@ def _told(absence: Absence | None) -> tuple[str, ...]:
 
 
 def _why(result: NodeResult) -> str:
-    """Return the first thing that went wrong, for who finds the node out of service."""
+    """Return the first thing that went wrong, for who finds the node out of service.
+
+    Nothing did on a node whose run was stopped before it changed anything.
+    """
+    if result.outcome is NodeOutcome.INTERRUPTED and not result.changed:
+        return ""
     bad = [v for v in result.verdicts if v.outcome in (Outcome.HOLD, Outcome.FAIL)]
     if bad:
         return f"{bad[0].gate} held: {'; '.join(bad[0].reasons[:1])}"
