@@ -35,7 +35,7 @@ class SshTransports:
         self,
         known_hosts: Path,
         *,
-        connect_limit: int = 16,
+        connect_limit: int = 64,
         clock: Clock | None = None,
         ssh_config: Path | None = None,
         passphrase: Passphrase | None = None,
