@@ -6,6 +6,7 @@ Run it from anywhere: ``python docs/generate.py``. A test fails while a page dif
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections.abc import Iterator, Sequence
@@ -29,6 +30,7 @@ from macfleet.model.exit_codes import PRECEDENCE, ExitCode
 from macfleet.playbooks import grammar
 from macfleet.resources import KINDS as RESOURCES
 from macfleet.rollout.result import EXIT_CODES
+from macfleet.views import event_kinds
 
 DOCS = Path(__file__).resolve().parent
 _EXAMPLE = re.compile(r"Examples?: (.+)", re.DOTALL)
@@ -38,6 +40,9 @@ def pages() -> dict[str, str]:
     """Return every generated page by its path below ``docs/``."""
     return {
         "reference/cli.md": cli_page(),
+        "reference/events.md": events_page(),
+        "reference/events.schema.json": json.dumps(event_kinds.json_schema(), indent=1, ensure_ascii=False)
+        + "\n",
         "reference/exit-codes.md": exit_codes_page(),
         "reference/gates.md": gates_page(),
         "reference/inventory.md": inventory_page(),
@@ -136,6 +141,20 @@ def gates_page() -> str:
             tables.model_table(params) if params else "No parameters.\n",
             f"```yaml\n- {kind}: {shown.strip()}\n```",
         ]
+    return "\n".join(parts) + "\n"
+
+
+def events_page() -> str:
+    """Return the reference of every event."""
+    parts = [text.EVENTS]
+    for kind in event_kinds.KINDS:
+        parts.append(f"\n## {kind.name}\n\n{kind.meaning}\n")
+        if kind.fields:
+            parts.append("| key | value | meaning |\n|---|---|---|")
+        for field in kind.fields:
+            values = " ".join(f"`{value}`" for value in field.values)
+            shape = f"{field.type}{', may be missing' if field.optional else ''}"
+            parts.append(f"| `{field.name}` | {shape} | {tables.cell(f'{field.meaning} {values}'.strip())} |")
     return "\n".join(parts) + "\n"
 
 

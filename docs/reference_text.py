@@ -13,6 +13,19 @@ PLAYBOOK_KEYS = """\
 <!-- From here on written by docs/generate.py from the code; edit that, then run `make docs`. -->
 """
 
+EVENTS = f"""\
+# Events
+
+{NOTE}
+`rollout`, `plan`, `apply`, `drift` and `drain` tell what happens while it happens. With `--output json` the
+result is one document on stdout and the events are lines of JSON on stderr; with `--output ndjson` both are
+lines on stdout, the result last: its `kind` is `rollout`, `rollout-all`, or `diagnostics` when there is
+none.
+
+Every line has `schema` (1), `kind`, `node` (empty when it is about none) and `at` (RFC 3339, UTC), and what
+its kind says here. New kinds, and keys that may be missing, can be added to schema 1; nothing is taken
+away. As JSON Schema: [events.schema.json](events.schema.json)."""
+
 MEANINGS = {
     ExitCode.DONE: (
         "Done, or nothing to do.",

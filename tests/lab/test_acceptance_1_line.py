@@ -18,7 +18,8 @@ BUSY = re.compile(
 
 def stages(said):
     """The documents of a `rollout all` by stage; stage 3 may come twice, the last counts."""
-    return {document["stage"]: document for document in said.documents}
+    (document,) = said.documents
+    return {each["stage"]: each for each in document["stages"]}
 
 
 def pending(node):

@@ -1,3 +1,4 @@
+import datetime as dt
 import json
 
 import pytest
@@ -116,6 +117,7 @@ def test_without_a_terminal_events_are_lines_on_stderr(capsys):
 def test_as_json_every_event_is_one_document(capsys):
     EventLines(as_json=True).emit(Event("node.planned", "mac-01", {"pending": 0}))
     row = json.loads(capsys.readouterr().err)
+    assert dt.datetime.fromisoformat(row.pop("at")).utcoffset() == dt.timedelta()
     assert row == {"schema": 1, "kind": "node.planned", "node": "mac-01", "pending": 0}
 
 

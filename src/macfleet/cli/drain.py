@@ -16,7 +16,7 @@ import click
 
 from macfleet.cli.drain_each import each, finish, named, say
 from macfleet.cli.drain_follow import follow
-from macfleet.cli.fleet import FleetContext, fleet_command
+from macfleet.cli.fleet import FleetContext, event_command, fleet_command
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
 from macfleet.model.exit_codes import ExitCode
 from macfleet.model.quantity import parse_seconds
@@ -46,7 +46,7 @@ _names = click.argument("names", metavar="NODE...", nargs=-1, required=True)
 @click.option("--once", is_flag=True, help="Give up at once when something is in flight.")
 @click.option("--detach", is_flag=True, help="Start it and return; follow with: macfleet watch.")
 @click.option("--monitor", is_flag=True, help="Follow a drain that somebody else runs; start none.")
-@fleet_command
+@event_command
 def drain(
     fleet: FleetContext,
     names: tuple[str, ...],
@@ -71,7 +71,7 @@ def drain(
     from macfleet.rollout.drain_admit import Wish
     from macfleet.rollout.drain_state import OnDeadline
     from macfleet.views.drain import drained_document, drained_line
-    from macfleet.views.terminal import show, show_json
+    from macfleet.views.terminal import show
 
     policy = OnDeadline(on_deadline) if on_deadline else None
     if force and not reason:
@@ -93,11 +93,10 @@ def drain(
         say("Give it up with: macfleet uncordon --cancel and the node's name")
         raise
     if fleet.output == "json":
-        show_json(drained_document(done))
-    else:
-        show(drained_line(name, result) for name, result in done.items())
-        if done:
-            say(f"Back with: macfleet undrain {' '.join(done)}")
+        return finish(failed, drained_document(done))
+    show(drained_line(name, result) for name, result in done.items())
+    if done:
+        say(f"Back with: macfleet undrain {' '.join(done)}")
     return finish(failed)
 
 
@@ -175,16 +174,16 @@ def _moved(
     """Carry one move out on every node and show where each stands then."""
     from macfleet.rollout.drain_state import Service
     from macfleet.views.drain import service_line, service_row
-    from macfleet.views.terminal import show, show_json
+    from macfleet.views.terminal import show
 
     nodes = named(fleet, names)
     ports = _ports(fleet, nodes, proves=proves)
     done, failed = each(fleet, nodes, lambda node: move(node, ports))
     services = [service for service in done.values() if isinstance(service, Service)]
     if fleet.output == "json":
-        show_json({"schema": 1, "kind": "services", "nodes": [service_row(each) for each in services]})
-    else:
-        show(service_line(each) for each in services)
+        rows = [service_row(each) for each in services]
+        return finish(failed, {"schema": 1, "kind": "services", "nodes": rows})
+    show(service_line(each) for each in services)
     return finish(failed)
 
 
@@ -194,7 +193,7 @@ def _ports(fleet: FleetContext, nodes: Sequence[Node], *, proves: bool = False) 
     from macfleet.views.drain import DrainLines
     from macfleet.views.progress import EventLines
 
-    events: Events = EventLines(as_json=True)
+    events: Events = EventLines(as_json=True, on_stdout=fleet.stream)
     if fleet.output != "json":
         events = DrainLines([node.name for node in nodes], SystemClock().monotonic)
     return drain_ports(fleet, events, proves=proves)

@@ -12,6 +12,7 @@ from macfleet.model.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from macfleet.cli.fleet import FleetContext
+    from macfleet.model.json import JsonObject
     from macfleet.model.node import Node
 
 Answer = TypeVar("Answer")
@@ -44,10 +45,14 @@ def each(
     return done, failed
 
 
-def finish(failed: Sequence[MacfleetError]) -> int:
-    """Raise everything that went wrong at once, or return 0."""
+def finish(failed: Sequence[MacfleetError], document: JsonObject | None = None) -> int:
+    """Raise everything that went wrong at once, or return 0; `document` is shown as JSON either way."""
     if failed:
-        raise MacfleetError(found for error in failed for found in error.diagnostics)
+        raise MacfleetError((found for error in failed for found in error.diagnostics), document)
+    if document is not None:
+        from macfleet.views.terminal import show_json
+
+        show_json(document)
     return int(ExitCode.DONE)
 
 

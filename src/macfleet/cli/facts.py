@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, cast
+
 import click
 
 from macfleet.cli.fleet import FleetContext, fleet_command, limit_option
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
 from macfleet.model.exit_codes import ExitCode
+
+if TYPE_CHECKING:
+    from macfleet.model.json import Json
 
 
 @click.command()
@@ -34,9 +39,8 @@ def facts(fleet: FleetContext, limit: str) -> int:
 
     answers = ThreadExecutor(fleet.forks or fleet.settings.forks).each(tuple(by_name), read)
     found = {name: answer for name, answer in answers.items() if not isinstance(answer, Exception)}
-    if fleet.output == "json":
-        show_json({"schema": 1, "kind": "facts", "nodes": found})  # type: ignore[dict-item]
-    else:
+    document: dict[str, Json] = {"schema": 1, "kind": "facts", "nodes": cast("Json", found)}
+    if fleet.output != "json":
         for name, groups in found.items():
             show([name])
             for group, values in sorted(groups.items()):
@@ -49,5 +53,7 @@ def facts(fleet: FleetContext, limit: str) -> int:
         elif isinstance(answer, Exception):
             raise answer
     if problems:
-        raise MacfleetError(problems)
+        raise MacfleetError(problems, document)
+    if fleet.output == "json":
+        show_json(document)
     return int(ExitCode.DONE)

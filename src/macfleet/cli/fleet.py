@@ -42,7 +42,7 @@ class FleetContext:
     Attributes:
         root: the fleet folder.
         sources: inventory paths given with -i; empty means the settings decide.
-        output: ``human`` or ``json``.
+        output: ``human`` or ``json``; stream: events go to stdout too, a line each, before the result.
         stopped: set when somebody asked a run to stop.
     """
 
@@ -51,6 +51,7 @@ class FleetContext:
     output: str = "human"
     verbose: bool = False
     forks: int = 0
+    stream: bool = False
     stopped: threading.Event = field(default_factory=threading.Event)
     _closers: list[Callable[[], None]] = field(default_factory=list)
 
@@ -204,14 +205,24 @@ class FleetContext:
 
 def fleet_command(command: Callable[Concatenate[FleetContext, P], R]) -> Callable[P, R]:
     """Give a command the options every fleet command has and the `FleetContext` they make."""
+    return _with_fleet(command, ("human", "json"))
 
+
+def event_command(command: Callable[Concatenate[FleetContext, P], R]) -> Callable[P, R]:
+    """Give a command that tells what happens the same; as NDJSON, events and the result share stdout."""
+    return _with_fleet(command, ("human", "json", "ndjson"))
+
+
+def _with_fleet(command: Callable[Concatenate[FleetContext, P], R], forms: tuple[str, ...]) -> Callable[P, R]:
     @functools.wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
         options: dict[str, Any] = dict(kwargs)
+        form = options.pop("output")
         fleet = FleetContext(
             root=find_root(options.pop("fleet_dir")),
             sources=tuple(options.pop("inventory_paths")),
-            output=options.pop("output"),
+            output="json" if form == "ndjson" else form,
+            stream=form == "ndjson",
             verbose=options.pop("verbose"),
             forks=options.pop("forks"),
         )
@@ -226,7 +237,7 @@ def fleet_command(command: Callable[Concatenate[FleetContext, P], R]) -> Callabl
     options = (
         click.option("--fleet", "fleet_dir", metavar="DIR", help="Fleet folder (default: found upwards)."),
         click.option("-i", "--inventory", "inventory_paths", multiple=True, metavar="PATH"),
-        click.option("--output", type=click.Choice(["human", "json"]), default="human", show_default=True),
+        click.option("--output", type=click.Choice(forms), default="human", show_default=True),
         click.option("--forks", type=int, default=0, metavar="N", help="Nodes worked on at once."),
         click.option("-v", "--verbose", is_flag=True, help="Say more."),
     )

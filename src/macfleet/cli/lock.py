@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from macfleet.cli.drain_each import finish
 from macfleet.cli.fleet import FleetContext, fleet_command, limit_option
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
 from macfleet.model.exit_codes import ExitCode
@@ -36,14 +37,13 @@ def status(fleet: FleetContext, limit: str) -> int:
     Example: macfleet lock status -l mac-03
     """
     from macfleet.views.locks import document, lines
-    from macfleet.views.terminal import show, show_json
+    from macfleet.views.terminal import show
 
     found, failed = _seen(fleet, fleet.nodes(limit))
     if fleet.output == "json":
-        show_json(document(found))
-    else:
-        show(lines(found))
-    return _finish(failed)
+        return finish(failed, document(found))
+    show(lines(found))
+    return finish(failed)
 
 
 @lock.command(name="break")
@@ -61,7 +61,7 @@ def break_lock(fleet: FleetContext, nodes: tuple[str, ...], run: str, reason: st
     """
     from macfleet.cli.compose import confirm
     from macfleet.views.locks import document, lines
-    from macfleet.views.terminal import show, show_json
+    from macfleet.views.terminal import show
 
     if not nodes and not run:
         raise MacfleetError(_nothing_named())
@@ -72,7 +72,7 @@ def break_lock(fleet: FleetContext, nodes: tuple[str, ...], run: str, reason: st
         chosen = tuple(node for node in chosen if node.name in found.nodes)
     if not found.nodes:
         if failed:
-            return _finish(failed)
+            return finish(failed)
         raise MacfleetError(_nothing_held(run))
     for line in lines(found, last=_last(fleet, found)):
         click.echo(line, err=True)
@@ -81,10 +81,9 @@ def break_lock(fleet: FleetContext, nodes: tuple[str, ...], run: str, reason: st
     fleet.state.locks.clear(found.nodes)
     broken, failed = _asked(fleet, [n for n in chosen if n.name in found.nodes], _remove)
     if fleet.output == "json":
-        show_json({**document(found), "kind": "locks-broken"})
-    else:
-        show(f"{name}  ✓ free" for name in broken)
-    return _finish(failed)
+        return finish(failed, {**document(found), "kind": "locks-broken"})
+    show(f"{name}  ✓ free" for name in broken)
+    return finish(failed)
 
 
 def _seen(fleet: FleetContext, nodes: Sequence[Node]) -> tuple[Locked, list[MacfleetError]]:
@@ -153,12 +152,6 @@ def _journal(fleet: FleetContext, found: Locked, reason: str) -> None:
     for name in found.nodes:
         for run in found.runs_of(name):
             journal.note(run, name, "lock.broken", {"who": fleet.who, "reason": reason})
-
-
-def _finish(failed: Sequence[MacfleetError]) -> int:
-    if failed:
-        raise MacfleetError(found for error in failed for found in error.diagnostics)
-    return int(ExitCode.DONE)
 
 
 def _nothing_named() -> Diagnostic:

@@ -129,14 +129,14 @@ def _show(error: MacfleetError, *, as_json: bool) -> ExitCode:
     for diagnostic in error.diagnostics:
         print(text(diagnostic, colour=_colour()), file=sys.stderr)
     if as_json:
-        print(json_text(error.diagnostics))
+        print(json_text(error.diagnostics, error.document))
     errors = [d for d in error.diagnostics if d.severity is Severity.ERROR]
     return error.exit_code if errors else ExitCode.DONE
 
 
 def _wants_json(arguments: list[str]) -> bool:
     joined = " ".join(arguments)
-    return "--output json" in joined or "--output=json" in joined
+    return any(f"--output{sign}{form}" in joined for sign in (" ", "=") for form in ("json", "ndjson"))
 
 
 def _colour() -> bool:

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from macfleet.cli.drain_each import finish
 from macfleet.cli.fleet import FleetContext, fleet_command, limit_option
+from macfleet.cli.model_place import place
 from macfleet.model.diagnostic import Diagnostic, Location, MacfleetError
 from macfleet.model.exit_codes import ExitCode
 
@@ -66,10 +68,10 @@ def verify(fleet: FleetContext, files: tuple[str, ...], on_nodes: bool, limit: s
         raise click.UsageError("Name a FILE of this machine, or say --node to look at the nodes'.")
     problems: list[Diagnostic] = []
     found = _on_nodes(fleet, files, limit, problems) if on_nodes else {"": _here(files, problems)}
-    _say(fleet, found)
-    if problems:
-        raise MacfleetError(problems)
-    return int(ExitCode.DONE)
+    if fleet.output == "json":
+        return finish([MacfleetError(problems)] if problems else [], _document(found))
+    _say(found)
+    return finish([MacfleetError(problems)] if problems else [])
 
 
 def _here(files: Sequence[str], problems: list[Diagnostic]) -> dict[str, ModelFile]:
@@ -152,28 +154,32 @@ def _unreadable(path: str, why: str, node: str) -> Diagnostic:
     )
 
 
-def _say(fleet: FleetContext, found: Mapping[str, Mapping[str, ModelFile]]) -> None:
+def _document(found: Mapping[str, Mapping[str, ModelFile]]) -> dict[str, Json]:
+    rows: list[Json] = [
+        {
+            "node": node or None,
+            "path": path,
+            "format": each.kind,
+            "version": each.version,
+            "architecture": each.architecture,
+            "tensors": each.tensors,
+            "header": each.header,
+        }
+        for node, files in found.items()
+        for path, each in files.items()
+    ]
+    return {"schema": 1, "kind": "model.verify", "files": rows}
+
+
+def _say(found: Mapping[str, Mapping[str, ModelFile]]) -> None:
     from macfleet.model.quantity import show_bytes
     from macfleet.views.diagnostics import clean
-    from macfleet.views.terminal import show, show_json
+    from macfleet.views.terminal import show
 
-    if fleet.output == "json":
-        rows: list[Json] = [
-            {
-                "node": node or None,
-                "path": path,
-                "format": each.kind,
-                "version": each.version,
-                "architecture": each.architecture,
-                "tensors": each.tensors,
-                "header": each.header,
-            }
-            for node, files in found.items()
-            for path, each in files.items()
-        ]
-        show_json({"schema": 1, "kind": "model.verify", "files": rows})
-        return
     for node, files in found.items():
         place = f"{node}: " if node else ""
         for path, each in files.items():
             show([clean(f"✓ {place}{path}: {each}, header of {show_bytes(each.header)}")])
+
+
+model.add_command(place)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from macfleet.cli.fleet import FleetContext, fleet_command, limit_option
+from macfleet.cli.fleet import FleetContext, event_command, limit_option
 from macfleet.cli.params import wait_option
 from macfleet.cli.tags import chosen_tags, in_part, tag_options
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 @limit_option
 @tag_options
 @click.option("--save", type=click.Path(path_type=Path), metavar="FILE", help="Keep the plan for `apply`.")
-@fleet_command
+@event_command
 def plan(
     fleet: FleetContext,
     playbook: str,
@@ -58,7 +58,7 @@ def plan(
 @click.option("--resume", metavar="RUN", default="", help="Only the nodes that RUN did not finish.")
 @wait_option
 @click.option("--reason", default="", help="Why, for the record.")
-@fleet_command
+@event_command
 def apply(
     fleet: FleetContext,
     playbook: str,
@@ -97,7 +97,7 @@ def apply(
 @click.argument("playbook", default="playbooks/site.yml")
 @limit_option
 @tag_options
-@fleet_command
+@event_command
 def drift(
     fleet: FleetContext,
     playbook: str,
@@ -149,7 +149,7 @@ def _run(
     as_json = fleet.output == "json"
     if resume:
         resume, limit = resumed(fleet, resume, stage, limit)
-    with open_ports(fleet, EventLines(as_json=as_json)) as ports:
+    with open_ports(fleet, EventLines(as_json=as_json, on_stdout=fleet.stream)) as ports:
         nodes = stage_nodes(fleet, desired, stage, limit)
         run_id = new_run_id(posixpath.basename(playbook).split(".")[0].split("-")[0], ports.clock.now())
         options = Options(
@@ -164,7 +164,9 @@ def _run(
         )
         with (
             interrupts(fleet, "" if check else how_to_resume(stage, resume or run_id)),
-            watching(playbook, [node.name for node in nodes], as_json=as_json) as events,
+            watching(
+                playbook, [node.name for node in nodes], as_json=as_json, on_stdout=fleet.stream
+            ) as events,
         ):
             result = rollout(
                 stage, nodes, desired, replace(ports, events=RedactedEvents(events, fleet.redactor)), options

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from macfleet.cli.fleet import FleetContext, fleet_command, limit_option
+from macfleet.cli.fleet import FleetContext, event_command, limit_option
 from macfleet.cli.params import count_or_share, wait_option
 from macfleet.cli.tags import chosen_tags, in_part, tag_options
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
@@ -18,6 +18,8 @@ from macfleet.model.quantity import parse_seconds
 from macfleet.model.stage import StageName
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from macfleet.rollout.desired import Desired
     from macfleet.rollout.ports import Ports
     from macfleet.rollout.result import StageResult
@@ -51,7 +53,7 @@ STAGES = {
 @wait_option
 @click.option("--reason", default="", help="Why, for the record.")
 @click.option("--yes", is_flag=True, help="Do not ask before a load test.")
-@fleet_command
+@event_command
 def rollout(
     fleet: FleetContext,
     what: str,
@@ -78,7 +80,9 @@ def rollout(
     pins = what in ("stage2", "all")
     desired = desired_of(fleet, pins=pins, write=pins and not check)
     if what == "status":
-        return _status(fleet, desired, limit)
+        from macfleet.cli.matrix import matrix
+
+        return matrix(fleet, desired, limit)
     if resume:
         resume, limit = _resumed(fleet, resume, what, limit)
     if what == "all" and (only_tags or skip_tags):
@@ -95,8 +99,10 @@ def rollout(
         only_tags,
         skip_tags,
         wait,
+        what == "all",
     )
-    with open_ports(fleet, EventLines(as_json=fleet.output == "json")) as ports:
+    events = EventLines(as_json=fleet.output == "json", on_stdout=fleet.stream)
+    with open_ports(fleet, events) as ports:
         if what == "all":
             with _whole_way(fleet, ports, wanted):
                 return int(_all(fleet, desired, ports, wanted, first))
@@ -118,6 +124,7 @@ class _Wanted:
     only_tags: tuple[str, ...]
     skip_tags: tuple[str, ...]
     wait: float
+    whole: bool
 
 
 def _whole_way(fleet: FleetContext, ports: Ports, wanted: _Wanted) -> AbstractContextManager[object]:
@@ -134,6 +141,7 @@ def _stage(
     fleet: FleetContext, desired: Desired, ports: Ports, stage: StageName, wanted: _Wanted
 ) -> tuple[StageResult, Desired]:
     """Run one stage, show it, and return it with what the fleet folder wants afterwards."""
+    from macfleet.cli.announce import announce
     from macfleet.cli.compose import stage_nodes
     from macfleet.cli.interrupts import interrupts
     from macfleet.cli.resume import how_to_resume
@@ -145,42 +153,65 @@ def _stage(
     nodes = stage_nodes(fleet, desired, stage, wanted.limit)
     options = _options(fleet, desired, ports, stage, wanted)
     if stage is StageName.LOADTEST and not wanted.check:
-        _announce(nodes, desired, options, yes=wanted.yes)
+        announce(nodes, desired, options, yes=wanted.yes)
     title = f"Stage {number(stage)} · {stage}" if number(stage) else "Provisioning"
     with (
         interrupts(fleet, "" if wanted.check else how_to_resume(stage, options.resume or options.run_id)),
-        watching(title, [node.name for node in nodes], as_json=fleet.output == "json") as events,
+        watching(
+            title,
+            [node.name for node in nodes],
+            as_json=fleet.output == "json",
+            on_stdout=fleet.stream,
+        ) as events,
     ):
         ports_of_run = replace(ports, events=RedactedEvents(events, fleet.redactor))
         result = run_stage(stage, nodes, desired, ports_of_run, options)
     result = in_part(result, desired.playbooks[stage], options.tags)
-    _show(fleet, result, desired)
+    if not (wanted.whole and fleet.output == "json"):
+        _show(fleet, result, desired)
     if stage is StageName.NETWORK and not wanted.check:
         desired = _lock_network(fleet, desired, ports, result)
     return result, desired
 
 
 def _all(fleet: FleetContext, desired: Desired, ports: Ports, wanted: _Wanted, first: str | None) -> ExitCode:
-    """Provision, then every stage; a stage that does not end well for all nodes stops the rest."""
+    """Provision, then every stage; as JSON one document of all of them, also when an error ends them."""
+    from macfleet.views.rollout import all_document
+    from macfleet.views.terminal import show_json
+
+    results: list[StageResult] = []
+    try:
+        for result in _one_by_one(fleet, desired, ports, wanted, first):
+            results.append(result)  # noqa: PERF402  (what there is when an error ends it is kept)
+    except MacfleetError as error:
+        error.document = all_document(results)
+        raise
+    if fleet.output == "json":
+        show_json(all_document(fleet.redactor.value(results)))
+    return strongest(result.exit_code for result in results)
+
+
+def _one_by_one(
+    fleet: FleetContext, desired: Desired, ports: Ports, wanted: _Wanted, first: str | None
+) -> Iterator[StageResult]:
+    """Yield each stage's end; one that does not end well for all nodes stops the rest."""
     order = [StageName.PROVISION, *STAGES.values()]
     if first:
         order = order[order.index(STAGES[first]) :]
-    codes = []
     for stage in order:
         modes = {name: choice.mode for name, choice in desired.network.items()}
         result, desired = _stage(fleet, desired, ports, stage, wanted)
-        codes.append(result.exit_code)
+        yield result
         stops = (ExitCode.DONE,) if not wanted.check else (ExitCode.DONE, ExitCode.PENDING, ExitCode.HELD)
         if result.exit_code not in stops:
-            break
+            return
         after = {name: choice.mode for name, choice in desired.network.items()}
         if stage is StageName.NETWORK and not wanted.check and after != modes and _host(after, modes):
             # The lock changed: Compose is rendered from it, so the layout is applied again.
             again, desired = _stage(fleet, desired, ports, StageName.LAYOUT, wanted)
-            codes.append(again.exit_code)
+            yield again
             if again.exit_code is not ExitCode.DONE:
-                break
-    return strongest(codes)
+                return
 
 
 def _host(after: dict[str, str], before: dict[str, str]) -> bool:
@@ -212,45 +243,6 @@ def _options(
         wait=wanted.wait,
         tags=chosen_tags(desired.playbooks[stage], wanted.only_tags, wanted.skip_tags),
     )
-
-
-def _announce(nodes: tuple[object, ...], desired: Desired, options: Options, *, yes: bool) -> None:
-    """Say what will be measured and until when, and ask."""
-    from macfleet.cli.compose import confirm
-    from macfleet.model.node import Node
-    from macfleet.model.quantity import show_seconds
-    from macfleet.rollout.load_profile import judged_concurrency, seconds_needed
-    from macfleet.views.flow import flow, width_of
-
-    chosen = [node for node in nodes if isinstance(node, Node)]
-    groups: dict[str, float] = {}
-    for node in chosen:
-        name = node.hardware or node.name
-        groups[name] = groups.get(name, 0.0) + seconds_needed(desired, node, options.load)
-    longest = max(groups.values(), default=0.0)
-    cells = len(judged_concurrency(desired))
-    arms = max((len(node.arms) for node in chosen), default=0)
-    many = f"{len(chosen)} node{'' if len(chosen) == 1 else 's'}"
-    if len(groups) > 1:
-        many += f", {len(groups)} at once"
-    parts = [
-        "Stage 5 · loadtest",
-        many,
-        f"{arms} arms × {cells} cells × {show_seconds(options.load.duration)}",
-        f"about {show_seconds(longest)} until {_clock_after(longest)}, less where evidence is current",
-        *(["short: cannot be signed"] if options.load.short else []),
-    ]
-    for line in flow(parts, width_of(sys.stderr)):
-        click.echo(line, err=True)
-    if longest > 1800:
-        confirm("Start?", yes=yes)
-
-
-def _clock_after(seconds: float) -> str:
-    """Return the local time of day `seconds` from now."""
-    import datetime as dt
-
-    return f"{dt.datetime.now().astimezone() + dt.timedelta(seconds=seconds):%H:%M}"
 
 
 def _lock_network(fleet: FleetContext, desired: Desired, ports: Ports, result: StageResult) -> Desired:
@@ -324,25 +316,3 @@ def _duration(text: str) -> float | None:
     if seconds < 2:
         raise MacfleetError(Diagnostic("E0114", "--duration must be at least 2s", mend="Such as 30m or 20s."))
     return seconds
-
-
-def _status(fleet: FleetContext, desired: Desired, limit: str) -> int:
-    """Show the node × stage matrix: outcome and age of the newest evidence."""
-    from macfleet.cli.compose import stage_nodes
-    from macfleet.sources.clock import SystemClock
-    from macfleet.views.status import document, lines
-    from macfleet.views.terminal import show, show_json
-
-    nodes = stage_nodes(fleet, desired, StageName.CONTRACT, limit)
-    records = {
-        (node.name, stage): fleet.state.latest(node.name, stage)
-        for node in nodes
-        for stage in STAGES.values()
-    }
-    names = [node.name for node in nodes]
-    now = SystemClock().now()
-    if fleet.output == "json":
-        show_json(document(names, records, now))
-    else:
-        show(lines(names, records, now))
-    return 0

@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from macfleet.model.exit_codes import ExitCode, strongest
+
+if TYPE_CHECKING:
+    from macfleet.model.json import JsonObject
 
 
 class Severity(StrEnum):
@@ -63,11 +67,18 @@ class Diagnostic:
 
 
 class MacfleetError(Exception):
-    """The one exception root; carries every diagnostic that is known, not just the first."""
+    """The one exception root; carries every diagnostic that is known, not just the first.
 
-    def __init__(self, diagnostics: Diagnostic | Iterable[Diagnostic]) -> None:
+    Attributes:
+        document: what a command found all the same, which JSON shows together with the diagnostics.
+    """
+
+    def __init__(
+        self, diagnostics: Diagnostic | Iterable[Diagnostic], document: JsonObject | None = None
+    ) -> None:
         single = isinstance(diagnostics, Diagnostic)
         self.diagnostics: tuple[Diagnostic, ...] = (diagnostics,) if single else tuple(diagnostics)  # type: ignore[assignment,arg-type]
+        self.document = document
         super().__init__("\n".join(str(diagnostic) for diagnostic in self.diagnostics))
 
     @property

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable
 
 from macfleet.model.diagnostic import Diagnostic, Severity
-from macfleet.model.json import Json
+from macfleet.model.json import Json, JsonObject
 from macfleet.views.flow import fold, fold_words, width_of
 
 _WIDTH = 100
@@ -39,9 +39,11 @@ def text(diagnostic: Diagnostic, *, colour: bool = False, width: int | None = No
     return "\n".join(lines)
 
 
-def json_text(diagnostics: Iterable[Diagnostic]) -> str:
-    """Return diagnostics as one JSON document of schema 1."""
-    return json.dumps({"schema": 1, "kind": "diagnostics", "diagnostics": [row(d) for d in diagnostics]})
+def json_text(diagnostics: Iterable[Diagnostic], document: JsonObject | None = None) -> str:
+    """Return diagnostics as one JSON document of schema 1, beside what was found where there is something."""
+    found = document or {"schema": 1, "kind": "diagnostics"}
+    rows = [row(diagnostic) for diagnostic in diagnostics]
+    return json.dumps({**found, "diagnostics": rows}, ensure_ascii=False, default=str)
 
 
 def row(diagnostic: Diagnostic) -> dict[str, Json]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import re
 import sys
@@ -17,6 +18,7 @@ from macfleet.model.stage import Outcome
 from macfleet.rollout.result import NodeOutcome
 from macfleet.views.diagnostics import clean
 from macfleet.views.drain import event_words
+from macfleet.views.event_kinds import document
 from macfleet.views.symbols import NODES, OUTCOMES
 
 _BAR = 12
@@ -29,10 +31,12 @@ _AROUND = 4
 
 
 @contextmanager
-def watching(title: str, nodes: Sequence[str], *, as_json: bool = False) -> Iterator[Events]:
+def watching(
+    title: str, nodes: Sequence[str], *, as_json: bool = False, on_stdout: bool = False
+) -> Iterator[Events]:
     """Yield a sink that shows events of `nodes` until the block ends; a live view leaves nothing behind."""
     if as_json:
-        yield EventLines(as_json=True)
+        yield EventLines(as_json=True, on_stdout=on_stdout)
         return
     if not sys.stderr.isatty():
         count = f"{len(nodes)} node{'' if len(nodes) == 1 else 's'}"
@@ -49,16 +53,17 @@ def watching(title: str, nodes: Sequence[str], *, as_json: bool = False) -> Iter
 class EventLines:
     """An `Events` sink of one line an event, from any thread; as JSON, NDJSON of schema 1."""
 
-    def __init__(self, *, as_json: bool) -> None:
+    def __init__(self, *, as_json: bool, on_stdout: bool = False) -> None:
         self._as_json = as_json
+        self._on_stdout = on_stdout
         self._lock = threading.Lock()
 
     def emit(self, event: Event) -> None:
-        """Write one event to stderr."""
+        """Write one event to stderr, or to stdout where that was asked for."""
         line = _json_line(event) if self._as_json else _plain_line(event)
         if line:
             with self._lock:
-                print(line, file=sys.stderr, flush=True)
+                print(line, file=sys.stdout if self._on_stdout else sys.stderr, flush=True)
 
 
 @dataclass(slots=True)
@@ -219,8 +224,8 @@ def _plain_line(event: Event) -> str:
 
 
 def _json_line(event: Event) -> str:
-    row = {"schema": 1, "kind": event.kind, "node": event.node, **dict(event.data)}
-    return json.dumps(row, ensure_ascii=False, default=str)
+    at = dt.datetime.now(tz=dt.UTC).isoformat(timespec="milliseconds")
+    return json.dumps(document(event, at), ensure_ascii=False, default=str)
 
 
 def _clock(seconds: float) -> str:

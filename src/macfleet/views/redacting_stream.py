@@ -27,6 +27,7 @@ def hushed(redactor: Redactor) -> Iterator[None]:
         yield
     except MacfleetError as error:
         error.diagnostics = redactor.value(error.diagnostics)
+        error.document = redactor.value(error.document)
         error.args = redactor.value(error.args)
         raise
     except Exception as error:

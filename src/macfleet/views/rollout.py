@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from macfleet.model.exit_codes import strongest
 from macfleet.model.json import Json
 from macfleet.model.quantity import show_seconds
 from macfleet.model.resource import Action, Change, FieldChange, Value
@@ -98,6 +99,17 @@ def document(result: StageResult) -> dict[str, Json]:
         "exit_code": int(result.exit_code),
         "controller": _node_document(result.elsewhere) if result.elsewhere else None,
         "nodes": [_node_document(node) for node in result.results],
+    }
+
+
+def all_document(results: Sequence[StageResult]) -> dict[str, Json]:
+    """Return several stages as one JSON document, schema 1."""
+    code = strongest(result.exit_code for result in results)
+    return {
+        "schema": 1,
+        "kind": "rollout-all",
+        "exit_code": int(code),
+        "stages": [document(result) for result in results],
     }
 
 
