@@ -7,6 +7,7 @@ import binascii
 import gzip
 import io
 import json
+import re
 import tarfile
 import threading
 import time
@@ -17,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote, quote_plus
 
-_PAUSE = 0.01
+_PAUSE = 0.02
 _PROC = Path("/proc")
 
 
@@ -36,11 +37,12 @@ class Hunt:
         found: dict[bytes, str] = {}
         for secret in self.secrets:
             data = secret.encode()
-            found |= {data: "plain", json.dumps(secret)[1:-1].encode(): "JSON"}
+            found |= {json.dumps(secret)[1:-1].encode(): "JSON"}
             found |= {quote(secret, safe="").encode(): "URL", quote_plus(secret).encode(): "form"}
             found |= {data.hex().encode(): "hex", data.hex().upper().encode(): "HEX"}
             for name, encode in (("base64", base64.b64encode), ("base64 for URLs", base64.urlsafe_b64encode)):
                 found |= dict.fromkeys(_at_any_offset(encode, data), name)
+            found |= {data: "plain"}
         return found
 
     def in_bytes(self, data: bytes) -> tuple[str, ...]:
@@ -67,7 +69,8 @@ class Hunt:
 
         Processes that live for less than a few hundredths of a second may be missed.
         """
-        watch = Watch(tuple(self.spellings().items()))
+        spellings = self.spellings()
+        watch = Watch(tuple(spellings.items()), re.compile(b"|".join(map(re.escape, spellings))))
         ended = threading.Event()
         thread = threading.Thread(target=watch.until, args=(ended,))
         thread.start()
@@ -83,11 +86,13 @@ class Watch:
     """What was seen of processes.
 
     Attributes:
+        any: matches any of the spellings.
         rounds: how often all were looked at; processes: ids that were seen.
         found: what gave a secret away: which of ``cmdline`` and ``environ``, the spelling, the first words.
     """
 
     spellings: tuple[tuple[bytes, str], ...]
+    any: re.Pattern[bytes]
     rounds: int = 0
     processes: set[int] = field(default_factory=set)
     found: set[tuple[str, str, str]] = field(default_factory=set)
@@ -113,6 +118,8 @@ class Watch:
 
     def _judge(self, folder: Path, what: str) -> None:
         shown = (folder / what).read_bytes()
+        if not self.any.search(shown):
+            return
         for spelling, name in self.spellings:
             if spelling in shown:
                 words = (folder / "cmdline").read_bytes().replace(b"\0", b" ")[:60]
