@@ -1,7 +1,7 @@
 """Observe, plan, apply, verify: against ports, one exec for probes and one per dependency level."""
 
 from macfleet.engine.apply import Applied, apply_plan
-from macfleet.engine.observe import Observation, observe
+from macfleet.engine.observe import Observation, ask, observe
 from macfleet.engine.plan import dependency_levels, depends_on, make_plan
 from macfleet.engine.redial import Redial
 
@@ -10,6 +10,7 @@ __all__ = [
     "Observation",
     "Redial",
     "apply_plan",
+    "ask",
     "dependency_levels",
     "depends_on",
     "make_plan",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from macfleet.engine import Observation, make_plan, observe
@@ -10,8 +10,16 @@ from macfleet.facts import versions as facts
 from macfleet.gates import Gate, build_gate
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
 from macfleet.model.node import Node
-from macfleet.model.resource import Plan, Probe, State
-from macfleet.model.stage import EvidenceKey, ImageRequest, Outcome, ProbeRequest, StageName, Verdict
+from macfleet.model.resource import Plan, Probe, ProbeOutput, State
+from macfleet.model.stage import (
+    EvidenceKey,
+    EvidenceRequest,
+    ImageRequest,
+    Outcome,
+    ProbeRequest,
+    StageName,
+    Verdict,
+)
 from macfleet.playbooks import WHOLE, CompiledStage, TagChoice
 from macfleet.rollout.desired import ORDER, Desired, number
 from macfleet.rollout.evidence import as_json, image_evidence
@@ -58,9 +66,11 @@ def plan_node(
     max_age: float,
     duration: float,
     choice: TagChoice = WHOLE,
+    ahead: Mapping[str, ProbeOutput] | None = None,
 ) -> NodePlan:
     """Compile, observe in one exec, plan, and judge what can be judged before a change.
 
+    `ahead` holds what the node answered already, by the probe's script.
     `duration` is the seconds per arm and cell that a load test would measure. A node of which `choice`
     takes only a part is never current: its key is not that of the whole stage.
 
@@ -73,10 +83,9 @@ def plan_node(
     context = desired.gate_context(node)
     requests = [request for gate in gates if gate.before for request in gate.needs(context)]
     site = desired.compile(StageName.PROVISION, node) if number(stage) else None
-    extra: dict[str, Probe] = dict(facts.probes())
-    extra |= {r.name: r.probe for r in requests if isinstance(r, ProbeRequest)}
-    extra |= {_SITE + r.address: r.probe() for r in (site.resources if site else ())}
-    seen = observe(node.name, compiled.resources, ports.transports.to(node), nonce=ports.nonce, extra=extra)
+    extra = _extra(requests, site)
+    transport = ports.transports.to(node)
+    seen = observe(node.name, compiled.resources, transport, nonce=ports.nonce, extra=extra, ahead=ahead)
     plan = make_plan(node.name, compiled.resources, seen, compiled=compiled.digest)
     found = {name: seen.extra.get(name) for name in facts.probes()}
     key = evidence_key(stage, node, desired, facts.versions(found), compiled.digest, duration)
@@ -90,6 +99,26 @@ def plan_node(
     current = whole and not plan.pending and not again and _is_current(stage, node, key, ports, max_age)
     refused = None if current else refusal(desired.playbooks[stage], node, plan, ports)
     return NodePlan(stage, node, compiled, plan, key, gates, tuple(verdicts), current, found, refused)
+
+
+def probes_of(stage: StageName, node: Node, desired: Desired) -> Mapping[str, Probe]:
+    """Return everything `plan_node` asks a node for a whole stage; empty when it does not compile."""
+    try:
+        compiled = desired.compile(stage, node)
+        site = desired.compile(StageName.PROVISION, node) if number(stage) else None
+    except MacfleetError:
+        return {}
+    context = desired.gate_context(node)
+    gates = (build_gate(spec) for spec in desired.playbooks[stage].gates)
+    requests = [request for gate in gates if gate.before for request in gate.needs(context)]
+    return {resource.address: resource.probe() for resource in compiled.resources} | _extra(requests, site)
+
+
+def _extra(requests: Sequence[EvidenceRequest], site: CompiledStage | None) -> dict[str, Probe]:
+    """Return the probes besides the stage's own: facts, what gates judge beforehand, the site's drift."""
+    extra: dict[str, Probe] = dict(facts.probes())
+    extra |= {r.name: r.probe for r in requests if isinstance(r, ProbeRequest)}
+    return extra | {_SITE + r.address: r.probe() for r in (site.resources if site else ())}
 
 
 def evidence_key(

@@ -13,6 +13,7 @@ from macfleet.model.json import Json
 from macfleet.model.node import Node
 from macfleet.model.stage import StageName
 from macfleet.playbooks import WHOLE, TagChoice
+from macfleet.rollout.ahead import Ahead
 from macfleet.rollout.carry import Planned, in_waves, settle
 from macfleet.rollout.desired import Desired
 from macfleet.rollout.elsewhere import Elsewhere, plan_elsewhere, settle_elsewhere
@@ -27,6 +28,8 @@ from macfleet.rollout.service import left_behind
 from macfleet.rollout.strangers import wait_for_strangers
 
 MAX_AGE = 7 * 86400.0
+SLOWEST = 10
+"""Changes whose times a result keeps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,7 @@ class Options:
         wait: seconds that another run on these nodes gets to finish.
         fence: what the store gave this run; nodes obey no controller with an older one.
         saved: digest by node of a plan that was looked at; a node whose plan differs now is refused.
+        ahead: what nodes answered to the probes of all stages; only while nothing was done to them since.
         tags: which tasks act; a part of a stage is applied, judged by no gate and never made current.
     """
 
@@ -59,6 +63,7 @@ class Options:
     wait: float = 0.0
     fence: Fence = NO_FENCE
     tags: TagChoice = WHOLE
+    ahead: Ahead = field(default_factory=dict)
 
 
 def rollout(
@@ -90,7 +95,7 @@ def rollout(
         planned = _plan_fleet(stage, nodes, desired, ports, options)
         elsewhere = plan_elsewhere(stage, nodes, desired, ports, options)
         result = _carry_fleet(stage, nodes, planned, elsewhere, desired, ports, options)
-    return replace(result, seconds=ports.clock.monotonic() - began)
+    return replace(result, seconds=ports.clock.monotonic() - began, slowest=ports.logs.slowest(SLOWEST))
 
 
 def _plan_fleet(
@@ -112,6 +117,7 @@ def _plan_fleet(
             max_age=options.max_age,
             duration=options.load.duration,
             choice=options.tags,
+            ahead=options.ahead.get(node.name),
         )
         _refuse_other_plan(node, found, options.saved)
         detail: dict[str, Json] = {"pending": len(found.plan.pending), "current": _is_idle(found)}
