@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import click
@@ -20,6 +20,7 @@ from macfleet.model.stage import StageName
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from macfleet.rollout.ahead import Ahead
     from macfleet.rollout.desired import Desired
     from macfleet.rollout.ports import Ports
     from macfleet.rollout.result import StageResult
@@ -125,6 +126,7 @@ class _Wanted:
     skip_tags: tuple[str, ...]
     wait: float
     whole: bool
+    ahead: Ahead = field(default_factory=dict)
 
 
 def _whole_way(fleet: FleetContext, ports: Ports, wanted: _Wanted) -> AbstractContextManager[object]:
@@ -195,13 +197,25 @@ def _one_by_one(
     fleet: FleetContext, desired: Desired, ports: Ports, wanted: _Wanted, first: str | None
 ) -> Iterator[StageResult]:
     """Yield each stage's end; one that does not end well for all nodes stops the rest."""
+    from macfleet.cli.compose import stage_nodes
+    from macfleet.rollout.ahead import NOTHING, look_ahead
+    from macfleet.rollout.result import NodeOutcome
+
     order = [StageName.PROVISION, *STAGES.values()]
     if first:
         order = order[order.index(STAGES[first]) :]
+    nodes = {}
+    for stage in order:
+        with suppress(MacfleetError):  # a stage without nodes says so when its turn comes
+            nodes[stage] = stage_nodes(fleet, desired, stage, wanted.limit)
+    wanted = replace(wanted, ahead=look_ahead(nodes, desired, ports))
     for stage in order:
         modes = {name: choice.mode for name, choice in desired.network.items()}
         result, desired = _stage(fleet, desired, ports, stage, wanted)
         yield result
+        if not wanted.check and any(each.outcome is not NodeOutcome.CURRENT for each in result.results):
+            # Something was done: what the nodes answered before no longer holds.
+            wanted = replace(wanted, ahead=NOTHING)
         stops = (ExitCode.DONE,) if not wanted.check else (ExitCode.DONE, ExitCode.PENDING, ExitCode.HELD)
         if result.exit_code not in stops:
             return
@@ -242,6 +256,7 @@ def _options(
         load=profile,
         wait=wanted.wait,
         tags=chosen_tags(desired.playbooks[stage], wanted.only_tags, wanted.skip_tags),
+        ahead=wanted.ahead,
     )
 
 
