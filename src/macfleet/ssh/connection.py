@@ -7,7 +7,6 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager
 
 import paramiko
 
@@ -66,12 +65,20 @@ class Connection:
         self._lock = threading.Lock()
         self._running: set[Conversation] = set()
         self._closed = False
+        self._uses = 0
+        self._idle_since = time.monotonic()
         self.execs = 0
 
     @property
     def alive(self) -> bool:
         """Whether the connection still stands."""
         return not self._closed and self._transport.is_active()
+
+    @property
+    def idle_since(self) -> float | None:
+        """When the last script or tunnel ended, on the monotonic clock; None while one is there."""
+        with self._lock:
+            return None if self._uses else self._idle_since
 
     def run(
         self,
@@ -87,14 +94,17 @@ class Connection:
         script's process group on the node.
         """
         nonce = f"macfleet-{secrets.token_hex(8)}"
-        if stdin is None:
-            command, pieces = SHELL_ON_STDIN, (on_stdin(script, nonce),)
-            return self._converse(command, pieces, nonce, deadline, sink)
-        return self._converse(as_command(script, nonce), stdin, nonce, deadline, sink)
+        with self._in_use():
+            if stdin is None:
+                command, pieces = SHELL_ON_STDIN, (on_stdin(script, nonce),)
+                return self._converse(command, pieces, nonce, deadline, sink)
+            return self._converse(as_command(script, nonce), stdin, nonce, deadline, sink)
 
-    def tunnel(self, port: int) -> AbstractContextManager[int]:
+    @contextlib.contextmanager
+    def tunnel(self, port: int) -> Iterator[int]:
         """Forward a free local port to `port` of the node's loopback; yields the local port."""
-        return forward(self._transport, port)
+        with self._in_use(), forward(self._transport, port) as local:
+            yield local
 
     def end_running(self) -> None:
         """End the process groups of scripts that run now; whoever waits for one sees it killed."""
@@ -114,6 +124,17 @@ class Connection:
                 talk.announced.wait(_PATIENCE)
             self._end(running)
         self._client.close()
+
+    @contextlib.contextmanager
+    def _in_use(self) -> Iterator[None]:
+        with self._lock:
+            self._uses += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._uses -= 1
+                self._idle_since = time.monotonic()
 
     def _converse(
         self,

@@ -25,6 +25,8 @@ class SshTransports:
         known_hosts: the fleet's own list of host keys; a key that is not in it, and not pinned in the
             inventory, is refused.
         connect_limit: connections being opened at once.
+        keep: connections kept open; beyond it the one that has been idle longest makes room. A macOS
+            controller may open 256 files unless told otherwise.
         clock: waits between attempts; the system's when None.
         ssh_config: read instead of the user's and the system's files when given.
         passphrase: knows the passphrases of private keys.
@@ -36,6 +38,7 @@ class SshTransports:
         known_hosts: Path,
         *,
         connect_limit: int = 64,
+        keep: int = 128,
         clock: Clock | None = None,
         ssh_config: Path | None = None,
         passphrase: Passphrase | None = None,
@@ -50,6 +53,7 @@ class SshTransports:
             passphrase=passphrase if passphrase is not None else Passphrases(),
             heartbeat=self._heartbeat,
         )
+        self._keep = keep
         self._lock = threading.Lock()
         self._turns: dict[str, threading.Lock] = defaultdict(threading.Lock)
         self._open: dict[str, Connection] = {}
@@ -77,8 +81,20 @@ class SshTransports:
             client, transport = self._dialer.log_in(route)
             watch = self._heartbeat.watch(transport, sock_of(transport), route[-1].options)
             fresh = Connection(node.name, client, transport, watch=watch)
-            self._open[node.name] = fresh
+            self._make_room()
+            with self._lock:
+                self._open[node.name] = fresh
             return fresh
+
+    def _make_room(self) -> None:
+        """Close connections that nobody uses, the longest idle first, until one more may be kept."""
+        with self._lock:
+            idle = ((kept.idle_since, name) for name, kept in self._open.items())
+            oldest = sorted((since, name) for since, name in idle if since is not None)
+            surplus = max(0, len(self._open) + 1 - self._keep)
+            gone = [self._open.pop(name) for _, name in oldest[:surplus]]
+        for connection in gone:
+            connection.close()
 
     def end_running(self) -> None:
         """End what runs on the nodes at this moment; the connections stay."""
