@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import getpass
+import random
 import socket
 import subprocess
 import time
@@ -126,8 +127,19 @@ def living_members(group: int) -> list[str]:
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
+    """Return a port nobody listens on, below those the system gives to outgoing connections.
+
+    One of those may be taken by a connection just when a server restarts.
+    """
+    for port in random.sample(range(15_000, 32_000), 100):
+        with socket.socket() as server:
+            server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                server.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise AssertionError("no port is free")
 
 
 def _listens(port: int) -> bool:

@@ -18,7 +18,7 @@ from macfleet.ssh import trouble
 from macfleet.ssh.handshake import ResetBeforeLogin, host_key_of, log_in
 from macfleet.ssh.heartbeat import Heartbeat
 from macfleet.ssh.known_hosts import HostKey
-from macfleet.ssh.login import Passphrase, no_passphrase
+from macfleet.ssh.private_keys import PrivateKeys
 from macfleet.ssh.route import Hop, Route, place_of
 from macfleet.ssh.trust import Trust
 from macfleet.ssh.wire import Piped, Relayed, Socket, Wire
@@ -40,7 +40,7 @@ class Dialer:
         trust: judges host keys.
         connect_limit: connections being opened at once; through one jump host eight.
         clock: waits between attempts; the system's when None.
-        passphrase: knows the passphrases of private keys.
+        private: reads private keys.
         heartbeat: watches the jump hosts' connections when given.
     """
 
@@ -49,12 +49,12 @@ class Dialer:
         trust: Trust,
         *,
         connect_limit: int,
+        private: PrivateKeys,
         clock: Clock | None = None,
-        passphrase: Passphrase = no_passphrase,
         heartbeat: Heartbeat | None = None,
     ) -> None:
         self._trust = trust
-        self._passphrase = passphrase
+        self._private = private
         self._heartbeat = heartbeat
         self._limit = threading.BoundedSemaphore(connect_limit)
         self._wait: Callable[[float], None] = clock.sleep if clock is not None else time.sleep
@@ -72,7 +72,7 @@ class Dialer:
         Raises:
             NodeUnreachable: a hop does not answer, is not trusted or refuses the login.
         """
-        client = self._attempt(route, lambda hop, sock: log_in(hop, sock, self._trust, self._passphrase))
+        client = self._attempt(route, lambda hop, sock: log_in(hop, sock, self._trust, self._private))
         transport = client.get_transport()
         if transport is None:
             raise NodeUnreachable(trouble.no_answer(route[-1].node, route[-1].name, "it hung up"))

@@ -15,7 +15,7 @@ from macfleet.ssh import trouble
 from macfleet.ssh.askpass import Passphrases
 from macfleet.ssh.dialer import Dialer
 from macfleet.ssh.known_hosts import HostKey, record
-from macfleet.ssh.login import Passphrase
+from macfleet.ssh.private_keys import Passphrase, PrivateKeys
 from macfleet.ssh.route import Hop, Route, Routes, Say
 from macfleet.ssh.trust import Trust
 
@@ -75,13 +75,13 @@ def enrol(
     """
     chosen = tuple(nodes)
     routes = Routes(ssh_config, say)
-    asked = passphrase if passphrase is not None else Passphrases()
+    private = PrivateKeys(passphrase if passphrase is not None else Passphrases())
     plans = [_planned(routes, node) for node in chosen]
     rows: list[Enrolment] = [plan for plan in plans if isinstance(plan, Enrolment)]
     known_routes = [plan for plan in plans if isinstance(plan, tuple)]
     # Level by level: a host behind a jump host can be asked once the jump host is trusted.
     for depth in range(1, 1 + max(map(len, known_routes), default=0)):
-        rows += _wave(_due(known_routes, depth), known_hosts, connect_limit, clock, asked, replace=replace)
+        rows += _wave(_due(known_routes, depth), known_hosts, connect_limit, clock, private, replace=replace)
     order = {node.name: place for place, node in enumerate(chosen)}
     return tuple(sorted(rows, key=lambda row: order[row.node]))
 
@@ -111,12 +111,12 @@ def _wave(
     path: Path,
     limit: int,
     clock: Clock | None,
-    passphrase: Passphrase,
+    private: PrivateKeys,
     *,
     replace: bool,
 ) -> list[Enrolment]:
     known = Trust(path)
-    dialer = Dialer(known, connect_limit=limit, clock=clock, passphrase=passphrase)
+    dialer = Dialer(known, connect_limit=limit, clock=clock, private=private)
     try:
         with ThreadPoolExecutor(max_workers=max(1, min(limit, len(wave)))) as threads:
             judged = list(threads.map(lambda route: _judge(dialer, known, route, replace=replace), wave))

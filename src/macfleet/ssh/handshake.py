@@ -12,7 +12,8 @@ from macfleet.model.diagnostic import Diagnostic, MacfleetError, NodeUnreachable
 from macfleet.ssh import trouble
 from macfleet.ssh.algorithms import USER_KEYS, chosen, host_key_algorithms, set_up
 from macfleet.ssh.known_hosts import HostKey
-from macfleet.ssh.login import Login, LoginRefused, Passphrase
+from macfleet.ssh.login import Login, LoginRefused
+from macfleet.ssh.private_keys import PrivateKeys
 from macfleet.ssh.route import Hop
 from macfleet.ssh.trust import Trust
 from macfleet.ssh.wire import Piped, Socket
@@ -35,14 +36,14 @@ class ResetBeforeLogin(Exception):
         self.heard = heard
 
 
-def log_in(hop: Hop, sock: Socket, trust: Trust, passphrase: Passphrase) -> paramiko.SSHClient:
+def log_in(hop: Hop, sock: Socket, trust: Trust, private: PrivateKeys) -> paramiko.SSHClient:
     """Exchange keys, check the host key, then authenticate.
 
     Args:
         hop: who is called.
         sock: a connected socket, or a stream through the hop before.
         trust: judges the host key, and says which key types to ask for first.
-        passphrase: knows the passphrases of private keys.
+        private: reads private keys.
 
     Raises:
         NodeUnreachable: the host key or the login was refused, or the protocol failed.
@@ -67,7 +68,7 @@ def log_in(hop: Hop, sock: Socket, trust: Trust, passphrase: Passphrase) -> para
             channel_timeout=_CHANNEL_TIMEOUT,
             sock=sock,  # type: ignore[arg-type]  # what paramiko calls on it is there
             transport_factory=lambda sock, **_: _transport(hop, sock, keys),
-            auth_strategy=Login(hop, passphrase),
+            auth_strategy=Login(hop, private),
         )
     except MacfleetError:
         client.close()

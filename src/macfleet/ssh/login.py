@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import base64
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import paramiko
@@ -13,13 +13,12 @@ from paramiko.agent import AgentKey
 from paramiko.auth_strategy import AuthSource, AuthStrategy
 from paramiko.pkey import PublicBlob
 
-from macfleet.model.secret import Secret
 from macfleet.ssh.agent import agent_keys
 from macfleet.ssh.certificate import read_certificate
 from macfleet.ssh.known_hosts import HostKey
+from macfleet.ssh.private_keys import KeyUnusable, PrivateKeys
 from macfleet.ssh.route import Hop
 
-Passphrase = Callable[[str], Secret | None]
 _USUAL = ("id_ed25519", "id_ecdsa", "id_rsa")
 
 
@@ -45,51 +44,6 @@ class _Offer:
     key: paramiko.PKey
 
 
-@dataclass(slots=True)
-class _Files:
-    """Private keys and certificates read from files; remembers what could not be used."""
-
-    passphrase: Passphrase
-    unusable: list[tuple[str, str]] = field(default_factory=list)
-
-    def key(self, path: str) -> paramiko.PKey | None:
-        """Return a private key; None, and the reason remembered, when it cannot be used."""
-        try:
-            return paramiko.PKey.from_path(path)
-        except TypeError:
-            return self._with_passphrase(path)
-        except FileNotFoundError:
-            self._cannot(path, "there is no such file")
-        except OSError as error:
-            self._cannot(path, error.strerror or str(error))
-        except (ValueError, paramiko.SSHException):
-            self._cannot(path, "it is no private key")
-        return None
-
-    def _with_passphrase(self, path: str) -> paramiko.PKey | None:
-        phrase = self.passphrase(path)
-        if phrase is None:
-            self._cannot(path, "it needs a passphrase and the agent does not hold it")
-            return None
-        try:
-            # paramiko says str; cryptography, below it, takes bytes only.
-            return paramiko.PKey.from_path(path, phrase.reveal().encode())  # type: ignore[arg-type]
-        except (TypeError, ValueError, OSError, paramiko.SSHException):
-            self._cannot(path, "the passphrase is not the right one")
-            return None
-
-    def certificates(self, paths: Sequence[str]) -> list[PublicBlob]:
-        """Return the certificates of files; those that cannot be read are passed over, as ssh does."""
-        found = []
-        for path in paths:
-            with contextlib.suppress(OSError, ValueError):
-                found.append(PublicBlob.from_string(Path(path).read_text(encoding="utf-8")))
-        return found
-
-    def _cannot(self, path: str, reason: str) -> None:
-        self.unusable.append((path, reason))
-
-
 class Login(AuthStrategy):
     """Offers keys until one is accepted.
 
@@ -98,10 +52,11 @@ class Login(AuthStrategy):
     usual files of ``~/.ssh``, when nobody names an identity.
     """
 
-    def __init__(self, hop: Hop, passphrase: Passphrase) -> None:
+    def __init__(self, hop: Hop, keys: PrivateKeys) -> None:
         super().__init__(ssh_config=None)  # type: ignore[arg-type]  # it is only kept there
         self._hop = hop
-        self._files = _Files(passphrase)
+        self._keys = keys
+        self._unusable: list[tuple[str, str]] = []
 
     def get_sources(self) -> Iterator[AuthSource]:
         """Return nothing: `authenticate` does not go through paramiko's list, which cannot end early."""
@@ -120,15 +75,15 @@ class Login(AuthStrategy):
                 except paramiko.SSHException:
                     if transport.is_active():
                         continue
-                    raise LoginRefused(tried, self._files.unusable, ended=len(tried) > 1) from None
+                    raise LoginRefused(tried, self._unusable, ended=len(tried) > 1) from None
                 if not left:
                     return
-        raise LoginRefused(tried, self._files.unusable, ended=False)
+        raise LoginRefused(tried, self._unusable, ended=False)
 
     def _offers(self, held: Sequence[AgentKey]) -> Iterator[_Offer]:
         hop = self._hop
         plain = {key.asbytes(): key for key in held if not _is_certified(key)}
-        configured = self._files.certificates(hop.options.certificates)
+        configured = _certificates(hop.options.certificates)
         offered: set[bytes] = set()
         for path in hop.identities:
             yield from self._identity(path, plain, configured, offered)
@@ -148,11 +103,14 @@ class Login(AuthStrategy):
         public = _public_half(path)
         key: paramiko.PKey | None = held.get(public) if public is not None else None
         if key is None:
-            key = self._files.key(path)
+            try:
+                key = self._keys.load(path)
+            except KeyUnusable as error:
+                self._unusable.append((path, str(error)))
         if key is None or key.asbytes() in offered:
             return
         offered.add(key.asbytes())
-        beside = self._files.certificates([f"{path.removesuffix('.pub')}-cert.pub"])
+        beside = _certificates([f"{path.removesuffix('.pub')}-cert.pub"])
         for certificate in (*configured, *beside):
             if _certifies(certificate, key):
                 key.public_blob = certificate
@@ -161,9 +119,13 @@ class Login(AuthStrategy):
         yield _Offer(path, key)
 
 
-def no_passphrase(_: str) -> Secret | None:
-    """Know no passphrase."""
-    return None
+def _certificates(paths: Sequence[str]) -> list[PublicBlob]:
+    """Return the certificates of files; those that cannot be read are passed over, as ssh does."""
+    found = []
+    for path in paths:
+        with contextlib.suppress(OSError, ValueError):
+            found.append(PublicBlob.from_string(Path(path).read_text(encoding="utf-8")))
+    return found
 
 
 def _is_certified(key: paramiko.PKey) -> bool:

@@ -13,7 +13,7 @@ from macfleet.ssh.askpass import Passphrases
 from macfleet.ssh.connection import Connection
 from macfleet.ssh.dialer import Dialer, sock_of
 from macfleet.ssh.heartbeat import Heartbeat
-from macfleet.ssh.login import Passphrase
+from macfleet.ssh.private_keys import Passphrase, PrivateKeys
 from macfleet.ssh.route import Routes, Say
 from macfleet.ssh.trust import Trust
 
@@ -50,7 +50,7 @@ class SshTransports:
             Trust(known_hosts),
             connect_limit=connect_limit,
             clock=clock,
-            passphrase=passphrase if passphrase is not None else Passphrases(),
+            private=PrivateKeys(passphrase if passphrase is not None else Passphrases()),
             heartbeat=self._heartbeat,
         )
         self._keep = keep

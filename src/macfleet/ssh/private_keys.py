@@ -1,0 +1,66 @@
+"""Private keys of files, read and decrypted once a command."""
+
+from __future__ import annotations
+
+import copy
+import threading
+from collections.abc import Callable
+
+import paramiko
+from paramiko.pkey import UnknownKeyType
+
+from macfleet.model.secret import Secret
+
+Passphrase = Callable[[str], Secret | None]
+
+
+class KeyUnusable(Exception):
+    """A private key cannot be used; says why."""
+
+
+class PrivateKeys:
+    """The private keys of a command; threads may share it.
+
+    Decrypting one takes as long as whoever chose its passphrase wanted, so it is done once, not once a node.
+
+    Args:
+        passphrase: knows a key's passphrase by its path, or returns None.
+    """
+
+    def __init__(self, passphrase: Passphrase) -> None:
+        self._passphrase = passphrase
+        self._known: dict[str, paramiko.PKey | str] = {}
+        self._lock = threading.Lock()
+
+    def load(self, path: str) -> paramiko.PKey:
+        """Return a key that the caller may put a certificate into (raises KeyUnusable)."""
+        with self._lock:
+            if path not in self._known:
+                self._known[path] = self._read(path)
+            found = self._known[path]
+        if isinstance(found, str):
+            raise KeyUnusable(found)
+        return copy.copy(found)
+
+    def _read(self, path: str) -> paramiko.PKey | str:
+        """Return the key, or why there is none."""
+        try:
+            return paramiko.PKey.from_path(path)
+        except TypeError:  # cryptography's answer where a passphrase is wanted
+            return self._unlocked(path)
+        except FileNotFoundError:
+            return "there is no such file"
+        except OSError as error:
+            return error.strerror or str(error)
+        except (ValueError, UnknownKeyType, paramiko.SSHException):
+            return "it is no private key"
+
+    def _unlocked(self, path: str) -> paramiko.PKey | str:
+        phrase = self._passphrase(path)
+        if phrase is None:
+            return "it needs a passphrase and the agent does not hold it"
+        try:
+            # paramiko says str; cryptography, below it, takes bytes only.
+            return paramiko.PKey.from_path(path, phrase.reveal().encode())  # type: ignore[arg-type]
+        except (TypeError, ValueError, OSError, paramiko.SSHException):
+            return "the passphrase is not the right one"
