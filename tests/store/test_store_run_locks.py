@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from itertools import pairwise
+from threading import Barrier
 
 import pytest
 
@@ -133,6 +134,19 @@ def test_of_many_controllers_one_gets_the_nodes(url):
     for each in states:
         each.close()
     assert sum(isinstance(each, Fence) for each in found) == 1
+
+
+def test_of_controllers_that_open_a_new_store_at_once_none_fails(tmp_path):
+    for number in range(3):
+        gate = Barrier(8)
+
+        def opened(_, url=f"sqlite:///{tmp_path}/{number}.db", gate=gate):
+            gate.wait()
+            with closing(SqlState(url)) as state:
+                return state.locks.identity
+
+        with ThreadPoolExecutor(8) as pool:
+            assert len(set(pool.map(opened, range(8)))) == 1
 
 
 def test_a_controller_of_this_machine_that_ended_blocks_nobody(state, locks):

@@ -4,9 +4,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sqlalchemy import Column, Engine, Float, Integer, MetaData, String, Table, Text, create_engine, event
+from sqlalchemy import (
+    Column,
+    Engine,
+    Float,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    create_engine,
+    event,
+    inspect,
+)
 from sqlalchemy.engine import make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 METADATA = MetaData()
@@ -61,14 +74,29 @@ def open_state(url: str) -> Engine:
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite":
         engine = create_engine(parsed)
-        METADATA.create_all(engine)
+        _make_tables(engine)
         return engine
     if parsed.database and parsed.database != ":memory:":
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(parsed, connect_args={"timeout": 30})
     event.listen(engine, "connect", _prepare)
-    METADATA.create_all(engine)
+    _make_tables(engine)
     return engine
+
+
+def _make_tables(engine: Engine) -> None:
+    """Make what is missing; another controller may do so at the same moment."""
+    before = -1
+    while True:
+        try:
+            METADATA.create_all(engine)
+        except DatabaseError:
+            there = len(inspect(engine).get_table_names())
+            if there <= before:
+                raise
+            before = there
+        else:
+            return
 
 
 def _prepare(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
