@@ -9,7 +9,8 @@ from macfleet.executors.controller import ControllerTransport
 from macfleet.model.diagnostic import DeadlineExceeded, MacfleetError
 from macfleet.model.stage import StageName
 from macfleet.testing import LocalTransport
-from macfleet.views.rollout import document, lines
+from macfleet.views.rollout import lines
+from macfleet.views.rollout_document import document
 
 CONTRACT = StageName.CONTRACT
 DELEGATED = """

@@ -145,3 +145,29 @@ def test_nothing_is_noted_before_a_run_begins():
     writer = FakeRuns().create("r")
     logs.attach(writer)
     assert writer.files == {}
+
+
+def test_the_slowest_changes_are_known_the_longest_first():
+    logs = NodeLogs()
+    logs.begin(FakeClock())
+    for node, address, seconds in (
+        ("b", "x.1", 2.0),
+        ("a", "x.2", 2.0),
+        ("a", "x.1", 5.0),
+        ("a", "x.3", 1.0),
+    ):
+        logs.emit(Event("change.done", node, {"address": address, "seconds": seconds}))
+    logs.emit(Event("change.failed", "c", {"address": "x.9"}))  # its first step was never seen
+    assert [(each.node, each.address) for each in logs.slowest(3)] == [
+        ("a", "x.1"),
+        ("a", "x.2"),
+        ("b", "x.1"),
+    ]
+
+
+def test_a_result_says_what_took_longest(logged):
+    result = logged.rollout(CONTRACT)
+    assert {(each.node, each.address) for each in result.slowest} == {
+        ("mac-01", "command.contract"),
+        ("mac-02", "command.contract"),
+    }

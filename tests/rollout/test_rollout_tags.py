@@ -6,7 +6,8 @@ from macfleet.cli.tags import chosen_tags, in_part
 from macfleet.model.diagnostic import MacfleetError
 from macfleet.model.stage import Outcome, StageName
 from macfleet.playbooks import TagChoice
-from macfleet.views.rollout import document, lines
+from macfleet.views.rollout import lines
+from macfleet.views.rollout_document import document
 
 LAYOUT, NETWORK = StageName.LAYOUT, StageName.NETWORK
 TWO = """

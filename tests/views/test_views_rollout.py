@@ -3,9 +3,10 @@ from dataclasses import replace
 import pytest
 
 from macfleet.model.stage import StageName
-from macfleet.rollout.result import NodeOutcome, NodeResult
+from macfleet.rollout.result import NodeOutcome, NodeResult, Timed
 from macfleet.testing.golden import golden
 from macfleet.views.rollout import lines
+from macfleet.views.rollout_document import document, recap
 from macfleet.views.terminal import paint
 
 VIEWS = ("checked", "carried_out", "held_loadtest", "silent")
@@ -81,3 +82,27 @@ def test_what_a_node_says_cannot_steer_the_terminal(desired, checked):
 def test_paint_colours_the_symbol_and_not_a_dash_of_a_command():
     assert paint("mac-01   ~ file /etc/hosts").count("\x1b") == 2
     assert "\x1b" not in paint("Carry it out: macfleet rollout stage3 -l mac-01")
+
+
+def test_the_recap_counts_every_node_once(carried_out, checked):
+    for result in (carried_out, checked):
+        counts = recap(result)
+        assert sum(counts.values()) == len(result.results)
+        assert {"ok", "changed", "failed", "unreachable", "held"} <= set(counts)
+    assert recap(checked)["ok"] == 10
+
+
+def test_what_took_longest_is_named_when_it_took_a_second(desired, carried_out):
+    slow = tuple(Timed("mac-01", f"file./{seconds}", seconds) for seconds in (90.0, 2.0, 1.5, 1.2, 0.1))
+    shown = text(replace(carried_out, slowest=slow), desired)
+    assert (
+        "Slowest: mac-01 file /90.0 1 min 30 s · mac-01 file /2.0 2.0 s · mac-01 file /1.5 1.5 s\n" in shown
+    )
+    assert "Slowest" not in text(replace(carried_out, slowest=slow[4:]), desired)
+    assert [each["seconds"] for each in document(replace(carried_out, slowest=slow))["slowest"]] == [
+        90.0,
+        2.0,
+        1.5,
+        1.2,
+        0.1,
+    ]

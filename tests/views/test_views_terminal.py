@@ -7,7 +7,7 @@ import pytest
 from macfleet.model.resource import Action
 from macfleet.model.stage import Outcome
 from macfleet.rollout.result import NodeOutcome
-from macfleet.views import rollout as view
+from macfleet.views import rollout_document as view
 from macfleet.views.symbols import ACTIONS, COLOURS, NODES, OUTCOMES
 from macfleet.views.terminal import paint, show, show_json
 
@@ -67,6 +67,8 @@ def test_a_stage_as_json_keeps_every_key_of_schema_1(carried_out):
         "check",
         "part",
         "controller",
+        "recap",
+        "slowest",
         "run",
         "folder",
         "seconds",

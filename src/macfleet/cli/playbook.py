@@ -139,6 +139,7 @@ def _run(
     from macfleet.views.flow import width_of
     from macfleet.views.progress import EventLines, watching
     from macfleet.views.redacted_ports import RedactedEvents
+    from macfleet.views.rollout_document import document
     from macfleet.views.terminal import show, show_json
 
     desired = desired_of(fleet)
@@ -173,7 +174,7 @@ def _run(
             )
     result = fleet.redactor.value(in_part(result, desired.playbooks[stage], choice))
     if as_json:
-        show_json(view.document(result))
+        show_json(document(result))
     else:
         show(view.lines(result, desired, verbose=fleet.verbose, width=width_of(sys.stdout)))
     return result

@@ -178,7 +178,7 @@ def _stage(
 
 def _all(fleet: FleetContext, desired: Desired, ports: Ports, wanted: _Wanted, first: str | None) -> ExitCode:
     """Provision, then every stage; as JSON one document of all of them, also when an error ends them."""
-    from macfleet.views.rollout import all_document
+    from macfleet.views.rollout_document import all_document
     from macfleet.views.terminal import show_json
 
     results: list[StageResult] = []
@@ -289,11 +289,12 @@ def _lock_network(fleet: FleetContext, desired: Desired, ports: Ports, result: S
 def _show(fleet: FleetContext, result: StageResult, desired: Desired) -> None:
     from macfleet.views import rollout as view
     from macfleet.views.flow import width_of
+    from macfleet.views.rollout_document import document
     from macfleet.views.terminal import show, show_json
 
     result = fleet.redactor.value(result)
     if fleet.output == "json":
-        show_json(view.document(result))
+        show_json(document(result))
     else:
         show([*view.lines(result, desired, verbose=fleet.verbose, width=width_of(sys.stdout)), ""])
 

@@ -14,12 +14,14 @@ from macfleet.model.diagnostic import MacfleetError
 from macfleet.model.event import Event
 from macfleet.model.node import Node
 from macfleet.model.ports import Clock, Completed, Events, RunWriter, Transport, Transports
+from macfleet.rollout.result import Timed
 
 LINES = 30
 """Lines of a script's stdout, and of its stderr, that are kept: the last ones."""
 _BYTES = 64 * 2**10
 _LONGEST = 400
 _MARKER = re.compile(r"^--\S+ (out|err|go|lost|tail|found|vanished|end)\b(.*)$", re.ASCII)
+_ENDS = ("change.done", "change.failed")
 _QUIET = ("change.output", "loadtest.segment")
 """Events whose text is in a script's output, or that come so often that they would hide the rest."""
 
@@ -43,11 +45,16 @@ class NodeLogs:
     redact: Callable[[str], str] = str
     _clock: Clock | None = None
     _writer: RunWriter | None = None
+    _timed: list[Timed] = field(default_factory=list)
     _pending: dict[str, list[str]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def emit(self, event: Event) -> None:
         """Write what happened to a node."""
+        seconds = event.data.get("seconds")
+        if event.kind in _ENDS and isinstance(seconds, int | float):
+            with self._lock:
+                self._timed.append(Timed(event.node, str(event.data.get("address")), float(seconds)))
         if event.node and event.kind not in _QUIET:
             told = ", ".join(f"{key} {value}" for key, value in event.data.items() if value not in ("", None))
             self._write(event.node, f"{event.kind}  {told}".rstrip())
@@ -69,6 +76,7 @@ class NodeLogs:
         """Forget what was kept: another run begins."""
         with self._lock:
             self._clock, self._writer = clock, None
+            self._timed.clear()
             self._pending.clear()
 
     def attach(self, writer: RunWriter | None) -> None:
@@ -78,6 +86,12 @@ class NodeLogs:
             kept, self._pending = (self._pending, {}) if writer is not None else ({}, self._pending)
             for node, entries in kept.items():
                 self._append(node, entries)
+
+    def slowest(self, most: int) -> tuple[Timed, ...]:
+        """Return the changes of this run that took longest, the longest first; equals by node and address."""
+        with self._lock:
+            ordered = sorted(self._timed, key=lambda each: (-each.seconds, each.node, each.address))
+        return tuple(ordered[:most])
 
     def _write(self, node: str, head: str, *more: str) -> None:
         if self._clock is None:

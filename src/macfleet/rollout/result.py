@@ -86,12 +86,22 @@ class NodeResult:
 
 
 @dataclass(frozen=True, slots=True)
+class Timed:
+    """How long one change of one node took, in seconds, from its first step to its end."""
+
+    node: str
+    address: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class StageResult:
     """A whole stage.
 
     Attributes:
         run: id of the recorded run, empty when nothing was recorded.
         seconds: wall time.
+        slowest: the changes that took longest, the longest first.
         elsewhere: how the tasks that act on the controller ended; None when there are none.
         interrupted: whether somebody stopped it before its end.
         part: the options that asked for a part of the stage, empty for the whole; left_out: titles of
@@ -106,6 +116,7 @@ class StageResult:
     check: bool = False
     interrupted: bool = False
     elsewhere: NodeResult | None = None
+    slowest: tuple[Timed, ...] = ()
     part: str = ""
     left_out: tuple[str, ...] = ()
     tasks: int = 0

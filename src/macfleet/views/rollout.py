@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from macfleet.model.exit_codes import strongest
-from macfleet.model.json import Json
 from macfleet.model.quantity import show_seconds
 from macfleet.model.resource import Action, Change, FieldChange, Value
 from macfleet.model.stage import Outcome, StageName, Verdict
 from macfleet.rollout.desired import Desired, number
-from macfleet.rollout.record import plan_document, verdict_document
 from macfleet.rollout.result import NodeOutcome, NodeResult, StageResult
 from macfleet.views.flow import flow, fold
 from macfleet.views.rows import Block, Row, lay_out, together
@@ -21,6 +18,7 @@ _MEASURED = (StageName.NETWORK, StageName.LOADTEST)
 _FOLDED = 3
 """Up to so many nodes without news keep a line each."""
 _NAMED = 5
+_NAMED_SLOW = 3
 _REASONS = 4
 """Reasons of one verdict shown without -v."""
 _WIDEST = 110
@@ -80,53 +78,10 @@ def headline(result: StageResult, desired: Desired, width: int = 0) -> list[str]
 def summary(result: StageResult, width: int = 0) -> Iterator[str]:
     """Yield the last lines: what changed or would, who is held, what to type next."""
     yield from _with_right(_counted(result), f"exit {int(result.exit_code)}", width, joint="; ")
+    yield from _slowest(result, width)
     yield from _next(result)
     if result.folder:
         yield f"Evidence: {result.folder}"
-
-
-def document(result: StageResult) -> dict[str, Json]:
-    """Return the stage as JSON, schema 1."""
-    return {
-        "schema": 1,
-        "kind": "rollout",
-        "stage": str(result.stage),
-        "check": result.check,
-        "part": {"asked": result.part, "left_out": list(result.left_out)} if result.part else None,
-        "run": result.run or None,
-        "folder": result.folder or None,
-        "seconds": round(result.seconds, 3),
-        "exit_code": int(result.exit_code),
-        "controller": _node_document(result.elsewhere) if result.elsewhere else None,
-        "nodes": [_node_document(node) for node in result.results],
-    }
-
-
-def all_document(results: Sequence[StageResult]) -> dict[str, Json]:
-    """Return several stages as one JSON document, schema 1."""
-    code = strongest(result.exit_code for result in results)
-    return {
-        "schema": 1,
-        "kind": "rollout-all",
-        "exit_code": int(code),
-        "stages": [document(result) for result in results],
-    }
-
-
-def _node_document(node: NodeResult) -> dict[str, Json]:
-    return {
-        "node": node.node,
-        "outcome": str(node.outcome),
-        "changed": list(node.changed),
-        "plan": plan_document(node.plan) if node.plan else None,
-        "verdicts": [verdict_document(v) for v in node.verdicts],
-        "notes": list(node.notes),
-        "out_of_service": node.out,
-        "problems": [
-            {"code": d.code, "summary": d.summary, "why": d.why, "mend": d.mend, "address": d.address}
-            for d in node.diagnostics
-        ],
-    }
 
 
 def change_row(change: Change) -> Row:
@@ -236,6 +191,14 @@ def _word(outcome: NodeOutcome, result: StageResult) -> str:
     if outcome is NodeOutcome.UNCHANGED and result.stage in _MEASURED:
         return _TO_MEASURE if result.check else "measured"
     return str(outcome)
+
+
+def _slowest(result: StageResult, width: int) -> Iterator[str]:
+    """Yield what took longest, where anything took a second."""
+    long = [each for each in result.slowest if each.seconds >= 1][:_NAMED_SLOW]
+    if long:
+        told = [f"{each.node} {spoken(each.address)} {show_seconds(each.seconds)}" for each in long]
+        yield from flow([f"Slowest: {told[0]}", *told[1:]], width)
 
 
 def _counted(result: StageResult) -> list[str]:
