@@ -64,7 +64,7 @@ golden: setup ## Rewrite golden files; look at the difference before committing
 	MACFLEET_GOLDEN=1 $(PY) -m pytest -m "not lab and not sshd" tests
 
 lock: setup ## Resolve requirements.txt anew (needs uv)
-	uv pip compile --quiet pyproject.toml --extra analysis --extra report --extra lab --extra dev --universal --python-version 3.11 \
+	uv pip compile --quiet pyproject.toml --extra analysis --extra report --extra postgres --extra lab --extra dev --universal --python-version 3.11 \
 	  --generate-hashes -o requirements.txt
 
 .PHONY: help setup packages demo oracle browser clean-lab check test bench-engine bench-calibration bench-loadgen fix docs golden lock

@@ -4,7 +4,7 @@ set -euo pipefail
 declare -A provides=(
   [/usr/bin/dockerd]=docker.io [/usr/sbin/dockerd]=docker.io [/usr/bin/mmdebstrap]=mmdebstrap
   [/usr/sbin/sshd]=openssh-server [/usr/bin/docker-registry]=docker-registry
-  [/usr/bin/zsh]=zsh [/usr/bin/curl]=curl [/usr/bin/git]=git
+  [/usr/bin/zsh]=zsh [/usr/bin/curl]=curl [/usr/bin/git]=git [/usr/lib/postgresql]=postgresql
 )
 missing=()
 for path in "${!provides[@]}"; do
