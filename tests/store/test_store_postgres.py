@@ -1,0 +1,158 @@
+"""The state database of a team: the same journal, leases and locks on a PostgreSQL server of the tests' own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from macfleet.model.diagnostic import MacfleetError
+from macfleet.model.stage import EvidenceKey, Outcome, StageName, StageRecord
+from macfleet.rollout.drain_state import Service, ServiceState
+from macfleet.rollout.run_lock import Fence
+from macfleet.store.run_locks import StoreLocks, this_process
+from macfleet.store.sql_locks import Owner
+from macfleet.store.sql_state import SqlState
+from macfleet.store.tables import METADATA
+
+pytestmark = pytest.mark.slow
+NODES = ("mac-01", "mac-02", "mac-03")
+ANA, BOB = Owner("a" * 16, "ana@desk", "desk", 7), Owner("b" * 16, "bob@lab", "lab", 8)
+# A controller whose clock is wrong by a day: on PostgreSQL it must not matter.
+WRONG = 86_400.0
+
+
+def programs():
+    """Where Debian keeps the server's programs; None without one."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    return found[-1].parent if found else None
+
+
+@pytest.fixture(scope="module")
+def url():
+    """A server that listens on a socket in a folder of its own, gone at the end."""
+    if programs() is None:
+        pytest.skip("no PostgreSQL server here: run scripts/packages.sh")
+    folder = Path(tempfile.mkdtemp(prefix="macfleet-pg."))
+    # The server refuses to run as root; its package made a user for it.
+    be = ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups"] if os.geteuid() == 0 else []
+    if be:
+        shutil.chown(folder, "postgres")
+    initdb = [*be, programs() / "initdb", "-A", "trust", "-U", "ops", "--no-sync", "-D", folder / "data"]
+    subprocess.run(initdb, check=True, capture_output=True, cwd=folder)
+    settings = {"listen_addresses": "", "unix_socket_directories": folder, "fsync": "off"}
+    options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+    server = subprocess.Popen(
+        [*be, programs() / "postgres", "-D", folder / "data", *options], cwd=folder, stderr=subprocess.DEVNULL
+    )
+    made = f"postgresql+psycopg://ops@/postgres?host={folder}"
+    wait_until(lambda: answers(made))
+    yield made
+    server.terminate()
+    server.wait(20)
+    shutil.rmtree(folder)
+
+
+def answers(url):
+    try:
+        SqlState(url).close()
+    except Exception:  # noqa: BLE001  (whatever the driver raises before the server is up)
+        return False
+    return True
+
+
+def wait_until(holds, seconds=30):
+    until = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < until, "the condition did not come to hold"
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def states(url):
+    """Two controllers' views of an empty database; the second's clock is wrong."""
+    with closing(SqlState(url)) as one, closing(SqlState(url, lambda: time.time() + WRONG)) as other:
+        with one.engine.begin() as connection:
+            for table in METADATA.sorted_tables:
+                if table.name != "identity":
+                    connection.execute(table.delete())
+        yield one, other
+
+
+def take(state, owner, nodes=NODES, ttl=60.0):
+    return state.locks.take(nodes, owner, "R1", "rollout layout", ttl, ())
+
+
+def test_journal_evidence_and_states_of_nodes_come_back(states):
+    mine, other = states
+    mine.begin("R1", "rollout layout", NODES, {"who": "ana"})
+    mine.note("R1", "mac-01", "change.started", {"address": "file.ä"})
+    mine.settle("R1", "mac-01", "ok")
+    record = StageRecord("mac-01", StageName.LAYOUT, EvidenceKey({"contract": "9f"}), Outcome.PASS, "R1", 5.0)
+    mine.record(record)
+    mine.services.keep_service(Service("mac-01", ServiceState.DRAINED, token=2**40))
+    assert other.unsettled("R1") == ("mac-02", "mac-03")
+    assert other.last() == "R1"
+    assert other.entries("R1")[1].detail == {"address": "file.ä"}
+    assert other.latest("mac-01", StageName.LAYOUT) == record
+    assert other.services.service("mac-01").token == 2**40
+
+
+def test_nodes_are_taken_all_or_none_whatever_the_controllers_clocks_say(states):
+    mine, other = states
+    fence = take(mine, ANA)
+    (holder,) = take(other, BOB, ("mac-03", "mac-04"))
+    assert (holder.nodes, holder.who) == (("mac-03",), "ana@desk")
+    assert 50 < holder.left <= 60
+    assert isinstance(take(other, BOB, ("mac-04",)), Fence)
+    mine.locks.release(fence, ANA)
+    later = take(other, BOB)
+    assert (later.token > fence.token, later.store == fence.store) == (True, True)
+    assert later.token - fence.token < WRONG * 1000
+
+
+def test_a_lock_lapses_by_the_databases_clock_and_its_holder_learns_of_it(states):
+    mine, other = states
+    held = StoreLocks(mine.locks, this_process("ana"), ttl=1.0, clock=lambda: 0.0)
+    fence = held.take(NODES, "R1", "rollout layout")
+    assert isinstance(take(other, BOB), tuple)
+    with mine.engine.begin() as connection:
+        connection.execute(text("update locks set expires = expires - 2"))
+    assert take(other, BOB, ("mac-01",)).token > fence.token
+    held.confirm(fence, "mac-02", afresh=True)
+    with pytest.raises(MacfleetError) as refused:
+        held.confirm(fence, "mac-01", afresh=True)
+    assert refused.value.diagnostics[0].code == "E0591"
+    held.close()
+    assert [holder.who for holder in mine.locks.holders(NODES)] == ["bob@lab"]
+
+
+def test_many_that_want_the_same_nodes_in_any_order_neither_share_nor_wait_for_each_other(url, states):
+    assert states
+    many = [f"mac-{number:03}" for number in range(40)]
+    owners = [Owner(f"{n:016}", f"ops{n}", "h", n) for n in range(8)]
+    views = [SqlState(url) for _ in owners]
+    orders = [many if n % 2 else many[::-1] for n in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        for _ in range(5):
+            found = list(pool.map(take, views, owners, orders))
+            (winner,) = [n for n, each in enumerate(found) if isinstance(each, Fence)]
+            views[winner].locks.release(found[winner], owners[winner])
+    for each in views:
+        each.close()
+
+
+def test_leases_of_a_drain_are_held_by_one(states):
+    mine, _ = states
+    lease = mine.leases.take("node/mac-01", "ana", 15.0)
+    assert mine.leases.take("node/mac-01", "bob", 15.0) is None
+    mine.leases.release(lease)
+    assert mine.leases.take("node/mac-01", "bob", 15.0).token > lease.token
