@@ -231,19 +231,11 @@ def _text(value: Json) -> str:
 
 
 def _print_table(heads: Sequence[str], rows: Sequence[Sequence[str]], right: Iterable[int] = ()) -> None:
-    from macfleet.views.diagnostics import clean
+    from macfleet.views.flow import width_of
+    from macfleet.views.table import lines
 
-    lines = [[clean(cell) for cell in row] for row in ([heads, *rows] if heads else rows)]
-    if not lines:
-        return
-    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
-    aligned = set(right)
-    for line in lines:
-        cells = (
-            cell.rjust(width) if column in aligned else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
-        )
-        click.echo("   ".join(cells).rstrip())
+    for line in lines(heads, rows, width_of(sys.stdout), tuple(right)):
+        click.echo(line)
 
 
 def _print_json(kind: str, document: Mapping[str, Json]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 from macfleet.model.stage import StageName
@@ -16,6 +17,7 @@ def matrix(fleet: FleetContext, desired: Desired, limit: str) -> int:
     from macfleet.cli.compose import stage_nodes
     from macfleet.rollout.desired import ORDER
     from macfleet.sources.clock import SystemClock
+    from macfleet.views.flow import width_of
     from macfleet.views.status import document, lines
     from macfleet.views.terminal import show, show_json
 
@@ -26,5 +28,5 @@ def matrix(fleet: FleetContext, desired: Desired, limit: str) -> int:
     if fleet.output == "json":
         show_json(document(names, records, now))
     else:
-        show(lines(names, records, now))
+        show(lines(names, records, now, width_of(sys.stdout)))
     return 0

@@ -9,20 +9,18 @@ from macfleet.model.stage import StageName, StageRecord
 from macfleet.rollout.desired import ORDER, number
 from macfleet.rollout.record import iso
 from macfleet.views.symbols import OUTCOMES
+from macfleet.views.table import lines as table
 
 Records = Mapping[tuple[str, StageName], StageRecord | None]
 _DAY = 86400.0
 _STALE = 7 * _DAY
 
 
-def lines(names: Sequence[str], records: Records, now: float) -> Iterator[str]:
-    """Yield one row a node: each stage's outcome and the age of its evidence."""
-    width = max([len(name) for name in names] + [4])
-    heads = [f"{number(stage)} {stage}" for stage in ORDER]
-    yield "  ".join([f"{'node':<{width}}", *(f"{head:<12}" for head in heads)]).rstrip()
-    for name in names:
-        cells = [_cell(records.get((name, stage)), now) for stage in ORDER]
-        yield "  ".join([f"{name:<{width}}", *(f"{cell:<12}" for cell in cells)]).rstrip()
+def lines(names: Sequence[str], records: Records, now: float, width: int = 0) -> Iterator[str]:
+    """Yield one row a node: each stage's outcome and the age of its evidence; `width` 0 folds nothing."""
+    heads = ("node", *(f"{number(stage)} {stage}" for stage in ORDER))
+    rows = [(name, *(_cell(records.get((name, stage)), now) for stage in ORDER)) for name in names]
+    yield from table(heads, rows, width, gap="  ")
 
 
 def document(names: Sequence[str], records: Records, now: float) -> dict[str, Json]:
