@@ -122,7 +122,7 @@ def test_every_kind_is_held_to_its_promises():
     assert kinds() == sorted(kind.kind for kind in KINDS)
 
 
-@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize("shell", ["dash", pytest.param("bash as sh", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("kind", kinds())
 def test_a_blank_mac_converges_once_and_then_nothing_is_left(kind, shell, tmp_path):
     assert shutil.which(SHELLS[shell][0])
