@@ -323,6 +323,22 @@ def test_a_jobs_text_is_in_no_file_and_no_process_list(plain, apply):
     assert not any(seen)
 
 
+@pytest.mark.parametrize("lacking", [(), ("command -v setsid",)], ids=["setsid", "perl"])
+def test_a_job_leads_a_session_of_its_own_in_a_folder_that_nobody_else_reads(tmp_path, lacking):
+    following = FOLLOWING
+    for program in lacking:
+        following = following.replace(program, "false")
+    seen = "ps -o sid= -p $$; ps -o pgid= -p $$; echo $$; ls -ld"
+    text = job_text("j-1", "mark.a", [Run(f'{seen} "$HOME/.macfleet/jobs/j-1"', limit=40)])
+    fragments = [Fragment("a", text, 90, guard="mark.a", job="j-1")]
+    transport = LocalTransport(tmp_path)
+    done = transport.run(bundle(fragments, nonce="abc", preface=following), deadline=60)
+    lines = unbundle(fragments, done.stdout.decode(), nonce="abc")["a"].stdout.split("\n")
+    session, group, process = map(int, lines[:3])
+    assert session == group == process
+    assert lines[3].startswith("drwx------")
+
+
 @pytest.mark.parametrize("shell", SHELLS)
 def test_a_job_is_cut_at_a_steps_limit_and_later_steps_do_not_run(tmp_path, shell):
     steps = [Run("sleep 981 & sleep 982", limit=1), Run('touch "$HOME/later"', limit=5)]

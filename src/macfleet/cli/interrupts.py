@@ -49,12 +49,14 @@ def interrupts(fleet: FleetContext, resume: str) -> Iterator[Callable[[], bool]]
         _say(fleet, "run.stopping", _STOPPING)
         threading.Thread(target=fleet.transports.end_running, name="macfleet-stop", daemon=True).start()
 
-    before = {each: signal.signal(each, stop) for each in _SIGNALS}
+    # What the caller ignores, as nohup(1) does with the end of the terminal, stays ignored.
+    heeded = [each for each in _SIGNALS if signal.getsignal(each) is not signal.SIG_IGN]
+    before = {each: signal.signal(each, stop) for each in heeded}
     try:
         yield fleet.stopped.is_set
     finally:
         for each, handler in before.items():
-            signal.signal(each, handler)
+            signal.signal(each, handler or signal.SIG_DFL)
 
 
 def _say(fleet: FleetContext, kind: str, words: str) -> None:

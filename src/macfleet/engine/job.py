@@ -53,7 +53,7 @@ mf_tail() {{
 mf_job() {{
   mf_j="{FOLDER}/$2"; mf_seen_out=0; mf_seen_err=0
   mf_beat=; mf_still=0; mf_nap=1; mf_age=0; mf_rc=75; mf_cut=0
-  if mkdir "$mf_j" 2>/dev/null; then
+  if mkdir -m 700 "$mf_j" 2>/dev/null; then
     : >"$mf_j/out"; : >"$mf_j/err"
     printf '%s\\n' "$3" | ( mf_apart ) >/dev/null 2>&1 &
   else mf_say "found $1"; fi
