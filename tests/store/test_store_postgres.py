@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -148,6 +149,25 @@ def test_many_that_want_the_same_nodes_in_any_order_neither_share_nor_wait_for_e
             views[winner].locks.release(found[winner], owners[winner])
     for each in views:
         each.close()
+
+
+def test_a_server_that_is_not_there_is_said_without_the_password():
+    with pytest.raises(MacfleetError) as refused:
+        SqlState("postgresql://ops:s3cret@127.0.0.1:1/fleet")
+    (problem,) = refused.value.diagnostics
+    assert (problem.code, int(problem.exit_code)) == ("E0597", 1)
+    assert "ops:***@127.0.0.1:1/fleet" in problem.summary
+    assert "s3cret" not in f"{problem.summary}{problem.why}{problem.mend}"
+
+
+def test_without_the_driver_the_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(MacfleetError) as refused:
+        SqlState("postgresql://ops@127.0.0.1:1/fleet")
+    assert (refused.value.diagnostics[0].code, refused.value.diagnostics[0].mend) == (
+        "E0596",
+        "pip install 'macfleet[postgres]'",
+    )
 
 
 def test_leases_of_a_drain_are_held_by_one(states):

@@ -17,10 +17,13 @@ from sqlalchemy import (
     event,
     inspect,
 )
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import ConnectionPoolEntry
+
+from macfleet.model.diagnostic import Diagnostic, MacfleetError
+from macfleet.model.exit_codes import ExitCode
 
 METADATA = MetaData()
 
@@ -73,15 +76,36 @@ def open_state(url: str) -> Engine:
     """
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite":
-        engine = create_engine(parsed)
-        _make_tables(engine)
-        return engine
+        return _served(parsed)
     if parsed.database and parsed.database != ":memory:":
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(parsed, connect_args={"timeout": 30})
     event.listen(engine, "connect", _prepare)
     _make_tables(engine)
     return engine
+
+
+def _served(url: URL) -> Engine:
+    if url.drivername == "postgresql":
+        url = url.set(drivername="postgresql+psycopg")
+    shown = url.render_as_string(hide_password=True)
+    try:
+        engine = create_engine(url)
+        _make_tables(engine)
+    except ModuleNotFoundError as error:
+        mend = "pip install 'macfleet[postgres]'"
+        raise MacfleetError(
+            _unusable("E0596", f"there is no driver for {shown}", str(error), mend)
+        ) from error
+    except DatabaseError as error:
+        why = str(error.orig).strip().partition("\n")[0]
+        mend = "See whether the server runs, and what state: in macfleet.yml and ~/.pgpass say."
+        raise MacfleetError(_unusable("E0597", f"the store {shown} cannot be used", why, mend)) from error
+    return engine
+
+
+def _unusable(code: str, summary: str, why: str, mend: str) -> Diagnostic:
+    return Diagnostic(code, summary, why=f"{why}.", mend=mend, exit_code=ExitCode.INTERNAL)
 
 
 def _make_tables(engine: Engine) -> None:
