@@ -8,6 +8,8 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, BeforeValidator
 
+from macfleet.model.quantity import show_bytes
+
 
 @dataclass(frozen=True, slots=True)
 class Key:
@@ -41,6 +43,7 @@ def keys_of(model: type[BaseModel], defaults: Mapping[str, str] | None = None) -
             default = default if field.default is None or field.is_required() else f"`{_time(field.default)}`"
         elif name in loose and shape == "a whole number":
             shape = "a size"
+            default = default if field.is_required() or not field.default else f"`{_size(field.default)}`"
         found.append(Key(key, shape, default, " ".join((field.description or "").split())))
     return tuple(found)
 
@@ -82,6 +85,11 @@ def _time(seconds: float) -> str:
     return next(
         (f"{seconds // size:g}{unit}" for size, unit in sizes if seconds % size == 0), f"{seconds:g}s"
     )
+
+
+def _size(size: int) -> str:
+    """Return a size as it is written in YAML."""
+    return show_bytes(size).replace(" ", "")
 
 
 def _shape(schema: Mapping[str, Any], named: Mapping[str, Any]) -> str:  # noqa: PLR0911 (a return a shape)
