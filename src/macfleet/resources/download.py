@@ -6,7 +6,6 @@ import posixpath
 import re
 from dataclasses import dataclass
 from typing import ClassVar
-from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
@@ -19,6 +18,7 @@ from macfleet.resources.params import AbsolutePath, Mode, Owner, Params, Presenc
 _SHA256 = re.compile(r"^[0-9a-f]{64}$")
 _BLOCK = 512  # what POSIX counts `ulimit -f` in
 _HASHED = 100e6  # bytes a second that shasum reads at the least
+_URL = re.compile(r"^https?://([^/?#]+)")
 _DIRT = re.compile(r"[\s\"\\\x00-\x1f\x7f]")
 # from here on a transfer that was cut goes on where it stopped
 _FETCH = """set -e; umask 077; again=
@@ -84,10 +84,10 @@ class DownloadParams(Params):
     def _address(cls, value: str) -> str:
         if not value:
             return value
-        parts = urlsplit(value)
-        if parts.scheme not in {"http", "https"} or not parts.hostname or _DIRT.search(value):
+        parts = _URL.match(value)
+        if parts is None or _DIRT.search(value):
             raise ValueError("a URL is https://HOST/PATH; spaces and quotes in it are written as %20 and %22")
-        if parts.username or parts.password:
+        if "@" in parts[1]:
             raise ValueError("a URL must not hold a login; secrets never stand in a file of the fleet")
         return value
 
