@@ -1,6 +1,8 @@
 """Lines and blocks in files that somebody else owns: where they go, and that the rest stays."""
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from scratch_mac import ScratchMac
 
 from macfleet.documents import Document, validate
@@ -155,3 +157,26 @@ def test_a_file_that_root_writes_anew_stays_whose_it_was_unless_that_is_said(own
     mac.carry_out(resource, mac.planned(resource))
     assert path.read_text() == "new"
     assert mac.run(f"stat -f %Su:%Sg {path}").stdout == f"{expected}\n"
+
+
+LINES = st.text(st.characters(blacklist_characters="\0\n\r", blacklist_categories=("Cs",)), max_size=12)
+
+
+@pytest.mark.slow
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(held=st.lists(LINES, max_size=5), wanted=LINES.filter(bool), ended=st.booleans())
+def test_whatever_a_file_holds_the_line_is_there_once_more_and_the_rest_stays(mac, held, wanted, ended):
+    text = "\n".join(held) + ("\n" if held and ended else "")
+    path = mac.home / "conf"
+    path.write_bytes(text.encode())
+    resource = line(mac, line=wanted)
+    change = mac.planned(resource)
+    lines = text.removesuffix("\n").split("\n") if text else []
+    assert (change.action is Action.NOOP) == (wanted in lines)
+    mac.carry_out(resource, change)
+    expected = lines if wanted in lines else [*lines, wanted]
+    assert path.read_bytes().decode().removesuffix("\n").split("\n") == expected
+    assert mac.planned(resource).action is Action.NOOP
+    gone = line(mac, line=wanted, state="absent")
+    mac.carry_out(gone, mac.planned(gone))
+    assert path.read_bytes().decode() == "".join(f"{each}\n" for each in lines if each != wanted)
