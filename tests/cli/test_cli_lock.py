@@ -139,6 +139,20 @@ def test_what_only_reads_never_needs_the_lock(run, fleet, state, words):
 
 @pytest.mark.parametrize(
     "words",
+    [("drain", "mac-02", "--reason", "fan"), ("drain", "mac-02", "--detach"), ("undrain", "mac-02")],
+)
+def test_a_node_that_a_run_is_at_work_on_is_neither_drained_nor_brought_back(run, fleet, state, words):
+    bob = Owner("b" * 16, "bob", "elsewhere", 1)
+    fence = state.locks.take(("mac-02",), bob, RUN, "rollout layout", 60.0, ())
+    code, out, err = run(*words)
+    assert (code, f"mac-02 is locked by run {RUN}" in out + err) == (6, True)
+    assert "Wait for it.\n" in out + err
+    state.locks.release(fence, bob)
+    assert run(*words[:2])[0] == 5  # now it is asked, and does not answer
+
+
+@pytest.mark.parametrize(
+    "words",
     [("apply", "playbooks/site.yml"), ("rollout", "stage1"), ("rollout", "all", "--yes")],
 )
 def test_what_changes_nodes_needs_it_and_asks_none_of_them_without(run, fleet, state, words):

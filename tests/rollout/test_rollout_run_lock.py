@@ -65,7 +65,9 @@ def test_a_lock_that_is_held_is_refused_at_once_naming_every_holder():
     assert "ana@desk, process 7: rollout layout, run R1. Unless renewed its lock lapses in 40 s." in first.why
     assert "lock break --run R1" in first.mend
     assert second.summary == "mac-02, mac-03 are locked by eve@lab"
-    assert "lock break mac-02" in second.mend
+    assert second.mend == (
+        "Wait for it: the same command with --wait 10m\nor if it is dead: macfleet lock break mac-02 --reason WHY"
+    )
     assert (len(locks.taken), locks.released) == (1, [])
 
 

@@ -80,6 +80,7 @@ def drain(
     nodes = named(fleet, names)
     if monitor:
         return follow(fleet, nodes, until_settled=True)
+    _leave_to_their_run(fleet, nodes)
     if detach:
         return _detached(fleet, nodes)
     ports = _ports(fleet, nodes)
@@ -112,6 +113,7 @@ def undrain(fleet: FleetContext, names: tuple[str, ...]) -> int:
     """
     from macfleet.rollout.drain_back import undrain as undrain_node
 
+    _leave_to_their_run(fleet, named(fleet, names))
     return _moved(fleet, names, undrain_node, proves=True)
 
 
@@ -197,6 +199,15 @@ def _ports(fleet: FleetContext, nodes: Sequence[Node], *, proves: bool = False) 
     if fleet.output != "json":
         events = DrainLines([node.name for node in nodes], SystemClock().monotonic)
     return drain_ports(fleet, events, proves=proves)
+
+
+def _leave_to_their_run(fleet: FleetContext, nodes: Sequence[Node]) -> None:
+    """Refuse nodes that a run is at work on (E0590, exit 6): what it proves must not change under it."""
+    from macfleet.rollout.run_lock import held_by
+
+    others = fleet.locks.others([node.name for node in nodes])
+    if others:
+        raise MacfleetError(held_by(other, waits=False) for other in others)
 
 
 def _detached(fleet: FleetContext, nodes: Sequence[Node]) -> int:

@@ -206,7 +206,7 @@ def locked(node: str, found: NodeLock) -> Diagnostic:
         "E0510",
         f"the node is locked by run {found.holder.run}",
         why=f"{found.holder.who} holds it since {found.holder.since}.{running}",
-        mend=f"Wait for it with --wait 10m, or if it is dead: macfleet lock break {node}",
+        mend=f"Wait for it with --wait 10m, or if it is dead: macfleet lock break {node} --reason WHY",
         node=node,
         exit_code=ExitCode.LOCKED,
     )

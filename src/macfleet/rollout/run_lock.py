@@ -155,7 +155,7 @@ def _taken(claim: Claim, locks: Locks, clock: Clock, events: Events) -> Fence:
             return found
         now = clock.monotonic()
         if now >= until:
-            raise MacfleetError(_held_by(other, waited=claim.wait) for other in found)
+            raise MacfleetError(held_by(other, waited=claim.wait) for other in found)
         if now - said >= _SAY_EVERY:
             said = now
             _say(found, until - now, events)
@@ -174,19 +174,22 @@ def _say(others: Sequence[LockHolder], left: float, events: Events) -> None:
             events.emit(Event("lock.waiting", node, data))
 
 
-def _held_by(other: LockHolder, *, waited: float) -> Diagnostic:
+def held_by(other: LockHolder, *, waited: float = 0.0, waits: bool = True) -> Diagnostic:
+    """Return the diagnostic of nodes that another run holds (E0590, exit 6).
+
+    `waited` is how long it was waited for; `waits` whether the command could be told to.
+    """
     several = len(other.nodes) > 1
     shown = ", ".join(other.nodes[:6]) + (f" and {len(other.nodes) - 6} more" if len(other.nodes) > 6 else "")
+    what = f"--run {other.run}" if other.run else other.nodes[0]
     lapse = f"Unless renewed its lock lapses in {show_seconds(max(round(other.left), 1))}."
     patience = f" It was waited for {show_seconds(waited)}." if waited else ""
     return Diagnostic(
         "E0590",
         f"{shown} {'are' if several else 'is'} locked by {f'run {other.run}' if other.run else other.who}",
         why=f"{holder_words(other)}. {lapse}{patience}",
-        mend="Wait for it: the same command with --wait 10m\n"
-        f"or if it is dead: macfleet lock break --run {other.run}"
-        if other.run
-        else f"or if it is dead: macfleet lock break {other.nodes[0]}",
+        mend=f"Wait for it{': the same command with --wait 10m' if waits else '.'}\n"
+        f"or if it is dead: macfleet lock break {what} --reason WHY",
         node="" if several else other.nodes[0],
         exit_code=ExitCode.LOCKED,
     )

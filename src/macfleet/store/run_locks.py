@@ -114,6 +114,15 @@ class StoreLocks:
         with suppress(SQLAlchemyError):
             self._rows.release(fence, self._owner)
 
+    def others(self, nodes: Sequence[str]) -> tuple[LockHolder, ...]:
+        """Return who else holds any of the nodes now; takes nothing."""
+        found = self._rows.holders(nodes)
+        return tuple(each for each in found if each.left > 0 and not self._is_over(each))
+
+    def _is_over(self, holder: LockHolder) -> bool:
+        """Whether it is this process, or one of this machine that has ended."""
+        return holder.host == self._owner.host and (holder.pid == self._owner.pid or not _runs(holder.pid))
+
     def close(self) -> None:
         """Give back whatever is held, however often it was taken."""
         with self._guard:
