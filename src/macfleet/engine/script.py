@@ -73,20 +73,27 @@ mf_look() {{
 }}
 mf_show() {{ eval "cat $mf_seen" 2>/dev/null; mf_seen=; }}
 """
-# One program for the digests of all probes: on a Mac each start of shasum(1) takes 20 ms.
-_DIGESTS = """mf_digest() {
-  [ -f "$mf_dir/sums" ] || mf_digests
+# Two programs for the files of all probes: on a Mac each start of shasum(1) takes 20 ms.
+_FILES = """mf_file() {
+  [ -f "$mf_dir/sums" ] || mf_files
+  mf_mode=; mf_sum=
   while IFS= read -r mf_line; do
-    if [ "${mf_line#*  }" = "$1" ]; then printf '%s\\n' "$mf_line"; return; fi
+    if [ "${mf_line#* * }" = "$1" ]; then mf_mode=${mf_line#* }; mf_mode="${mf_line%% *} ${mf_mode%% *}"; fi
+  done <"$mf_dir/modes"
+  while IFS= read -r mf_line; do
+    if [ "${mf_line#*  }" = "$1" ]; then mf_sum=$mf_line; fi
   done <"$mf_dir/sums"
-  shasum -a 256 <"$1"
+  if [ -n "$mf_mode" ] && [ -n "$mf_sum" ]; then printf '%s\\n' "$mf_mode" "$mf_sum"; return; fi
+  stat -f 'FORMAT' "$1" && shasum -a 256 <"$1"
 }
-mf_digests() {
+mf_files() {
   set --
   for mf_path in PATHS; do if [ -f "$mf_path" ]; then set -- "$@" "$mf_path"; fi; done
-  shasum -a 256 -- "$@" >"$mf_dir/sums" 2>/dev/null
+  stat -f 'FORMAT %N' "$@" >"$mf_dir/modes" 2>/dev/null
+  shasum -a 256 "$@" >"$mf_dir/sums" 2>/dev/null
 }
 """
+_FORMAT = "%Mp%Lp %Su:%Sg"
 _CODA = """
 mf_say end
 kill -9 "$mf_watcher" 2>/dev/null # its sleep of a second holds nothing open; looking for it would cost more
@@ -107,7 +114,7 @@ class Fragment:
         limit: seconds after which the fragment alone is killed with its children.
         guard: name of the group of steps it belongs to; empty for a probe.
         job: id of the detached job that the text starts or follows; empty for one that runs in the script.
-        digest: path of a file whose SHA-256 the text asks ``mf_digest`` for; empty for none.
+        file: path of a file that the text asks ``mf_file`` about; empty for none.
     """
 
     name: str
@@ -115,7 +122,7 @@ class Fragment:
     limit: float
     guard: str = ""
     job: str = ""
-    digest: str = ""
+    file: str = ""
 
 
 def bundle(fragments: Sequence[Fragment], *, nonce: str, preface: str = "") -> str:
@@ -131,7 +138,7 @@ def bundle(fragments: Sequence[Fragment], *, nonce: str, preface: str = "") -> s
         _PRELUDE,
         f"mf_mark={quote('--' + nonce)}",
         "mf_ok=1",
-        _digests(fragments),
+        _files(fragments),
         preface,
     ]
     group = ""
@@ -184,14 +191,12 @@ def unbundle(fragments: Sequence[Fragment], stdout: str, *, nonce: str) -> Mappi
 
 def probe_fragments(probes: Mapping[str, Probe]) -> tuple[Fragment, ...]:
     """Return the probes as fragments, in the mapping's order."""
-    return tuple(
-        Fragment(name, probe.script, probe.limit, digest=probe.digest) for name, probe in probes.items()
-    )
+    return tuple(Fragment(name, probe.script, probe.limit, file=probe.file) for name, probe in probes.items())
 
 
-def _digests(fragments: Sequence[Fragment]) -> str:
-    paths = [fragment.digest for fragment in fragments if fragment.digest]
-    return _DIGESTS.replace("PATHS", words(paths)) if paths else ""
+def _files(fragments: Sequence[Fragment]) -> str:
+    paths = [fragment.file for fragment in fragments if fragment.file]
+    return _FILES.replace("FORMAT", _FORMAT).replace("PATHS", words(paths)) if paths else ""
 
 
 def _counted(fragments: Sequence[Fragment]) -> str:

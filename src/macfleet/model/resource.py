@@ -41,14 +41,15 @@ class Probe:
         parse: output to the actual state, or None when the thing is absent. Raises ValueError when
             the output is not understood: an unreadable answer is an error, never "absent".
         limit: seconds after which the probe alone is stopped.
-        digest: path of a small file whose SHA-256 the script asks ``mf_digest PATH`` for where there is such
-            a function: the engine then has one program read the files of all probes; empty for none.
+        file: path of a small file about which the script asks ``mf_file PATH`` where there is such a
+            function: it prints mode and owner as ``stat -f '%Mp%Lp %Su:%Sg'`` does, then the line of
+            ``shasum -a 256``; one program of each reads the files of all probes. Empty for none.
     """
 
     script: str
     parse: Callable[[ProbeOutput], State | None]
     limit: float = 20.0
-    digest: str = ""
+    file: str = ""
 
 
 class Action(StrEnum):

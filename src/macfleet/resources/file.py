@@ -13,7 +13,7 @@ from macfleet.model.resource import Action, Change, Probe, ProbeOutput, Put, Run
 from macfleet.model.shell import quote
 from macfleet.resources import ownership, regular
 from macfleet.resources.params import AbsolutePath, Mode, Owner, Params, Presence, Surroundings
-from macfleet.resources.secret_content import SecretContent
+from macfleet.resources.secret_content import MARK, SecretContent
 
 _CONTENTS = ("content", "template", "source", "content_secret")
 
@@ -23,6 +23,7 @@ class FileParams(Params):
 
     What a secret reference leads to is compared on the controller alone: plan, journal and evidence hold
     neither the secret nor a digest of it. Its mode is 0600 unless given, and never readable by everybody.
+    With content besides, the secret stands where the text has three asterisks.
     """
 
     kind: ClassVar[str] = "file"
@@ -47,6 +48,10 @@ class FileParams(Params):
     @model_validator(mode="after")
     def _one_content(self) -> FileParams:
         given = [name for name in _CONTENTS if getattr(self, name) is not None]
+        if given == ["content", "content_secret"]:
+            if MARK not in str(self.content):
+                raise ValueError(f"content must say {MARK} where the secret stands")
+            given = ["content_secret"]
         if len(given) != 1 and (given or self.state == "present"):
             found = " and ".join(given) or "none of them"
             raise ValueError(f"give exactly one of {', '.join(_CONTENTS)}; found {found}")
@@ -75,7 +80,7 @@ class FileParams(Params):
         absent = self.state == "absent"
         content: bytes | SecretContent = b"" if absent else around.files[self.path]
         if self.content_secret is not None and not absent:
-            content = SecretContent(self.content_secret, around.secret)
+            content = SecretContent(self.content_secret, around.secret, self.content or MARK)
         return File(self.path, content, self.mode, self.owner, self.become, around.needs, absent)
 
 
@@ -106,7 +111,7 @@ class File:
         secret = hashlib.sha256(self._bytes()).hexdigest() if self._is_secret else ""
         script = regular.script(self.path, become=self.become)
         shared = "" if self.become else self.path
-        return Probe(script, lambda output: self._parse(secret, output), digest=shared)
+        return Probe(script, lambda output: self._parse(secret, output), file=shared)
 
     def desired(self) -> State:
         """Type, digest and mode, and the owner when one is wanted; of a secret only that it is the one."""

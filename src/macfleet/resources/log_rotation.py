@@ -119,7 +119,7 @@ class LogRotation:
 
     def probe(self) -> Probe:
         """Read type, mode, owner and SHA-256 of the file."""
-        return Probe(regular.script(self.path, become=False), self._parse, digest=self.path)
+        return Probe(regular.script(self.path, become=False), self._parse, file=self.path)
 
     def desired(self) -> State:
         """The file, root's, with this content."""

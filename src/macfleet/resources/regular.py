@@ -14,8 +14,9 @@ def script(path: str, *, become: bool) -> str:
     text = (
         f"p={quote(path)}\n"
         'if [ -L "$p" ]; then echo other link\n'
-        f'elif [ -f "$p" ]; then printf \'file \'; stat -f {quote(ownership.FORMAT)} "$p" && \\\n'
-        'if command -v mf_digest >/dev/null; then mf_digest "$p"; else shasum -a 256 < "$p"; fi\n'
+        "elif [ -f \"$p\" ]; then printf 'file '\n"
+        'if command -v mf_file >/dev/null; then mf_file "$p"\n'
+        f'else stat -f {quote(ownership.FORMAT)} "$p" && shasum -a 256 < "$p"; fi\n'
         'elif [ -d "$p" ]; then echo other directory\n'
         'elif [ -e "$p" ]; then echo other special\nelse echo absent; fi'
     )

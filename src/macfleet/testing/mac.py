@@ -22,8 +22,9 @@ PROGRAMS: Mapping[str, str] = {
     "sysctl": r"printf '25769803776\n10\nApple M4\nMac16,10\n'",
     "mount": "echo '/dev/disk3s1s1 on / (apfs, sealed, local, read-only, journaled)'",
     "curl": 'for url in "$@"; do :; done; port=${url##*:}; [ -f "$HOME/up.${port%%/*}" ]',
-    # `stat -f FORMAT PATH` as the file resources ask it: mode, owner, group.
-    "stat": 'command stat -c "0%a %U:%G" "$3"',
+    # `stat -f FORMAT PATH…` as the file resources ask it: mode, owner, group, and the name where it is asked.
+    "stat": """[ "$1" = -L ] && shift; case "$2" in *%N) name=" %n";; *) name=;; esac
+  shift 2; command stat -c "0%a %U:%G$name" -- "$@\"""",
     "shasum": 'shift 2; sha256sum "$@"',
     "sudo": 'shift; "$@"',
     "launchctl": """case "$1" in bootout) rm -f "$HOME/up.8081";; print) [ -f "$HOME/up.8081" ];;
