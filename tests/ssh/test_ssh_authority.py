@@ -94,6 +94,24 @@ def test_a_certificate_that_is_not_good_is_refused_with_the_reason(
 
 
 @pytest.mark.sshd
+def test_an_authority_must_sign_with_what_ssh_config_allows(server, known, tmp_path) -> None:
+    authority = certify(server, tmp_path, "-t", "rsa-sha2-256", kind="rsa")
+    known.write_text(f"@cert-authority * {public(authority)}\n")
+    assert reach(server, known, "CASignatureAlgorithms rsa-sha2-256\n")
+    found = refused(server, known, "CASignatureAlgorithms ssh-ed25519,rsa-sha2-512\n")
+    assert (found.code, "rsa-sha2-256" in found.summary) == ("E0420", True)
+
+
+@pytest.mark.sshd
+def test_a_small_rsa_host_key_is_refused_when_ssh_config_wants_larger_ones(server, known, tmp_path) -> None:
+    config = "HostKeyAlgorithms rsa-sha2-512\n"
+    pin = server.fingerprint("rsa")
+    assert reach(server, known, f"{config}RequiredRSASize 2048\n", host_key=pin)
+    found = refused(server, known, f"{config}RequiredRSASize 3072\n", host_key=pin)
+    assert "2048 bits" in found.summary
+
+
+@pytest.mark.sshd
 def test_a_certificate_of_a_stranger_counts_as_the_bare_key(server, known, tmp_path) -> None:
     certify(server, tmp_path)
     make_key(tmp_path / "known_authority", "ed25519")

@@ -74,6 +74,7 @@ VALUES = {
     "ProxyJump": ["gate", "u@gate:2200", "one,two", "none", "ops@[fe80::2]:22", "ssh://u@gate:2201"],
     "ProxyCommand": ["nc %h %p", "none", 'nc "%h" %p', "ssh -W %h:%p x # y", "= nc %h 22"],
     "AddressFamily": ["any", "inet", "inet6"],
+    "RequiredRSASize": ["1024", "3072"],
     "BindAddress": ["127.0.0.1", "::1"],
     "Ciphers": ["aes256-ctr,aes128-ctr", "aes128-gcm@openssh.com"],
     "HostKeyAlgorithms": ["ssh-ed25519", "rsa-sha2-512,ssh-ed25519"],
@@ -132,6 +133,7 @@ def ours(options: Options, found: Settings) -> dict[str, object]:
         "connecttimeout": options.connect_timeout,
         "serveraliveinterval": options.alive_interval or 0,
         "serveralivecountmax": options.alive_count,
+        "requiredrsasize": options.rsa_bits,
         "bindaddress": options.bind_address,
         "relaxed": [{"no": "false", "off": "false"}.get(value, value) for value in strict],
         "algorithms": {
@@ -164,6 +166,7 @@ def theirs(said: dict[str, list[str]], config: str) -> dict[str, object]:
         "connecttimeout": None if one("connecttimeout") == "none" else float(one("connecttimeout")),
         "serveraliveinterval": int(one("serveraliveinterval")),
         "serveralivecountmax": int(one("serveralivecountmax")),
+        "requiredrsasize": int(one("requiredrsasize")),
         "bindaddress": one("bindaddress"),
         "relaxed": [strict] if strict not in ("ask", "true") else [],
         # A list that is not set is printed as ssh's default, which is not ours.
@@ -244,6 +247,17 @@ def test_an_unknown_keyword_that_is_to_be_ignored_is(tmp_path) -> None:
     assert said_by_ssh(config, "mac-01")["user"] == [options_for(ConfigFiles(config), "mac-01").user]
 
 
+def test_criteria_of_newer_versions_are_judged_as_the_manual_says(tmp_path) -> None:
+    config = tmp_path / "config"
+    config.write_text(
+        "Host mac-*\n  Tag pool\nMatch tagged pool,other\n  User ops\n"
+        "Match sessiontype shell,subsystem\n  Port 1\nMatch sessiontype exec\n  Port 2\n"
+    )
+    found = options_for(ConfigFiles(config), "mac-01")
+    assert (found.user, found.port) == ("ops", 2)
+    assert options_for(ConfigFiles(config), "gate").user == ""
+
+
 def test_a_misspelt_keyword_is_guessed(tmp_path) -> None:
     config = tmp_path / "config"
     config.write_text("Host *\n  IdentitiyFile x\n")
@@ -263,6 +277,7 @@ def test_a_misspelt_keyword_is_guessed(tmp_path) -> None:
         ("PubkeyAuthentication no", True),
         ("ProxyUseFdpass yes", True),
         ("RemoteCommand /usr/bin/true", True),
+        ("RefuseConnection do not go there", True),
     ],
 )
 def test_a_setting_that_changes_whom_we_trust_and_is_not_followed_is_said(tmp_path, line, refused) -> None:

@@ -217,3 +217,14 @@ def test_a_list_of_accepted_algorithms_is_kept_to(server, tmp_path, monkeypatch)
     assert reach(server, tmp_path, "PubkeyAcceptedAlgorithms rsa-sha2-256\n", identity_file=mine) == "in"
     found = refused(server, tmp_path, "PubkeyAcceptedAlgorithms ssh-ed25519\n", identity_file=mine)
     assert found.code == "E0405"
+
+
+def test_a_small_rsa_key_is_not_offered_when_ssh_config_wants_larger_ones(server, agent, tmp_path) -> None:
+    make_key(tmp_path / "mine", "rsa")
+    shutil.copy(tmp_path / "mine.pub", server.folder / "authorized_keys")
+    mine = str(tmp_path / "mine")
+    assert reach(server, tmp_path, "RequiredRSASize 2048\n", identity_file=mine) == "in"
+    found = refused(server, tmp_path, "RequiredRSASize 3072\n", identity_file=mine)
+    assert (found.code, "RequiredRSASize" in found.summary) == ("E0406", True)
+    add(tmp_path / "mine")
+    assert refused(server, tmp_path, "RequiredRSASize 3072\n", identity_file="").code == "E0405"

@@ -24,7 +24,7 @@ _KEYS = (
     "rsa-sha2-256",
 )
 USER_KEYS = _KEYS
-"""Algorithms a user's key may sign with."""
+"""Algorithms a user's key or an authority's may sign with."""
 
 
 def chosen(written: str, ours: tuple[str, ...]) -> tuple[str, ...]:
@@ -81,6 +81,11 @@ def set_up(transport: paramiko.Transport, keys: tuple[str, ...], written: dict[s
     macs = tuple(name for name in options.digests if name.startswith("hmac-sha2"))
     options.digests = chosen(written.get("macs", ""), macs)
     options.key_types = chosen(written.get("hostkeyalgorithms", ""), keys)
+
+
+def too_small(key: paramiko.PKey, bits: int) -> bool:
+    """Whether a key is an RSA key below a size."""
+    return "rsa" in key.get_name() and key.get_bits() < bits
 
 
 def _with_alias(written: str) -> str:

@@ -28,6 +28,7 @@ class Certificate:
         before: valid until, in seconds since the epoch.
         critical: whether it has options that must be understood; hosts' have none.
         genuine: whether the signature holds.
+        signed_with: algorithm of the signature.
     """
 
     key: HostKey
@@ -38,6 +39,7 @@ class Certificate:
     before: int
     critical: bool
     genuine: bool
+    signed_with: str
 
     def objection(self, name: str, now: float) -> str:
         """Return why it is not good for a host of this name now; empty when it is."""
@@ -88,6 +90,7 @@ def read_certificate(shown: HostKey) -> Certificate:
         critical=bool(critical),
         # paramiko's Message fills up what is missing with zeros: nothing may be missing, or left over.
         genuine=len(signed) + 4 + len(signature) == len(shown.blob) and _holds(known_by, signed, signature),
+        signed_with=paramiko.Message(signature).get_text(),
     )
 
 

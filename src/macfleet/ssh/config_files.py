@@ -21,7 +21,9 @@ _SYSTEM = Path("/etc/ssh")
 _SEVERAL = frozenset({"identityfile", "certificatefile"})
 _LISTS = frozenset({"userknownhostsfile", "globalknownhostsfile"})
 _TIMES = frozenset({"connecttimeout", "serveraliveinterval"})
-_WHOLE_LINE = frozenset({"proxycommand", "proxyjump", "remotecommand", "knownhostscommand", "localcommand"})
+_WHOLE_LINE = frozenset(
+    {"proxycommand", "proxyjump", "remotecommand", "knownhostscommand", "localcommand", "refuseconnection"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,6 +283,8 @@ def _holds(criterion: str, value: str, found: Settings, *, so_far: bool) -> bool
         "originalhost": (value.lower(), found.asked.lower()),
         "user": (value, found.text("user") or me),
         "localuser": (value, me),
+        "tagged": (value, found.text("tag")),
+        "sessiontype": (value.lower(), "exec"),
     }
     if criterion in compared:
         return matches_list(*compared[criterion])

@@ -9,6 +9,7 @@ FOLLOWED = frozenset(
     {
         "addressfamily",
         "bindaddress",
+        "casignaturealgorithms",
         "certificatefile",
         "ciphers",
         "connecttimeout",
@@ -27,8 +28,10 @@ FOLLOWED = frozenset(
         "proxyjump",
         "pubkeyacceptedalgorithms",
         "pubkeyacceptedkeytypes",
+        "requiredrsasize",
         "serveralivecountmax",
         "serveraliveinterval",
+        "tag",
         "user",
         "userknownhostsfile",
     }
@@ -51,6 +54,7 @@ REFUSED: dict[str, tuple[frozenset[str], str]] = {
         frozenset({"yes", "true", "unbound", "host-bound"}),
         "macfleet logs in with keys only",
     ),
+    "refuseconnection": (frozenset(), "this is what it asks for"),
     "remotecommand": (frozenset({"none"}), "macfleet runs commands of its own; give the node another Host"),
     "revokedhostkeys": (
         frozenset({"none"}),
@@ -60,17 +64,12 @@ REFUSED: dict[str, tuple[frozenset[str], str]] = {
 """Keyword to the values that may stand there, and why no other is followed: the route is refused."""
 
 SAID: dict[str, tuple[frozenset[str], str]] = {
-    "casignaturealgorithms": (
-        frozenset(),
-        "macfleet takes certificates signed with Ed25519, ECDSA and RSA-SHA2",
-    ),
     "knownhostscommand": (frozenset({"none"}), "host keys come from known_hosts files and pins only"),
     "nohostauthenticationforlocalhost": (
         frozenset({"no", "false"}),
         "macfleet checks every host key, that of localhost too",
     ),
     "pkcs11provider": (frozenset({"none"}), "load keys of a token into the agent"),
-    "requiredrsasize": (frozenset({"1024"}), "macfleet does not look at the size of RSA keys"),
     "securitykeyprovider": (frozenset({"internal", "none"}), "load keys of a token into the agent"),
     "stricthostkeychecking": (
         frozenset({"yes", "true", "ask"}),
@@ -96,8 +95,9 @@ PASSED_OVER = frozenset(
     numberofpasswordprompts obscurekeystroketiming passwordauthentication permitlocalcommand
     permitremoteopen preferredauthentications protocol rekeylimit remoteforward requesttty
     sendenv sessiontype setenv skeyauthentication stdinnull streamlocalbindmask streamlocalbindunlink
-    syslogfacility tag tcpkeepalive tunnel tunneldevice updatehostkeys usekeychain
-    useroaming visualhostkey xauthlocation
+    syslogfacility tcpkeepalive tunnel tunneldevice updatehostkeys usekeychain
+    useroaming versionaddendum visualhostkey
+    warnweakcrypto xauthlocation
     """.split()  # noqa: SIM905
 )
 """Keywords about terminals, forwarding, other kinds of login and looks: nothing here uses them."""

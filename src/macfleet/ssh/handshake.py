@@ -10,7 +10,7 @@ import paramiko
 
 from macfleet.model.diagnostic import Diagnostic, MacfleetError, NodeUnreachable
 from macfleet.ssh import trouble
-from macfleet.ssh.algorithms import USER_KEYS, chosen, host_key_algorithms, set_up
+from macfleet.ssh.algorithms import USER_KEYS, chosen, host_key_algorithms, set_up, too_small
 from macfleet.ssh.known_hosts import HostKey
 from macfleet.ssh.login import Login, LoginRefused
 from macfleet.ssh.private_keys import PrivateKeys
@@ -116,6 +116,9 @@ class _Policy(paramiko.MissingHostKeyPolicy):
 
     def missing_host_key(self, client: paramiko.SSHClient, hostname: str, key: paramiko.PKey) -> None:  # noqa: ARG002
         """Judge the key the server showed."""
+        if too_small(key, self._hop.options.rsa_bits):
+            reason = f"its RSA host key has {key.get_bits()} bits, less than RequiredRSASize"
+            raise NodeUnreachable(trouble.no_answer(self._hop.node, self._hop.name, reason))
         self._trust.check(self._hop, _shown(key))
 
 

@@ -14,6 +14,7 @@ from paramiko.auth_strategy import AuthSource, AuthStrategy
 from paramiko.pkey import PublicBlob
 
 from macfleet.ssh.agent import agent_keys
+from macfleet.ssh.algorithms import too_small
 from macfleet.ssh.certificate import read_certificate
 from macfleet.ssh.known_hosts import HostKey
 from macfleet.ssh.private_keys import KeyUnusable, PrivateKeys
@@ -89,7 +90,8 @@ class Login(AuthStrategy):
             yield from self._identity(path, plain, configured, offered)
         if not hop.options.identities_only:
             for key in held:
-                if _is_certified(key) or key.asbytes() not in offered:
+                seen = not _is_certified(key) and key.asbytes() in offered
+                if not seen and not too_small(key, hop.options.rsa_bits):
                     yield _Offer(f"agent key {key.comment or key.get_name()}", key)
         if hop.search:
             for name in _USUAL:
@@ -108,6 +110,9 @@ class Login(AuthStrategy):
             except KeyUnusable as error:
                 self._unusable.append((path, str(error)))
         if key is None or key.asbytes() in offered:
+            return
+        if too_small(key, self._hop.options.rsa_bits):
+            self._unusable.append((path, f"it has {key.get_bits()} bits, less than RequiredRSASize"))
             return
         offered.add(key.asbytes())
         beside = _certificates([f"{path.removesuffix('.pub')}-cert.pub"])

@@ -15,7 +15,7 @@ from macfleet.ssh.jumps import jump_hops
 _YES = frozenset({"yes", "true"})
 _NO = frozenset({"no", "false"})
 _FAMILIES = {"any": socket.AF_UNSPEC, "inet": socket.AF_INET, "inet6": socket.AF_INET6}
-_LISTS = ("ciphers", "hostkeyalgorithms", "kexalgorithms", "macs")
+_LISTS = ("casignaturealgorithms", "ciphers", "hostkeyalgorithms", "kexalgorithms", "macs")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +53,9 @@ class Options:
         alive_count: questions without an answer after which the server is given up.
         jump: ProxyJump with its signs replaced; ``none`` rules one out.
         command: ProxyCommand with its signs replaced; empty when there is none.
-        algorithms: lists as written, by keyword: ciphers, hostkeyalgorithms, kexalgorithms, macs and
-            pubkeyacceptedalgorithms.
+        algorithms: lists as written, by keyword: casignaturealgorithms, ciphers, hostkeyalgorithms,
+            kexalgorithms, macs and pubkeyacceptedalgorithms.
+        rsa_bits: RSA keys below this size are not used and not trusted.
         remarks: settings that are not followed.
     """
 
@@ -75,6 +76,7 @@ class Options:
     family: int = socket.AF_UNSPEC
     bind_address: str = ""
     algorithms: tuple[tuple[str, str], ...] = ()
+    rsa_bits: int = 1024
     remarks: tuple[Remark, ...] = ()
 
 
@@ -99,12 +101,13 @@ def options_for(files: ConfigFiles, host: str, user: str = "", port: int | None 
         alias=found.text("hostkeyalias").lower(),
         connect_timeout=_time(found, "connecttimeout"),
         alive_interval=_whole(_time(found, "serveraliveinterval")),
-        alive_count=_count(found),
+        alive_count=_count(found, "serveralivecountmax", 3),
         jump=_jump(found, tokens),
         command="" if command.lower() == "none" else _expanded(found, "proxycommand", tokens),
         family=_family(found),
         bind_address=found.text("bindaddress"),
         algorithms=_algorithms(found),
+        rsa_bits=_count(found, "requiredrsasize", 1024),
         remarks=_remarks(found),
     )
 
@@ -133,10 +136,10 @@ def _whole(value: float | None) -> int | None:
     return None if value is None else int(value)
 
 
-def _count(found: Settings) -> int:
-    text = found.text("serveralivecountmax") or "3"
+def _count(found: Settings, keyword: str, default: int) -> int:
+    text = found.text(keyword) or str(default)
     if not text.isdigit():
-        raise _wrong(found, "serveralivecountmax", "is no number")
+        raise _wrong(found, keyword, "is no number")
     return int(text)
 
 

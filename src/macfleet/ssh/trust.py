@@ -7,8 +7,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from macfleet.model.diagnostic import NodeUnreachable
+from macfleet.model.diagnostic import MacfleetError, NodeUnreachable
 from macfleet.ssh import trouble
+from macfleet.ssh.algorithms import USER_KEYS, chosen
 from macfleet.ssh.certificate import Certificate, is_certified, read_certificate
 from macfleet.ssh.known_hosts import HostKey, KnownHosts
 from macfleet.ssh.route import Hop
@@ -47,7 +48,7 @@ class Trust:
         if hop.pin and key.fingerprint != hop.pin:
             raise NodeUnreachable(trouble.pin_mismatch(hop.node, hop.name, str(key), hop.pin))
         if certificate is not None and not hop.pin and certificate.authority in self.authorities(hop):
-            objection = certificate.objection(hop.options.alias or hop.host, self._now())
+            objection = self._objection(hop, certificate)
             if objection:
                 raise NodeUnreachable(trouble.bad_certificate(hop.node, hop.name, objection))
             return
@@ -57,6 +58,12 @@ class Trust:
             raise NodeUnreachable(trouble.changed_key(hop.node, hop.name, str(key), known))
         if key not in listed and not hop.pin:
             raise NodeUnreachable(trouble.unknown_key(hop.node, hop.name, str(key), str(self._fleet)))
+
+    def _objection(self, hop: Hop, certificate: Certificate) -> str:
+        wanted = dict(hop.options.algorithms).get("casignaturealgorithms", "")
+        if certificate.signed_with not in chosen(wanted, USER_KEYS):
+            return f"it is signed with {certificate.signed_with}"
+        return certificate.objection(hop.options.alias or hop.host, self._now())
 
     def refuse_revoked(self, hop: Hop, shown: HostKey) -> None:
         """Raise NodeUnreachable when a key, or the authority behind it, is revoked for the host."""
@@ -70,8 +77,15 @@ class Trust:
         with self._lock:
             for name in hop.options.known_hosts:
                 if name not in self._lists:
-                    self._lists[name] = KnownHosts.read(Path(name))
+                    self._lists[name] = _read(hop, name)
             return tuple(self._lists[name] for name in (str(self._fleet), *hop.options.known_hosts))
+
+
+def _read(hop: Hop, name: str) -> KnownHosts:
+    try:
+        return KnownHosts.read(Path(name))
+    except OSError as error:
+        raise MacfleetError(trouble.bad_config(hop.node, f"{name}: {error.strerror}")) from error
 
 
 def _certificate(hop: Hop, shown: HostKey) -> Certificate | None:
