@@ -1,6 +1,7 @@
 """A controller that is killed at any moment of stage 3 is gone on with: same end, no step twice."""
 
 import shutil
+import time
 
 import pytest
 from dying_run import carry_out, fleet_of, killed
@@ -51,6 +52,13 @@ def name(minute):
     return f"20261123T05{minute:02}00Z-stage3-0000"
 
 
+def wait_until(holds):
+    until = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < until, "the condition did not come to hold"
+        time.sleep(0.02)
+
+
 def turns(last, always):
     """Return every turn up to `last`; all but one of them are for the longer suite."""
     return [pytest.param(n, marks=() if n == always else pytest.mark.slow) for n in range(1, last + 1)]
@@ -73,6 +81,21 @@ def test_a_controller_killed_by_any_step_is_gone_on_with_and_no_step_runs_twice(
     assert killed(root, name(1), step=step)
     assert carry_out(root, name(2), name(1))["mac-01"][1] == []
     assert tree(root / "mac-01") == undisturbed
+
+
+def test_a_node_that_needs_nothing_any_more_gets_its_lock_and_its_jobs_taken_back(root, undisturbed):
+    assert killed(root, name(1), step=4)
+    # The detached step ended by itself, and a run that goes on with nothing finishes the stage beside it.
+    home = root / "mac-01"
+    (job,) = (home / ".macfleet/jobs").iterdir()
+    wait_until((job / "exit").exists)
+    shutil.copytree(home / ".macfleet", root / "left")
+    shutil.rmtree(home / ".macfleet")
+    assert carry_out(root, name(2)) == {"mac-01": ("changed", [])}
+    shutil.rmtree(home / ".macfleet")
+    shutil.copytree(root / "left", home / ".macfleet")
+    assert carry_out(root, name(3), name(1)) == {"mac-01": ("current", [])}
+    assert tree(home) == undisturbed
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ from macfleet.engine.redial import Redial
 from macfleet.facts import versions as facts
 from macfleet.model.diagnostic import MacfleetError
 from macfleet.model.event import Event
+from macfleet.model.exit_codes import ExitCode
 from macfleet.model.json import Json
 from macfleet.model.node import Node
 from macfleet.model.ports import RunWriter
@@ -108,6 +109,21 @@ def _in_part(
 
 def record_failure(stage: StageName, planned: NodePlan, ports: Ports, options: Options) -> None:
     """Record that the stage failed: older evidence of the same key must not let the next stage pass."""
+def take_back(planned: NodePlan, desired: Desired, ports: Ports, options: Options) -> None:
+    """Give back the lock that the resumed run left on a node without work, and collect its detached steps.
+
+    A lock that somebody else has by now is theirs.
+
+    Raises:
+        MacfleetError: what applying an empty plan raises.
+    """
+    try:
+        _apply(planned, desired, ports, options)
+    except MacfleetError as error:
+        if error.exit_code is not ExitCode.LOCKED:
+            raise
+
+
     verdict = Verdict(str(stage), planned.node.name, Outcome.FAIL, ("the stage failed on the way",))
     _record(stage, planned, (*planned.verdicts, verdict), {}, ports, options)
 

@@ -18,6 +18,7 @@ from macfleet.rollout.carry import Planned, in_waves, settle
 from macfleet.rollout.desired import Desired
 from macfleet.rollout.elsewhere import Elsewhere, plan_elsewhere, settle_elsewhere
 from macfleet.rollout.load_profile import LoadProfile
+from macfleet.rollout.node import take_back
 from macfleet.rollout.node_log import BothEvents
 from macfleet.rollout.planning import NodePlan, plan_node
 from macfleet.rollout.ports import Ports
@@ -205,6 +206,8 @@ def _carry_fleet(
     detail: dict[str, Json] = {"who": options.who, "why": options.why}
     if options.resume:
         detail["resumes"] = options.resume
+    if options.resume:
+        done |= _taken_back([n for n in nodes if n.name in idle], planned, desired, ports, options)
     ports.journal.begin(options.run_id, f"rollout {stage}", names, detail)
     for name in idle:
         settle(options.run_id, done[name], ports)
@@ -253,3 +256,22 @@ def _back_in_service(
 def _is_idle(planned: NodePlan | Exception) -> bool:
     """A current node is neither changed nor measured; its re-probe is already done."""
     return isinstance(planned, NodePlan) and planned.current and not planned.held
+def _taken_back(
+    nodes: Sequence[Node], planned: Planned, desired: Desired, ports: Ports, options: Options
+) -> dict[str, NodeResult]:
+    """Take back what a resumed run left on nodes without work; return those where that failed."""
+    by_name = {node.name: node for node in nodes}
+
+    def work(name: str) -> None:
+        plan = planned[name]
+        if isinstance(plan, NodePlan):
+            take_back(plan, desired, ports, options)
+
+    answers = ports.executor.each(tuple(by_name), work)
+    return {
+        name: failed_result(by_name[name], answer)
+        for name, answer in answers.items()
+        if isinstance(answer, Exception)
+    }
+
+
