@@ -17,6 +17,7 @@ from macfleet.model.resource import Action
 from macfleet.model.secret import Secret
 from macfleet.playbooks import CompileContext, compile_stage, load_stage
 
+ODD = "a&b\\1"
 PLANTED = "pl/nted 's3cret' $HOME ü"
 NODE = Node("mac-01", Endpoint("mac-01.example"))
 
@@ -78,6 +79,15 @@ def test_it_is_written_for_its_owner_alone_and_compared_by_its_digest(mac):
     assert mac.planned(resource).action is Action.NOOP
 
 
+def test_it_stands_where_the_text_around_it_says(mac):
+    (resource,) = compiled(mac, Safe(TOKEN=ODD), content="KEY=***\nAGAIN=***\n").resources
+    mac.carry_out(resource, mac.planned(resource))
+    assert (mac.home / "token").read_text() == "KEY=a&b\\1\nAGAIN=a&b\\1\n"
+    assert mac.planned(resource).action is Action.NOOP
+    (other,) = compiled(mac, Safe(TOKEN=ODD), content="KEY=***\n").resources
+    assert [each.field for each in mac.planned(other).fields] == ["secret"]
+
+
 def test_another_secret_is_seen_and_said_without_either(mac):
     (old,) = compiled(mac, Safe(TOKEN=PLANTED[::-1])).resources
     mac.carry_out(old, mac.planned(old))
@@ -122,7 +132,8 @@ def test_without_anybody_who_reads_secrets_a_stage_compiles_all_the_same(mac):
     [
         ({"mode": "0644"}, "mode 0644 would show the secret to everybody"),
         ({"mode": "0601"}, "would show the secret"),
-        ({"content": "x"}, "found content and content_secret"),
+        ({"content": "KEY=x"}, r"must say \*\*\* where the secret stands"),
+        ({"source": "x"}, "found source and content_secret"),
     ],
 )
 def test_what_would_give_it_away_is_refused(params, words, mac):

@@ -59,10 +59,10 @@ def refuse_images(
 
 def _content(each: Expanded, params: FileParams, playbook: ParsedPlaybook, renderer: Renderer) -> bytes:
     document = each.task.params
+    if params.content_secret is not None:  # what is compiled reveals nothing
+        return f"the secret {params.content_secret} in {params.content}".encode()
     if params.content is not None:
         return params.content.encode()
-    if params.content_secret is not None:
-        return f"the secret {params.content_secret}".encode()  # what is compiled reveals nothing
     if params.template is not None:
         name = posixpath.join(_folder(each, playbook), "templates", params.template)
         _must_exist(each, "template", name, playbook.templates)
