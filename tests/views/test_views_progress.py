@@ -131,3 +131,12 @@ def test_what_a_detached_step_printed_last_stands_beside_it_until_something_else
     assert row(found, "mac-01") == "mac-01   + docker_image engine  1:05  layer 2: 40 %"
     found.emit(Event("change.started", "mac-01", {"address": "file./etc/a", "action": "create"}))
     assert row(found, "mac-01") == "mac-01   + file /etc/a"
+
+
+def test_a_node_that_did_not_answer_is_done_and_says_why():
+    board = Board("Stage 1", ["mac-01", "mac-02"], lambda: 0.0)
+    board.emit(Event("node.unplanned", "mac-01", {"problem": "no\x1b answer"}))
+    head, first, second = board.lines(80, 24)
+    assert "1 of 2 nodes done" in head
+    assert first.endswith("✗ no\\x1b answer")
+    assert "connecting" in second

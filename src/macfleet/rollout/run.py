@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from macfleet.gates import build_gate
@@ -126,7 +126,7 @@ def _plan_fleet(
         return found
 
     by_name = {node.name: node for node in nodes}
-    answers = ports.executor.each(tuple(by_name), lambda name: plan(by_name[name]))
+    answers = ports.executor.each(tuple(by_name), lambda name: _told(by_name[name], plan, ports))
     if ports.stop():
         raise MacfleetError(_stopped_early())
     wrong: list[Diagnostic] = []
@@ -138,6 +138,15 @@ def _plan_fleet(
     if wrong:
         raise MacfleetError(dict.fromkeys(wrong))
     return answers
+
+
+def _told(node: Node, plan: Callable[[Node], NodePlan], ports: Ports) -> NodePlan:
+    """Return a node's plan; whoever watches is told at once when there is none."""
+    try:
+        return plan(node)
+    except MacfleetError as error:
+        ports.events.emit(Event("node.unplanned", node.name, {"problem": error.diagnostics[0].summary}))
+        raise
 
 
 def _refuse_other_plan(node: Node, found: NodePlan, saved: Mapping[str, str]) -> None:
@@ -197,6 +206,8 @@ def _carry_fleet(
     idle = {n.name: _checked(n, planned[n.name]) for n in nodes if _is_idle(planned[n.name])}
     busy = [node for node in nodes if node.name not in idle]
     done = _back_in_service(stage, [n for n in nodes if n.name in idle], idle, desired, ports)
+    if options.resume:
+        done |= _taken_back([n for n in nodes if n.name in idle], planned, desired, ports, options)
     for name in idle if options.resume else ():
         settle(options.resume, done[name], ports)
     if not busy and not (elsewhere and elsewhere.pending):
@@ -206,8 +217,6 @@ def _carry_fleet(
     detail: dict[str, Json] = {"who": options.who, "why": options.why}
     if options.resume:
         detail["resumes"] = options.resume
-    if options.resume:
-        done |= _taken_back([n for n in nodes if n.name in idle], planned, desired, ports, options)
     ports.journal.begin(options.run_id, f"rollout {stage}", names, detail)
     for name in idle:
         settle(options.run_id, done[name], ports)
@@ -253,9 +262,6 @@ def _back_in_service(
     return found
 
 
-def _is_idle(planned: NodePlan | Exception) -> bool:
-    """A current node is neither changed nor measured; its re-probe is already done."""
-    return isinstance(planned, NodePlan) and planned.current and not planned.held
 def _taken_back(
     nodes: Sequence[Node], planned: Planned, desired: Desired, ports: Ports, options: Options
 ) -> dict[str, NodeResult]:
@@ -275,3 +281,6 @@ def _taken_back(
     }
 
 
+def _is_idle(planned: NodePlan | Exception) -> bool:
+    """A current node is neither changed nor measured; its re-probe is already done."""
+    return isinstance(planned, NodePlan) and planned.current and not planned.held

@@ -57,6 +57,11 @@ KINDS: tuple[Kind, ...] = (
         ),
     ),
     Kind(
+        "node.unplanned",
+        "The node did not answer, or what it needs cannot be said.",
+        (Field("problem", "string", "why"),),
+    ),
+    Kind(
         "node.settled",
         "The stage ended for the node.",
         (Field("outcome", "string", "how", values=tuple(map(str, NodeOutcome))),),

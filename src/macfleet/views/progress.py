@@ -149,8 +149,8 @@ def _advance(standing: _Standing, event: Event, now: float) -> None:
     elif event.kind == "change.output":
         standing.said = _last_line(event) or standing.said
         return
-    elif event.kind == "node.settled":
-        standing.symbol, standing.words = _outcome(event)
+    elif event.kind in ("node.settled", "node.unplanned"):
+        standing.symbol, standing.words = _words(event) or _outcome(event)
         standing.settled = True
     elif text := _words(event):
         standing.symbol, standing.words = text
@@ -188,12 +188,15 @@ def _words(event: Event) -> tuple[str, str] | None:
     if event.kind == "change.started":
         symbols = {"create": "+", "update": "~", "replace": "±", "delete": "-"}
         return symbols.get(str(data.get("action")), "±"), clean(str(data.get("address")).replace(".", " ", 1))
-    if event.kind == "lock.waiting":
-        return "⌛", clean(f"waiting for {data.get('holder')}")
-    if event.kind == "change.followed":
-        return "⌛", clean(f"{data.get('address')} goes on".replace(".", " ", 1))
-    if event.kind == "network.mode":
-        return "⌛", clean(f"measuring {data.get('mode')} mode")
+    plain = {
+        "node.unplanned": ("✗", str(data.get("problem"))),
+        "lock.waiting": ("⌛", f"waiting for {data.get('holder')}"),
+        "change.followed": ("⌛", f"{data.get('address')} goes on".replace(".", " ", 1)),
+        "network.mode": ("⌛", f"measuring {data.get('mode')} mode"),
+    }
+    if event.kind in plain:
+        symbol, words = plain[event.kind]
+        return symbol, clean(words)
     if event.kind == "gate.judged":
         outcome = str(data.get("outcome"))
         symbol = OUTCOMES[Outcome(outcome)] if outcome in set(Outcome) else "?"
