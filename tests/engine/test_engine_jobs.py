@@ -277,7 +277,7 @@ def test_a_job_that_somebody_ended_is_told_as_vanished(node, apply, told):
         apply([Mark("a", f"echo half way >&2; {WAITS}")], Line(node, once_it_began))
     (found,) = caught.value.diagnostics
     assert (found.code, found.address, found.exit_code) == ("E0570", "mark.a", ExitCode.NODE_FAILED)
-    assert "half way" in found.why
+    assert found.why.endswith("It last said: half way")
     assert jobs(node) == []
 
 

@@ -154,7 +154,7 @@ def _send(batch: _Batch, work: Work, standing: Standing) -> Mapping[str, ProbeOu
     if lost:
         standing.jobs.clear()
         raise MacfleetError(
-            vanished(work.node, address, job, stdout.partition(f"--{mark} vanished ")[2].partition("\n")[2])
+            vanished(work.node, address, job, _after(stdout, mark, "vanished"))
             for address, job in lost.items()
         )
     outputs = unbundle(pieces, stdout, nonce=mark)
@@ -192,6 +192,12 @@ def _tell(
             told.append(Happening(moment, change, text))
     if told:
         work.report(told)
+
+
+def _after(stdout: str, mark: str, word: str) -> str:
+    """Return what was printed between a marker and the next one."""
+    line_and_rest = stdout.partition(f"\n--{mark} {word} ")[2]
+    return line_and_rest.partition("\n")[2].partition(f"\n--{mark} ")[0]
 
 
 def _moment(heard: Heard, *, ends: bool) -> Moment | None:

@@ -114,7 +114,7 @@ def interrupted(node: str, sent: Iterable[str], jobs: Mapping[str, str]) -> Macf
     return MacfleetError(
         Diagnostic(
             "E0572",
-            "interrupted",
+            "stopped before it was done",
             why=f"{why} {_going_on(jobs)}".strip() or "Nothing was under way.",
             mend="--resume looks at the node again and does what is left.",
             node=node,
