@@ -13,7 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from macfleet.ssh.config_files import ConfigFiles, Settings
+from macfleet.ssh.config_files import ConfigFiles
+from macfleet.ssh.config_settings import Settings
 from macfleet.ssh.jumps import JumpHop, jump_hops
 from macfleet.ssh.options import Options, options_for
 

@@ -7,8 +7,9 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from macfleet.ssh.config_files import ConfigFiles, Setting, Settings
+from macfleet.ssh.config_files import ConfigFiles
 from macfleet.ssh.config_keywords import REFUSED, SAID
+from macfleet.ssh.config_settings import Setting, Settings
 from macfleet.ssh.config_text import expand, expand_path, seconds
 from macfleet.ssh.jumps import jump_hops
 
