@@ -96,3 +96,12 @@ def test_a_stage_that_measures_has_no_parts(tagged):
         chosen_tags(tagged.desired.playbooks[NETWORK], ("tagged",), ())
     assert [d.code for d in caught.value.diagnostics] == ["E0329"]
     assert chosen_tags(tagged.desired.playbooks[NETWORK], ("all",), ()).partial is False
+
+
+def test_what_to_type_next_is_the_same_part(tagged):
+    playbook = tagged.desired.playbooks[LAYOUT]
+    tagged.macs.mac("mac-02").reachable = False
+    checked = in_part(tagged.rollout(LAYOUT, check=True, tags=FILES), playbook, FILES)
+    assert "Carry it out: macfleet rollout stage3 --tags files -l mac-01" in lines(checked, tagged.desired)
+    left = in_part(tagged.rollout(LAYOUT, tags=FILES), playbook, FILES)
+    assert any(f"stage3 --tags files --resume {left.run}" in line for line in lines(left, tagged.desired))

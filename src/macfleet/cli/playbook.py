@@ -164,7 +164,7 @@ def _run(
             wait=wait,
         )
         with (
-            interrupts(fleet, "" if check else how_to_resume(stage, resume or run_id)),
+            interrupts(fleet, "" if check else f"{how_to_resume(stage, resume or run_id)} {choice}".rstrip()),
             watching(
                 playbook, [node.name for node in nodes], as_json=as_json, on_stdout=fleet.stream
             ) as events,

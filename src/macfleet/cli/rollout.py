@@ -146,7 +146,6 @@ def _stage(
     from macfleet.cli.announce import announce
     from macfleet.cli.compose import stage_nodes
     from macfleet.cli.interrupts import interrupts
-    from macfleet.cli.resume import how_to_resume
     from macfleet.rollout.desired import number
     from macfleet.rollout.run import rollout as run_stage
     from macfleet.views.progress import watching
@@ -158,7 +157,7 @@ def _stage(
         announce(nodes, desired, options, yes=wanted.yes)
     title = f"Stage {number(stage)} · {stage}" if number(stage) else "Provisioning"
     with (
-        interrupts(fleet, "" if wanted.check else how_to_resume(stage, options.resume or options.run_id)),
+        interrupts(fleet, "" if wanted.check else _way_on(stage, options)),
         watching(
             title,
             [node.name for node in nodes],
@@ -231,6 +230,13 @@ def _one_by_one(
 def _host(after: dict[str, str], before: dict[str, str]) -> bool:
     """Whether a node's mode really moved; a first lock that says bridge changes nothing."""
     return any(mode != before.get(name, "bridge") for name, mode in after.items())
+
+
+def _way_on(stage: StageName, options: Options) -> str:
+    """Return what to type after an interrupt: the same part of the same stage."""
+    from macfleet.cli.resume import how_to_resume
+
+    return f"{how_to_resume(stage, options.resume or options.run_id)} {options.tags}".rstrip()
 
 
 def _options(

@@ -240,9 +240,11 @@ def _next(result: StageResult) -> Iterator[str]:
     command = "macfleet apply playbooks/site.yml"
     if number(result.stage):
         command = f"macfleet rollout stage{number(result.stage)}"
+    command += f" {result.part}" if result.part else ""
     if result.check:
         pending = [r.node for r in result.results if r.outcome is NodeOutcome.PENDING]
-        if pending:
+        beside = result.elsewhere is not None and result.elsewhere.outcome is NodeOutcome.PENDING
+        if pending or beside:
             yield f"Carry it out: {command}{_limit(pending, len(result.results))}"
         return
     missing = [r.node for r in result.results if r.outcome in _LEFT]
@@ -253,7 +255,7 @@ def _next(result: StageResult) -> Iterator[str]:
 
 
 def _limit(names: Sequence[str], everybody: int) -> str:
-    return f" -l {','.join(names)}" if len(names) <= _NAMED and len(names) < everybody else ""
+    return f" -l {','.join(names)}" if 0 < len(names) <= _NAMED and len(names) < everybody else ""
 
 
 def _with_right(parts: Sequence[str], right: str, width: int, *, joint: str) -> list[str]:
