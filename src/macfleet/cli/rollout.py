@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from macfleet.cli.announce import announce, duration_of
 from macfleet.cli.fleet import FleetContext, event_command, limit_option
+from macfleet.cli.network_lock import lock_network
 from macfleet.cli.params import count_or_share, wait_option
 from macfleet.cli.tags import chosen_tags, in_part, tag_options
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
 from macfleet.model.exit_codes import ExitCode, strongest
-from macfleet.model.quantity import parse_seconds
 from macfleet.model.stage import StageName
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def rollout(
         max_failures,
         reason,
         yes,
-        _duration(duration),
+        duration_of(duration),
         only_tags,
         skip_tags,
         wait,
@@ -143,7 +144,6 @@ def _stage(
     fleet: FleetContext, desired: Desired, ports: Ports, stage: StageName, wanted: _Wanted
 ) -> tuple[StageResult, Desired]:
     """Run one stage, show it, and return it with what the fleet folder wants afterwards."""
-    from macfleet.cli.announce import announce
     from macfleet.cli.compose import stage_nodes
     from macfleet.cli.interrupts import interrupts
     from macfleet.rollout.desired import number
@@ -171,7 +171,7 @@ def _stage(
     if not (wanted.whole and fleet.output == "json"):
         _show(fleet, result, desired)
     if stage is StageName.NETWORK and not wanted.check:
-        desired = _lock_network(fleet, desired, ports, result)
+        desired = lock_network(fleet, desired, ports, result)
     return result, desired
 
 
@@ -266,32 +266,6 @@ def _options(
     )
 
 
-def _lock_network(fleet: FleetContext, desired: Desired, ports: Ports, result: StageResult) -> Desired:
-    """Write what stage 4 chose into network.lock when a choice changed."""
-    from macfleet.cli.compose import network_lock
-    from macfleet.model.stage import Outcome
-    from macfleet.rollout.network import locked_choice, render_lock
-
-    # Another run, on other nodes, may have written its choices meanwhile.
-    kept = network_lock(fleet)
-    choices = dict(kept)
-    for node in result.results:
-        record = fleet.state.latest(node.node, StageName.NETWORK)
-        if record is None or record.outcome is not Outcome.PASS:
-            continue
-        proof = record.evidence.get("network")
-        if isinstance(proof, dict):
-            choice = locked_choice(proof)
-            known = choices.get(node.node)
-            if known is None or known.mode != choice.mode:
-                choices[node.node] = choice
-    if choices == kept:
-        return replace(desired, network=choices)
-    ports.write_lock("network.lock", render_lock(choices))
-    click.echo("network.lock written: stage 3 renders Compose from it.", err=True)
-    return replace(desired, network=choices)
-
-
 def _show(fleet: FleetContext, result: StageResult, desired: Desired) -> None:
     from macfleet.views import rollout as view
     from macfleet.views.flow import width_of
@@ -324,17 +298,3 @@ def _resumed(fleet: FleetContext, run: str, what: str, limit: str) -> tuple[str,
             )
         )
     return resumed(fleet, run, STAGES[what], limit)
-
-
-def _duration(text: str) -> float | None:
-    if not text:
-        return None
-    try:
-        seconds = parse_seconds(text)
-    except ValueError as error:
-        raise MacfleetError(
-            Diagnostic("E0114", f"--duration: {error}", mend="Such as 30m or 20s.")
-        ) from error
-    if seconds < 2:
-        raise MacfleetError(Diagnostic("E0114", "--duration must be at least 2s", mend="Such as 30m or 20s."))
-    return seconds
