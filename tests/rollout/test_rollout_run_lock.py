@@ -14,6 +14,7 @@ from macfleet.model.stage import StageName
 from macfleet.rollout.run import Options, rollout
 from macfleet.rollout.run_lock import Claim, Fence, LockHolder, held, lost
 from macfleet.testing import FakeClock, RecordingEvents
+from macfleet.testing.load import FakeLoadGenerator
 
 ANA = LockHolder(("mac-01",), "ana@desk", "desk", 7, "R1", "rollout layout", 0.0, 40.0, 3)
 EVE = LockHolder(("mac-02", "mac-03"), "eve@lab", "lab", 8, "", "rollout all", 0.0, 0.4, 4)
@@ -195,6 +196,32 @@ def leave_lock(fleet, **fields):
     holder = Holder(**{"run": "R2", "who": "eve@lab", "since": "then", "command": "rollout layout", **fields})
     fleet.macs.mac("mac-01").run(take_lock(holder, "--m", 60), deadline=20)
     return fleet.home("mac-01") / ".macfleet/lock"
+
+
+@pytest.mark.parametrize("stage", [StageName.NETWORK, StageName.LOADTEST])
+def test_a_node_is_locked_while_it_is_measured_and_not_measured_while_another_holds_it(fleet, stage):
+    fleet.upto(stage)
+    lock = fleet.home("mac-01") / ".macfleet/lock/holder"
+    seen = []
+
+    class Watched(FakeLoadGenerator):
+        def measure(self, node, *words, **options):
+            seen.append(lock.read_text().splitlines()[5])
+            return FakeLoadGenerator.measure(self, node, *words, **options)
+
+        def ping(self, node, *words, **options):
+            seen.append(lock.read_text().splitlines()[5])
+            return FakeLoadGenerator.ping(self, node, *words, **options)
+
+    fleet.load = Watched()
+    assert fleet.rollout(stage, "mac-01").results[0].diagnostics == ()
+    assert set(seen) == {f"rollout {stage}"}
+    assert not lock.exists()
+    seen.clear()
+    leave_lock(fleet)
+    result = fleet.rollout(stage, "mac-01", again=True)
+    assert (outcomes(result), result.exit_code, seen) == ({"mac-01": "locked"}, 6, [])
+    assert result.results[0].diagnostics[0].code == "E0510"
 
 
 def test_a_run_that_may_wait_waits_for_strangers_before_it_plans(fleet):

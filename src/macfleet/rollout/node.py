@@ -19,8 +19,10 @@ from macfleet.model.ports import RunWriter
 from macfleet.model.stage import MeasureRequest, Outcome, StageName, StageRecord, Verdict
 from macfleet.rollout.desired import Desired, number
 from macfleet.rollout.evidence import gather
+from macfleet.rollout.load_profile import seconds_needed
 from macfleet.rollout.loadtest import measure_loadtest
 from macfleet.rollout.network import NetworkProfile, measure_network
+from macfleet.rollout.node_lock import to_itself
 from macfleet.rollout.planning import NodePlan, evidence_key
 from macfleet.rollout.ports import Ports
 from macfleet.rollout.record import iso
@@ -32,6 +34,8 @@ from macfleet.rollout.witness import witness
 if TYPE_CHECKING:
     from macfleet.rollout.run import Options
 
+_NETWORK_SECONDS = 600.0
+"""What proving the network takes at most, on a slow node."""
 _WORST = (Outcome.FAIL, Outcome.HOLD, Outcome.INCONCLUSIVE)
 
 
@@ -109,6 +113,8 @@ def _in_part(
 
 def record_failure(stage: StageName, planned: NodePlan, ports: Ports, options: Options) -> None:
     """Record that the stage failed: older evidence of the same key must not let the next stage pass."""
+
+
 def take_back(planned: NodePlan, desired: Desired, ports: Ports, options: Options) -> None:
     """Give back the lock that the resumed run left on a node without work, and collect its detached steps.
 
@@ -122,7 +128,6 @@ def take_back(planned: NodePlan, desired: Desired, ports: Ports, options: Option
     except MacfleetError as error:
         if error.exit_code is not ExitCode.LOCKED:
             raise
-
 
     verdict = Verdict(str(stage), planned.node.name, Outcome.FAIL, ("the stage failed on the way",))
     _record(stage, planned, (*planned.verdicts, verdict), {}, ports, options)
@@ -141,15 +146,7 @@ def _apply(
     # A run that broke off after its last step left its lock behind, and the results of detached steps.
     if not planned.plan.pending and not options.resume:
         return (), planned
-    # A resumed run holds locks under the id of the run it goes on with, which may have left them behind.
-    holder = Holder(
-        options.resume or options.run_id,
-        options.who,
-        iso(ports.clock.now()),
-        options.fence.token,
-        options.fence.store,
-        f"rollout {planned.stage}",
-    )
+    holder = _holder(planned, ports, options)
 
     def confirm() -> None:
         ports.locks.confirm(options.fence, planned.node.name)
@@ -179,6 +176,18 @@ def _apply(
     return applied.changed, replace(planned, key=key, facts=found)
 
 
+def _holder(planned: NodePlan, ports: Ports, options: Options) -> Holder:
+    """A resumed run holds locks under the id of the run it goes on with, which may have left them behind."""
+    return Holder(
+        options.resume or options.run_id,
+        options.who,
+        iso(ports.clock.now()),
+        options.fence.token,
+        options.fence.store,
+        f"rollout {planned.stage}",
+    )
+
+
 def _measure(
     planned: NodePlan,
     node: Node,
@@ -196,12 +205,16 @@ def _measure(
         if isinstance(request, MeasureRequest)
     }
     found: dict[str, Json] = {}
-    for name, what in wanted.items():
-        if what == "network":
-            found[name] = measure_network(node, desired, ports, NetworkProfile(), options.run_id)
-            writer.json(f"nodes/{node.name}/network.json", found[name])
-        else:
-            found[name] = measure_loadtest(node, desired, ports, options.load, writer).evidence
+    if not wanted:
+        return found
+    seconds = _NETWORK_SECONDS + seconds_needed(desired, node, options.load)
+    with to_itself(node, _holder(planned, ports, options), ports, seconds):
+        for name, what in wanted.items():
+            if what == "network":
+                found[name] = measure_network(node, desired, ports, NetworkProfile(), options.run_id)
+                writer.json(f"nodes/{node.name}/network.json", found[name])
+            else:
+                found[name] = measure_loadtest(node, desired, ports, options.load, writer).evidence
     return found
 
 
