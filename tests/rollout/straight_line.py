@@ -131,6 +131,7 @@ class Fleet:
     events: RecordingEvents = field(default_factory=RecordingEvents)
     clock: FakeClock = field(default_factory=FakeClock)
     resolver: FakeResolver = field(default_factory=lambda: FakeResolver({IMAGE.pinned: IMAGE}))
+    stop: object = staticmethod(lambda: False)
     forks: int = 8
     count: int = 0
 
@@ -165,6 +166,7 @@ class Fleet:
             events=self.events,
             nonce=lambda: f"n{run}-{next(counter)}",
             write_lock=lambda name, text: (self.root / name).write_text(text),
+            stop=self.stop,
         )
 
     def rollout(self, stage, *names, **options):

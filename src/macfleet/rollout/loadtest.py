@@ -122,6 +122,7 @@ def _measure_block(
     for concurrency in judged_concurrency(desired):
         spec = _spec(block, concurrency, node, desired, profile)
         for attempt in range(_ATTEMPTS):
+            ports.go_on(node.name)
             raw = f"nodes/{node.name}/{block.arm}/raw-{block.segment}-{concurrency}-{attempt}.ndjson"
             own, report, rows = _measure_segment(
                 spec, node, ports, writer, raw, of=_count(node, desired, profile)

@@ -47,6 +47,7 @@ def measure_network(
     paths: dict[str, Json] = {}
     try:
         for mode in MODES:
+            ports.go_on(node.name)
             paths |= _measure_mode(mode, node, desired, ports, profile)
     finally:
         _remove_proof(node, ports)
@@ -83,6 +84,7 @@ def _measure_mode(
     inside = f"http://127.0.0.1:{arms.port_of(node, Arm.CONTAINER)}/health"
     found: dict[str, Json] = {}
     for vantage in (Vantage.IN_CONTAINER, Vantage.NODE_LOOPBACK, Vantage.CLIENT):
+        ports.go_on(node.name)
         url = inside if vantage is Vantage.IN_CONTAINER else outside
         for connection, count in (("keep-alive", profile.requests), ("fresh", profile.fresh)):
             answer = _ping(vantage, url, node, ports, container, count=count, keep=connection == "keep-alive")

@@ -82,6 +82,8 @@ def _work(
     measured = _measure(planned, reached, desired, ports, options, writer)
     context = desired.gate_context(reached)
     evidence = {**gather(planned.gates, context, desired, ports, left=0, changed=len(changed)), **measured}
+    # What was ended by us on the way says nothing about the node, and is no evidence.
+    ports.go_on(reached.name)
     judged = list(planned.verdicts)
     for gate in (gate for gate in planned.gates if not gate.before):
         verdict = gate.judge(context, evidence)
@@ -111,10 +113,6 @@ def _in_part(
     return (*planned.verdicts, verdict)
 
 
-def record_failure(stage: StageName, planned: NodePlan, ports: Ports, options: Options) -> None:
-    """Record that the stage failed: older evidence of the same key must not let the next stage pass."""
-
-
 def take_back(planned: NodePlan, desired: Desired, ports: Ports, options: Options) -> None:
     """Give back the lock that the resumed run left on a node without work, and collect its detached steps.
 
@@ -129,6 +127,9 @@ def take_back(planned: NodePlan, desired: Desired, ports: Ports, options: Option
         if error.exit_code is not ExitCode.LOCKED:
             raise
 
+
+def record_failure(stage: StageName, planned: NodePlan, ports: Ports, options: Options) -> None:
+    """Record that the stage failed: older evidence of the same key must not let the next stage pass."""
     verdict = Verdict(str(stage), planned.node.name, Outcome.FAIL, ("the stage failed on the way",))
     _record(stage, planned, (*planned.verdicts, verdict), {}, ports, options)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from macfleet.engine.refusals import interrupted
 from macfleet.model.ports import (
     Clock,
     Events,
@@ -53,3 +54,8 @@ class Ports:
     locks: Locks = NO_LOCKS
     logs: NodeLogs = field(default_factory=NodeLogs)
     controller: Transport | None = None
+
+    def go_on(self, node: str) -> None:
+        """Raise MacfleetError E0572 (exit 130) when the command is to stop, where a node is only asked."""
+        if self.stop():
+            raise interrupted(node, (), {})

@@ -91,8 +91,7 @@ def come_back(result: NodeResult, node: Node, left: Left, ports: Ports) -> NodeR
         return result
     if any(problem.code in LOST for problem in result.diagnostics):
         return replace(result, notes=(*result.notes, "left to the run that has it now"), out=True)
-    measured = result.outcome is NodeOutcome.HELD and left.sound and not result.changed
-    if result.outcome in _STAYS_OUT and not measured:
+    if result.outcome in _STAYS_OUT and not (left.sound and _only_measured(result)):
         words = ports.gateway.leave_out(node, why=_why(result))
         return replace(result, notes=(*result.notes, words), out=True)
     return _undrained(result, node, ports)
@@ -114,6 +113,13 @@ def left_behind(
     return _undrained(result, node, ports)
 
 
+def _only_measured(result: NodeResult) -> bool:
+    """Whether nothing was changed on a node whose measurement was held or stopped."""
+    if result.outcome is NodeOutcome.INTERRUPTED:
+        return result.plan is not None and not result.plan.pending
+    return result.outcome is NodeOutcome.HELD and not result.changed
+
+
 def _undrained(result: NodeResult, node: Node, ports: Ports) -> NodeResult:
     try:
         words = ports.gateway.undrain(node, events=ports.events)
@@ -133,12 +139,7 @@ def _told(absence: Absence | None) -> tuple[str, ...]:
 
 
 def _why(result: NodeResult) -> str:
-    """Return the first thing that went wrong, for who finds the node out of service.
-
-    Nothing did on a node whose run was stopped before it changed anything.
-    """
-    if result.outcome is NodeOutcome.INTERRUPTED and not result.changed:
-        return ""
+    """Return the first thing that went wrong, for who finds the node out of service."""
     bad = [v for v in result.verdicts if v.outcome in (Outcome.HOLD, Outcome.FAIL)]
     if bad:
         return f"{bad[0].gate} held: {'; '.join(bad[0].reasons[:1])}"
