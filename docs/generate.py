@@ -27,7 +27,7 @@ from macfleet.gates import KINDS as GATES
 from macfleet.inventory.settings import SettingsFile
 from macfleet.inventory.variables import DEFAULTS, NodeVariables
 from macfleet.model.exit_codes import PRECEDENCE, ExitCode
-from macfleet.playbooks import grammar
+from macfleet.playbooks import ansible_words, grammar
 from macfleet.resources import KINDS as RESOURCES
 from macfleet.rollout.result import EXIT_CODES
 from macfleet.views import event_kinds
@@ -192,7 +192,9 @@ def playbook_page() -> str:
     parts = [f"{written}{text.PLAYBOOK_KEYS}"]
     for title, model in models:
         parts += [f"### {title}\n", tables.model_table(model)]
-    return "\n".join(parts)
+    words = [*sorted(ansible_words.PLAY.items()), *sorted(ansible_words.TASK.items())]
+    rows = [f"| `{word}` | {tables.cell(said)} |" for word, said in words]
+    return "\n".join([*parts, text.ANSIBLE_WORDS, *dict.fromkeys(rows), ""])
 
 
 def _command_part(path: tuple[str, ...], command: click.Command, shared: set[str]) -> str:

@@ -26,6 +26,14 @@ Every line has `schema` (1), `kind`, `node` (empty when it is about none) and `a
 its kind says here. New kinds, and keys that may be missing, can be added to schema 1; nothing is taken
 away. As JSON Schema: [events.schema.json](events.schema.json)."""
 
+ANSIBLE_WORDS = """\
+## Words from Ansible
+
+Refused with what says the same here:
+
+| word | here |
+|---|---|"""
+
 MEANINGS = {
     ExitCode.DONE: (
         "Done, or nothing to do.",

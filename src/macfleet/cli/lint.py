@@ -183,6 +183,8 @@ def _promises(
 def _compile(fleet: FleetContext, desired: Desired, checked: Checked) -> None:
     """Compile every stage for every node it is for."""
     from macfleet.inventory import select
+    from macfleet.playbooks import WHOLE
+    from macfleet.rollout.elsewhere import delegated
 
     compiled = 0
     for stage, playbook in desired.playbooks.items():
@@ -193,6 +195,7 @@ def _compile(fleet: FleetContext, desired: Desired, checked: Checked) -> None:
                 replace(each, where=each.where or playbook.hosts_at) for each in error.diagnostics
             ]
             continue
+        checked.collect(lambda s=stage, n=chosen: delegated(s, n, desired, WHOLE))  # type: ignore[misc]
         for node in chosen:
             known = replace(node, variables={"loadgen_image": "", **node.variables})
             if checked.collect(lambda s=stage, n=known: desired.compile(s, n)) is not None:  # type: ignore[misc]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Mapping
+from dataclasses import replace
 
 from macfleet.documents import Document, nearest, parse_yaml, validate
 from macfleet.model.diagnostic import Diagnostic, Location, MacfleetError
 from macfleet.model.json import Json
 from macfleet.model.ports import Files
 from macfleet.model.stage import GateSpec, StageName, Strategy
+from macfleet.playbooks.ansible_words import PLAY, said_here
 from macfleet.playbooks.grammar import PlayBorder
 from macfleet.playbooks.play import Measure, ParsedPlaybook, Role, Task
 from macfleet.playbooks.roles import RoleReader, read_templates, role_use, variables_of
@@ -27,7 +29,7 @@ def load_stage(files: Files, path: str) -> ParsedPlaybook:
     """
     play = _only_play(files, path)
     problems: list[Diagnostic] = []
-    header = validate(play, PlayBorder, code="E0301", kind="playbook")
+    header = _header(play)
     roles, templates = _roles(files, play, problems)
     tasks = _tasks(section(play, "tasks"), problems)
     stage = _stage(play, header.stage, problems)
@@ -52,6 +54,22 @@ def load_stage(files: Files, path: str) -> ParsedPlaybook:
         templates={**templates, **own},
         hosts_at=play.value_at("hosts"),
     )
+
+
+def _header(play: Document) -> PlayBorder:
+    """Return what the play says of itself; Ansible's words are refused with what says the same here."""
+    try:
+        return validate(play, PlayBorder, code="E0301", kind="playbook")
+    except MacfleetError as error:
+        words = (
+            {play.at(key): said_here(key, PLAY) for key in play.value}
+            if isinstance(play.value, Mapping)
+            else {}
+        )
+        raise MacfleetError(
+            replace(each, mend=words.get(each.where) or each.mend) if each.where else each
+            for each in error.diagnostics
+        ) from error
 
 
 def _only_play(files: Files, path: str) -> Document:

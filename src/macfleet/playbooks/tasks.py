@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from macfleet.documents import Document, nearest, validate
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
+from macfleet.playbooks.ansible_words import TASK, said_here
 from macfleet.playbooks.grammar import TaskBorder
 from macfleet.playbooks.play import Task
 from macfleet.playbooks.section import section
@@ -44,6 +45,7 @@ def _parse_task(document: Document, role: str) -> Task:
         raise MacfleetError(document.diagnose("E0304", "a task must be a mapping", on_value=True))
     kind = _kind(document, document.value)
     said = {key: value for key, value in document.value.items() if key != kind.kind}
+    _refuse_foreign(document, said)
     header = validate(replace(document, value=said), TaskBorder, code="E0304", kind="task")
     params = section(document, kind.kind)
     _refuse_unknown(params, kind)
@@ -75,16 +77,18 @@ def _kind(document: Document, task: Mapping[str, object]) -> type[Params]:
     if not strange:
         mend = f"Kinds: {', '.join(sorted(_KINDS))}."
         raise MacfleetError(document.diagnose("E0304", "the task has no resource kind", mend=mend))
-    guesses = {key: nearest(key, known) for key in strange}
     raise MacfleetError(
-        document.diagnose(
-            "E0304",
-            f'unknown resource kind "{key}"',
-            key,
-            mend=f'did you mean "{guess}"?' if guess else f"Kinds: {', '.join(sorted(_KINDS))}.",
-        )
-        for key, guess in guesses.items()
+        document.diagnose("E0304", f'unknown resource kind "{key}"', key, mend=_meant(key, known))
+        for key in strange
     )
+
+
+def _meant(key: str, known: Collection[str]) -> str:
+    """Return what to write instead of a word that stands in a task."""
+    if said := said_here(key, TASK):
+        return said
+    guess = nearest(key, known)
+    return f'did you mean "{guess}"?' if guess else f"Kinds: {', '.join(sorted(_KINDS))}."
 
 
 def _refuse_unknown(params: Document, kind: type[Params]) -> None:
@@ -102,6 +106,16 @@ def _refuse_unknown(params: Document, kind: type[Params]) -> None:
             problems.append(params.diagnose("E0303", f'unknown key "{key}" for {kind.kind}', key, mend=mend))
     if problems:
         raise MacfleetError(problems)
+
+
+def _refuse_foreign(document: Document, said: Collection[str]) -> None:
+    """Refuse Ansible's keywords with what says the same here."""
+    foreign = [key for key in said if key not in TaskBorder.model_fields and said_here(key, TASK)]
+    if foreign:
+        raise MacfleetError(
+            document.diagnose("E0304", f'unknown key "{key}" for task', key, mend=said_here(key, TASK))
+            for key in foreign
+        )
 
 
 def _refuse_elsewhere(document: Document, target: str) -> None:
