@@ -99,10 +99,10 @@ def pyinfra(site: Site, revision: int) -> Call:
     return Call([str(PEERS / "pyinfra"), *options, inventory, deploy], site.folder)
 
 
-def ansible(site: Site, revision: int, *, mitogen: bool = False, pipelining: bool = True) -> Call:
+def ansible(site: Site, revision: int, *, mitogen: bool = False) -> Call:
     """ansible-playbook with a fork a node; with Mitogen's strategy, or with ControlPersist and pipelining."""
     env = {
-        "ANSIBLE_PIPELINING": str(pipelining),
+        "ANSIBLE_PIPELINING": "True",
         "ANSIBLE_SSH_CONTROL_PATH_DIR": str(site.folder / "cp"),
         "ANSIBLE_LOCALHOST_WARNING": "False",
     }
