@@ -41,7 +41,7 @@ TASK: Mapping[str, str] = {
     "set_fact": _VARIABLE,
     "assert": _GATE,
     "fail": _GATE,
-    "debug": "Look at a value with: macfleet inventory explain NODE.VAR, or at the plan with --check --diff.",
+    "debug": "Look at a value with: macfleet inventory explain NODE.VAR, or at the plan with --check.",
     "wait_for": _GATE,
     "copy": "The resource is file: with content: or source:.",
     "template": "The resource is file: with template:.",
