@@ -134,8 +134,8 @@ def bulk(nodes: int, size: int, found: Found) -> Table:
     head = ["scp", "scp, then sha256sum", "macfleet, bytes alone", "macfleet, proven", "scp / macfleet"]
     rest = f"{found.resumed / 2**20:.0f} MiB ({_met(found.resumed <= 0.52 * size)}: the rest alone)"
     prose = (
-        f"{size // 2**20} MiB to {nodes} nodes at once, no distance, in seconds. Broken off at half and begun "
-        f"again, at most {rest} were sent."
+        f"{size // 2**20} MiB to {nodes} nodes at once, no distance, in seconds. Broken off at half, then "
+        f"begun again, at most {rest} were sent."
     )
     rows = [head, [*(f"{value:.2f}" for value in seconds), _judged(ratio, BULK)]]
     return Table("A large file", prose, rows)
