@@ -51,6 +51,26 @@ def test_a_run_that_broke_off_has_its_log_and_entries_can_be_chosen(run, fleet):
 
 
 @pytest.mark.parametrize(
+    ("since", "shown"),
+    [("2026-11-23T04:12:07", 2), ("2026-11-23", 3), ("2999-01-01", 0), ("1s", 0), ("9999d", 3)],
+)
+def test_entries_before_a_moment_are_left_out(run, fleet, since, shown):
+    folder = fleet / ".macfleet/runs/20261123T041205Z-stage3-1a2b.partial/nodes/mac-01"
+    folder.mkdir(parents=True)
+    (folder / "log.txt").write_text(
+        "".join(f"2026-11-23T04:12:0{second}.000Z  node.planned  pending 1\n" for second in (6, 7, 8))
+    )
+    if since == "1s":
+        (folder / "log.txt").write_text("1999-01-01T00:00:00.000Z  node.planned  pending 1\n")
+    code, out, _ = run("logs", "mac-01", "--since", since)
+    assert (code, len(out.splitlines())) == (0, shown)
+
+
+def test_a_moment_that_cannot_be_read_is_refused(run, fleet):
+    assert run("logs", "mac-01", "--since", "yesterday")[0] == 2
+
+
+@pytest.mark.parametrize(
     ("arguments", "says"),
     [
         (("mac-01",), "E0341"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import re
 from typing import TYPE_CHECKING
@@ -22,9 +23,10 @@ _ENTRY = re.compile(r"^(\d{4}-\d\d-\d\dT[\d:.]+Z)  (\S+)  ?(.*)$")
 @click.argument("node")
 @click.option("--run", "run_id", default="", metavar="RUN", help="Id of the run (default: the newest).")
 @click.option("-n", "--entries", type=click.IntRange(min=1), metavar="N", help="Only the last N entries.")
+@click.option("--since", default="", metavar="TIME", help="Such as 10m, or 2026-11-23T04:12 (UTC).")
 @click.option("--scripts/--no-scripts", default=True, help="Whether scripts are shown.", show_default=True)
 @fleet_command
-def logs(fleet: FleetContext, node: str, run_id: str, entries: int | None, scripts: bool) -> int:
+def logs(fleet: FleetContext, node: str, run_id: str, entries: int | None, since: str, scripts: bool) -> int:
     """Show what happened on a node in a run: changes, gates, and every script with its end.
 
     Also of a run that broke off. As JSON: a line an entry.
@@ -34,8 +36,9 @@ def logs(fleet: FleetContext, node: str, run_id: str, entries: int | None, scrip
     from macfleet.views.diagnostics import clean
     from macfleet.views.terminal import show
 
+    first = _moment(since, fleet.clock.now())
     run, path = _find(fleet, node, run_id)
-    rows = [row for row in _entries(path) if scripts or row["kind"] != "script"]
+    rows = [row for row in _entries(path) if str(row["at"]) >= first and (scripts or row["kind"] != "script")]
     rows = rows[-entries:] if entries else rows
     if fleet.output == "json":
         show(json.dumps({"schema": 1, "run": run, "node": node, **row}, ensure_ascii=False) for row in rows)
@@ -45,6 +48,19 @@ def logs(fleet: FleetContext, node: str, run_id: str, entries: int | None, scrip
         show([clean(f"{row['at']}  {row['kind']}  {row['text']}".rstrip())])
         show(clean(f"    {line}") for line in row["output"])
     return 0
+
+
+def _moment(text: str, now: float) -> str:
+    """Return the moment that --since names as the log writes it; empty text comes before every moment."""
+    from macfleet.model.quantity import parse_seconds
+
+    if not text or re.match(r"\d{4}-\d\d-\d\d", text):
+        return text
+    try:
+        moment = dt.datetime.fromtimestamp(now - parse_seconds(text), tz=dt.UTC)
+    except ValueError as error:
+        raise click.UsageError(f"--since: {error}") from error
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _entries(path: Path) -> Iterator[dict[str, str | list[str]]]:
