@@ -1,5 +1,7 @@
 """What the guard lets out: budgets, force with its record, and the words of a refusal."""
 
+import threading
+
 import pytest
 
 from macfleet.executors.threads import ThreadExecutor
@@ -75,6 +77,13 @@ def test_a_budget_lets_so_many_out_at_once_and_names_who_is(ports):
     assert "macfleet undrain mac-01" in problem.mend
     undrain(ONE, ports)
     assert drain(TWO, Wish(budget=1), ports).service.state is ServiceState.DRAINED
+
+
+def test_one_command_that_drains_several_nodes_does_not_break_the_guard_either(ports):
+    ports.half.before_look = lambda _node: threading.Event().wait(0.01)
+    answers = ThreadExecutor(3).each(NODES, lambda node: drain(node, Wish(), ports))
+    refused = [answer for answer in answers.values() if isinstance(answer, MacfleetError)]
+    assert [error.diagnostics[0].code for error in refused] == ["E0871"]
 
 
 def test_force_takes_the_last_node_out_and_is_recorded_with_what_it_overrode(ports, history):

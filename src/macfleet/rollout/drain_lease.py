@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
 from macfleet.model.event import Event
@@ -45,7 +46,9 @@ def pool_lease(node: Node, ports: DrainPorts) -> Iterator[None]:
     if not node.pool:
         yield
         return
-    lease = _take(f"pool/{node.pool}", node, ports, _POOL_TTL)
+    # One process takes several nodes out at once, and a holder is never kept from what it holds.
+    holder = f"{ports.holder} for {node.name}"
+    lease = _take(f"pool/{node.pool}", node, replace(ports, holder=holder), _POOL_TTL)
     try:
         yield
     finally:
