@@ -1,9 +1,12 @@
 """How many connections are kept, and which one makes room."""
 
+import dataclasses
 import threading
 
 import pytest
+from sshd_server import wait_until
 
+from macfleet.model.diagnostic import NodeUnreachable
 from macfleet.ssh import SshTransports
 
 pytestmark = pytest.mark.sshd
@@ -47,3 +50,21 @@ def test_a_connection_with_a_running_script_is_never_closed_for_another(three, t
     (tmp_path / "go").touch()
     worker.join(30)
     assert [answer.exit for answer in answers] == [0]
+
+
+def test_a_connection_that_was_begun_is_the_one_that_is_asked_for(three):
+    transports, (first, *_) = three
+    transports.begin([first])
+    connection = transports.connection(first)
+    assert connection.run("echo here", deadline=20).stdout == b"here\n"
+    assert transports.connection(first) is connection
+
+
+def test_trouble_of_a_connection_that_was_begun_is_told_once_to_who_asks(three, tmp_path):
+    transports, (first, *_) = three
+    refused = dataclasses.replace(first.endpoint, host_key="SHA256:" + "A" * 43)
+    transports.begin([dataclasses.replace(first, endpoint=refused)])
+    wait_until(lambda: transports._trouble)
+    with pytest.raises(NodeUnreachable, match="pinned"):
+        transports.connection(first)
+    assert transports.connection(first).run(":", deadline=20).exit == 0

@@ -8,7 +8,7 @@ import os
 import socket
 import subprocess
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -113,6 +113,10 @@ class FleetContext:
         )
         self._closers.append(transports.close)
         return transports
+
+    def begin_connections(self, nodes: Sequence[Node]) -> None:
+        """Log in to the nodes that will be asked first, while the rest of the command gets ready."""
+        self.transports.begin(nodes[: self.forks or self.settings.forks])
 
     @cached_property
     def passphrases(self) -> Passphrases:

@@ -150,8 +150,9 @@ def _run(
     as_json = fleet.output == "json"
     if resume:
         resume, limit = resumed(fleet, resume, stage, limit)
+    nodes = stage_nodes(fleet, desired, stage, limit)
+    fleet.begin_connections(nodes)
     with open_ports(fleet, EventLines(as_json=as_json, on_stdout=fleet.stream)) as ports:
-        nodes = stage_nodes(fleet, desired, stage, limit)
         run_id = new_run_id(posixpath.basename(playbook).split(".")[0].split("-")[0], ports.clock.now())
         options = Options(
             run_id=run_id,

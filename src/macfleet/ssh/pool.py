@@ -57,6 +57,8 @@ class SshTransports:
         self._lock = threading.Lock()
         self._turns: dict[str, threading.Lock] = defaultdict(threading.Lock)
         self._open: dict[str, Connection] = {}
+        self._trouble: dict[str, Exception] = {}
+        self._closed = False
 
     def to(self, node: Node) -> Transport:
         """Return the node's connection, opening it on first use and again after it broke.
@@ -67,24 +69,51 @@ class SshTransports:
         """
         return self.connection(node)
 
+    def begin(self, nodes: Iterable[Node]) -> None:
+        """Begin to open connections that will be asked for soon, and return at once.
+
+        What goes wrong is raised by the first who asks for the connection.
+        """
+        for node in nodes:
+            threading.Thread(target=self._begin, args=(node,), daemon=True).start()
+
     def connection(self, node: Node) -> Connection:
         """Return the same as `to`, with what only an SSH connection knows."""
+        with self._turn(node):
+            trouble = self._trouble.pop(node.name, None)
+            if trouble is not None:
+                raise trouble
+            return self._opened(node)
+
+    def _turn(self, node: Node) -> threading.Lock:
         with self._lock:
-            turn = self._turns[node.name]
-        with turn:
-            kept = self._open.get(node.name)
-            if kept is not None and kept.alive:
-                return kept
-            if kept is not None:
-                kept.close()
-            route = self._routes.to(node)
-            client, transport = self._dialer.log_in(route)
-            watch = self._heartbeat.watch(transport, sock_of(transport), route[-1].options)
-            fresh = Connection(node.name, client, transport, watch=watch)
-            self._make_room()
-            with self._lock:
-                self._open[node.name] = fresh
-            return fresh
+            return self._turns[node.name]
+
+    def _begin(self, node: Node) -> None:
+        with self._turn(node):
+            try:
+                fresh = self._opened(node)
+            except Exception as error:  # noqa: BLE001 (raised where the connection is wanted)
+                self._trouble[node.name] = error
+                return
+        if self._closed:
+            fresh.close()
+
+    def _opened(self, node: Node) -> Connection:
+        """Return the kept connection, or a new one; by whoever has the node's turn."""
+        kept = self._open.get(node.name)
+        if kept is not None and kept.alive:
+            return kept
+        if kept is not None:
+            kept.close()
+        route = self._routes.to(node)
+        client, transport = self._dialer.log_in(route)
+        watch = self._heartbeat.watch(transport, sock_of(transport), route[-1].options)
+        fresh = Connection(node.name, client, transport, watch=watch)
+        self._make_room()
+        with self._lock:
+            self._open[node.name] = fresh
+        return fresh
 
     def _make_room(self) -> None:
         """Close connections that nobody uses, the longest idle first, until one more may be kept."""
@@ -105,6 +134,7 @@ class SshTransports:
     def close(self) -> None:
         """End what still runs on the nodes and close all connections, all nodes at once."""
         with self._lock:
+            self._closed = True
             kept, self._open = tuple(self._open.values()), {}
         _at_once(connection.close for connection in kept)
         self._dialer.close()
