@@ -140,3 +140,11 @@ def test_a_node_that_did_not_answer_is_done_and_says_why():
     assert "1 of 2 nodes done" in head
     assert first.endswith("✗ no\\x1b answer")
     assert "connecting" in second
+
+
+def test_a_question_to_nodes_shows_who_has_not_answered():
+    board = Board("Facts", ["mac-01", "mac-02"], lambda: 0.0, "asking")
+    board.answered("mac-02")
+    head, first, second = board.lines(80, 24)
+    assert "1 of 2 nodes done" in head
+    assert (first, second) == ("mac-01   ⌛ asking", "mac-02   · answered")

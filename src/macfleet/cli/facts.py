@@ -28,16 +28,21 @@ def facts(fleet: FleetContext, limit: str) -> int:
     from macfleet.executors.threads import ThreadExecutor
     from macfleet.facts.versions import probes
     from macfleet.views.diagnostics import clean
+    from macfleet.views.progress import asking
     from macfleet.views.terminal import show, show_json
 
     by_name = {node.name: node for node in fleet.nodes(limit)}
 
     def read(name: str) -> dict[str, object]:
-        transport = fleet.transports.to(by_name[name])
-        seen = observe(name, (), transport, nonce=lambda: secrets.token_hex(12), extra=probes())
+        try:
+            transport = fleet.transports.to(by_name[name])
+            seen = observe(name, (), transport, nonce=lambda: secrets.token_hex(12), extra=probes())
+        finally:
+            answered(name)
         return {key.removeprefix("facts."): dict(state or {}) for key, state in seen.extra.items()}
 
-    answers = ThreadExecutor(fleet.forks or fleet.settings.forks).each(tuple(by_name), read)
+    with asking("Facts", tuple(by_name)) as answered:
+        answers = ThreadExecutor(fleet.forks or fleet.settings.forks).each(tuple(by_name), read)
     found = {name: answer for name, answer in answers.items() if not isinstance(answer, Exception)}
     document: dict[str, Json] = {"schema": 1, "kind": "facts", "nodes": cast("Json", found)}
     if fleet.output != "json":

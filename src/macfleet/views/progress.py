@@ -50,6 +50,19 @@ def watching(
         yield board
 
 
+@contextmanager
+def asking(title: str, nodes: Sequence[str]) -> Iterator[Callable[[str], None]]:
+    """Yield what is told of each node that answered; on a terminal the others are seen to be waited for."""
+    if not sys.stderr.isatty():
+        yield lambda _node: None
+        return
+    from macfleet.views.live import drawn  # noqa: PLC0415  (rich is loaded only where a terminal shows it)
+
+    board = Board(title, nodes, time.monotonic, "asking")
+    with drawn(board.lines):
+        yield board.answered
+
+
 class EventLines:
     """An `Events` sink of one line an event, from any thread; as JSON, NDJSON of schema 1."""
 
@@ -93,12 +106,18 @@ class _Standing:
 class Board:
     """An `Events` sink that knows where every node stands; `lines` may be called from another thread."""
 
-    def __init__(self, title: str, nodes: Sequence[str], clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        title: str,
+        nodes: Sequence[str],
+        clock: Callable[[], float],
+        words: str = "connecting and planning",
+    ) -> None:
         self._title = title
         self._clock = clock
         self._began = clock()
         self._lock = threading.Lock()
-        self._nodes = {node: _Standing("⌛", "connecting and planning", self._began) for node in nodes}
+        self._nodes = {node: _Standing("⌛", words, self._began) for node in nodes}
 
     def emit(self, event: Event) -> None:
         """Take one event in."""
@@ -106,6 +125,11 @@ class Board:
             known = self._nodes.get(event.node)
             if known is not None:
                 _advance(known, event, self._clock())
+
+    def answered(self, node: str) -> None:
+        """Take in that a node needs nothing more, whatever it said."""
+        with self._lock:
+            self._nodes[node] = _Standing("·", "answered", self._clock(), settled=True)
 
     def lines(self, width: int, height: int) -> list[str]:
         """Return the board's lines: at most `height`, nodes at work first, each cut at `width`."""
