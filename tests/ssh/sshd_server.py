@@ -56,6 +56,7 @@ class Server:
     def start(self) -> None:
         config = self.folder / "sshd_config"
         lines = [
+            *self.settings,  # the first value of a keyword wins
             f"Port {self.port}",
             "ListenAddress 127.0.0.1",
             f"HostKey {self.folder}/host_ed25519",
@@ -66,7 +67,6 @@ class Server:
             "PasswordAuthentication no",
             "UsePAM no",
             "PermitRootLogin yes",
-            *self.settings,
         ]
         config.write_text("\n".join(lines) + "\n")
         log = (self.folder / "sshd.log").open("ab")

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import pwd
 import secrets
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from sshd_server import Server, wait_until
+from sshd_server import Server, living_members, wait_until
 
 from macfleet.model.diagnostic import DeadlineExceeded, MacfleetError, NodeUnreachable
 from macfleet.model.exit_codes import ExitCode
@@ -268,3 +270,47 @@ def assert_gone(pid_file: Path) -> None:
             return True
 
     wait_until(gone)
+
+
+@pytest.mark.parametrize("sessions", [1, 2, 3])
+def test_scripts_wait_for_one_another_where_the_server_opens_few_sessions(
+    launch: Callable[..., Server], tmp_path: Path, no_config: Path, sessions: int
+) -> None:
+    server = launch(f"MaxSessions {sessions}")
+    pool = SshTransports(server.known_hosts(tmp_path / "known_hosts"), ssh_config=no_config)
+    answers: dict[int, bytes] = {}
+
+    def ask(number: int) -> None:
+        answers[number] = pool.to(server.node()).run(f"sleep 0.1; echo {number}", deadline=60).stdout
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(10)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    pool.close()
+    assert answers == {number: f"{number}\n".encode() for number in range(10)}
+
+
+def test_a_script_is_ended_even_where_the_server_opens_no_session_for_it(
+    launch: Callable[..., Server], tmp_path: Path, no_config: Path
+) -> None:
+    """The server is asked to signal it; that of OpenSSH does so for everybody but root."""
+    users = [each for each in pwd.getpwall() if each.pw_uid and each.pw_shell.endswith("/bash")]
+    if os.geteuid() != 0 or not users:
+        pytest.skip("wants root here and another user with a shell")
+    server = launch("MaxSessions 1")
+    keys = server.folder / "authorized_keys"
+    # With PAM an account without a password may log in by key.
+    server.restart_with(
+        "UsePAM yes", f"AuthorizedKeysCommand /bin/cat {keys}", "AuthorizedKeysCommandUser root"
+    )
+    pool = SshTransports(server.known_hosts(tmp_path / "known_hosts"), ssh_config=no_config)
+    node = pool.to(server.node(user=users[0].pw_name))
+    said: list[bytes] = []
+    with pytest.raises(DeadlineExceeded) as caught:
+        node.run("echo $$; sleep 600", deadline=3, sink=said.append)
+    assert "was killed" in caught.value.diagnostics[0].why
+    wait_until(lambda: not living_members(int(b"".join(said))))
+    assert node.run("echo well", deadline=20).stdout == b"well\n"
+    pool.close()

@@ -21,11 +21,14 @@ from macfleet.ssh.conversation import (
     OutputTooLarge,
 )
 from macfleet.ssh.heartbeat import Watch
+from macfleet.ssh.slots import Slots, is_refusal
 from macfleet.ssh.tunnel import forward
 from macfleet.ssh.wrapping import GRACE, SHELL_ON_STDIN, as_command, ending, on_stdin
 
 _SESSIONS = 8
 """Scripts at once on one connection: sshd allows ten sessions, ending a script takes one more."""
+_REFUSALS = 2 * _SESSIONS
+"""Times a script asks for a session in vain; each time one place fewer is left, so one finds its place."""
 _OPEN_TIMEOUT = 15.0
 _PATIENCE = 1.0
 """Seconds to wait for a script that is to be ended to say which process group it is."""
@@ -61,7 +64,7 @@ class Connection:
         self._output_limit = output_limit
         self._client = client
         self._transport = transport
-        self._slots = threading.BoundedSemaphore(_SESSIONS)
+        self._slots = Slots(_SESSIONS)
         self._lock = threading.Lock()
         self._running: set[Conversation] = set()
         self._closed = False
@@ -145,7 +148,7 @@ class Connection:
         sink: Callable[[bytes], None] | None,
     ) -> Completed:
         until = time.monotonic() + deadline
-        with self._slot(until, deadline), self._session(until, deadline) as channel:
+        with self._session(until, deadline) as channel:
             talk = Conversation(channel, nonce, self._output_limit, sink)
             with self._watched(talk, deadline):
                 talk.start(command, pieces)
@@ -177,29 +180,34 @@ class Connection:
             talk.abandon()
 
     @contextlib.contextmanager
-    def _slot(self, until: float, deadline: float) -> Iterator[None]:
-        if not self._slots.acquire(timeout=max(0.0, until - time.monotonic())):
-            raise DeadlineExceeded(trouble.too_late(self._node, deadline, "It never started."))
-        try:
-            yield
-        finally:
-            self._slots.release()
-
-    @contextlib.contextmanager
     def _session(self, until: float, deadline: float) -> Iterator[paramiko.Channel]:
-        limit = min(_OPEN_TIMEOUT, until - time.monotonic())
-        if limit <= 0:
-            raise DeadlineExceeded(trouble.too_late(self._node, deadline, "It never started."))
-        try:
-            channel = self._open(limit)
-        except paramiko.ChannelException as error:
-            raise NodeUnreachable(trouble.session_refused(self._node, str(error))) from error
-        except _BROKEN as error:
-            raise self._lost("a session was opened", error) from error
+        channel = self._wait_for_session(until, deadline)
         try:
             yield channel
         finally:
             channel.close()
+            self._slots.give_back()
+
+    def _wait_for_session(self, until: float, deadline: float) -> paramiko.Channel:
+        """Return a session, waiting for others to end where the server opens no more."""
+        refusals = 0
+        while self._slots.take(until):
+            try:
+                channel = self._open(max(0.1, min(_OPEN_TIMEOUT, until - time.monotonic())))
+            except _BROKEN as error:
+                if not is_refusal(error, self._transport):
+                    self._slots.give_back()
+                    raise self._lost("a session was opened", error) from error
+                refusals += 1
+                if not self._slots.give_back_refused() or refusals > _REFUSALS:
+                    raise NodeUnreachable(trouble.session_refused(self._node, str(error))) from error
+            except BaseException:
+                self._slots.give_back()
+                raise
+            else:
+                self._slots.opened()
+                return channel
+        raise DeadlineExceeded(trouble.too_late(self._node, deadline, "It never started."))
 
     def _open(self, limit: float) -> paramiko.Channel:
         channel = self._transport.open_session(timeout=limit)
@@ -215,6 +223,7 @@ class Connection:
 
     def _end(self, talks: Iterable[Conversation]) -> str:
         """End the process groups of conversations; return in words what came of it."""
+        talks = [talk for talk in talks if talk.group is not None]
         groups = {talk.group for talk in talks if talk.group is not None}
         if not groups:
             return "It had not started."
@@ -225,7 +234,10 @@ class Connection:
             if channel.status_event.wait(GRACE + _OPEN_TIMEOUT) and channel.exit_status == 0:
                 return f"Its process group {names} was ended."
         except _BROKEN:
-            pass
+            # No session is left to end them by; the ones they run in take signals too.
+            killed = [talk.kill(GRACE) for talk in talks]
+            if all(killed):
+                return f"Its process group {names} was killed."
         return f"Its process group {names} could not be ended and may still run on the node."
 
     def _lost(self, doing: str, error: BaseException) -> NodeUnreachable:

@@ -20,6 +20,7 @@ from macfleet.ssh.heartbeat import Heartbeat
 from macfleet.ssh.known_hosts import HostKey
 from macfleet.ssh.private_keys import PrivateKeys
 from macfleet.ssh.route import Hop, Route, place_of
+from macfleet.ssh.slots import is_refusal
 from macfleet.ssh.trust import Trust
 from macfleet.ssh.wire import Piped, Relayed, Socket, Wire
 
@@ -172,10 +173,10 @@ def _opened(hop: Hop, jump: paramiko.Transport | None) -> Socket:
         return Wire.connect_to(
             hop.host, hop.port, hop.connect_timeout, family=options.family, source=options.bind_address
         )
-    except paramiko.ChannelException as error:
-        raise NodeUnreachable(trouble.no_forwarding(hop.node, hop.name, error.text)) from error
     except (OSError, EOFError, ValueError, paramiko.SSHException) as error:
         reason = str(getattr(error, "strerror", None) or str(error) or type(error).__name__)
+        if jump is not None and is_refusal(error, jump):
+            raise NodeUnreachable(trouble.no_forwarding(hop.node, hop.name, reason)) from error
         raise NodeUnreachable(trouble.no_answer(hop.node, hop.name, reason)) from error
 
 
