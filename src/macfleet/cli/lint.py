@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -122,11 +123,11 @@ def _playbooks(fleet: FleetContext, checked: Checked) -> list[ParsedPlaybook]:
     paths = sorted({*(path for path in there if path.count("/") == 1), *PLAYBOOKS.values()})
     loaded = []
     for path in paths:
-        playbook = checked.collect(lambda path=path: load_stage(fleet.files, path))  # type: ignore[misc]
+        playbook = checked.collect(partial(load_stage, fleet.files, path))
         if playbook is not None:
             loaded.append(playbook)
             for gate in playbook.gates:
-                checked.collect(lambda gate=gate: build_gate(gate))  # type: ignore[misc]
+                checked.collect(partial(build_gate, gate))
     strangers = [path for path in paths if path not in PLAYBOOKS.values()]
     checked.found += [_no_command(path, PLAYBOOKS.values()) for path in strangers]
     checked.counts["playbooks"] = len(paths)
@@ -164,12 +165,13 @@ def _promises(
     from macfleet.cli.image import checked_lock
     from macfleet.rollout.desired import Desired
 
-    for load in (load_thresholds, load_offers, load_attestations):
-        checked.collect(lambda load=load: load(fleet.files))  # type: ignore[misc]
-    checked.collect(lambda: _plain_yaml(fleet, "contract/budget.yml"))
-    contract = checked.collect(lambda: frozen_contract(fleet))
-    network = checked.collect(lambda: network_lock(fleet))
-    weights = checked.collect(lambda: weights_lock(fleet))
+    checked.collect(partial(load_thresholds, fleet.files))
+    checked.collect(partial(load_offers, fleet.files))
+    checked.collect(partial(load_attestations, fleet.files))
+    checked.collect(partial(_plain_yaml, fleet, "contract/budget.yml"))
+    contract = checked.collect(partial(frozen_contract, fleet))
+    network = checked.collect(partial(network_lock, fleet))
+    weights = checked.collect(partial(weights_lock, fleet))
     locked = checked.collect(lambda: checked_lock(fleet, None, write=False)) if nodes else None
     checked.found += _unknown_nodes(network or {}, nodes)
     by_file = {playbook.file: playbook for playbook in playbooks}
@@ -195,10 +197,10 @@ def _compile(fleet: FleetContext, desired: Desired, checked: Checked) -> None:
                 replace(each, where=each.where or playbook.hosts_at) for each in error.diagnostics
             ]
             continue
-        checked.collect(lambda s=stage, n=chosen: delegated(s, n, desired, WHOLE))  # type: ignore[misc]
+        checked.collect(partial(delegated, stage, chosen, desired, WHOLE))
         for node in chosen:
             known = replace(node, variables={"loadgen_image": "", **node.variables})
-            if checked.collect(lambda s=stage, n=known: desired.compile(s, n)) is not None:  # type: ignore[misc]
+            if checked.collect(partial(desired.compile, stage, known)) is not None:
                 compiled += 1
     checked.counts["compiled stages"] = compiled
 

@@ -45,7 +45,7 @@ def lines(page: Page) -> Iterator[str]:
         if not keys:
             continue
         yield "#"
-        yield f"# {title or 'Keys'}:" if title else "# Keys:"
+        yield f"# {title or 'Keys'}:"
         column = max(len(name) for name, *_ in keys)
         for name, shape, default, meaning in keys:
             given = f"{shape}, {default}"

@@ -153,13 +153,15 @@ def faults(found: Mapping[str, Json]) -> Iterator[str]:
     for name in sorted(set(found) - set(fields) - {"schema", "kind", "node", "at"}):
         yield f"{kind.name} has no {name}"
     for field in kind.fields:
-        if field.name not in found:
-            yield from () if field.optional else (f"{kind.name} lacks {field.name}",)
-            continue
-        value = found[field.name]
-        right = isinstance(value, _TYPES[field.type]) and isinstance(value, bool) == (field.type == "boolean")
-        if not right or (field.values and value not in field.values):
-            yield f"{kind.name}: {field.name} is {value!r}"
+        if field.name not in found and not field.optional:
+            yield f"{kind.name} lacks {field.name}"
+        elif field.name in found and not _fits(found[field.name], field):
+            yield f"{kind.name}: {field.name} is {found[field.name]!r}"
+
+
+def _fits(value: Json, field: Field) -> bool:
+    right = isinstance(value, _TYPES[field.type]) and isinstance(value, bool) == (field.type == "boolean")
+    return right and (not field.values or value in field.values)
 
 
 def json_schema() -> dict[str, Json]:
