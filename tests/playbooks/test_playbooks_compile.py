@@ -1,7 +1,7 @@
 import pytest
 from fleet_texts import HEX, IMAGE, NODE, compiled, findings, stage
 
-from macfleet.model.resource import Stream
+from macfleet.model.resource import Assemble
 
 COMPOSE = "services:\n  engine:\n    image: {image}\n    volumes:\n      - /Users/ops/models:/models:ro\n"
 PINNED = f"registry.example/llama-server@sha256:{HEX}"
@@ -200,7 +200,7 @@ def test_a_pushed_image_is_called_by_a_tag_that_names_its_manifest():
     texts = stage("- docker_image: {image: engine}")
     (resource,) = compiled(texts, replace(NODE, delivery="push")).resources
     (step,) = resource.steps(resource.change(None))
-    assert isinstance(step, Stream)
+    assert isinstance(step, Assemble)
     assert step.source == f"oci:{IMAGE.pinned}|linux/arm64|registry.example/llama-server:sha256-{'2' * 64}"
 
 

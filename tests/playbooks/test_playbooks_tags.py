@@ -181,3 +181,26 @@ def test_a_delegated_task_cannot_need_what_the_node_has():
 def test_nothing_else_can_be_delegated_to(target, code, mend):
     ((found, where, _, mended),) = findings(stage(f"- directory: {{path: /a}}\n  delegate_to: {target}"))
     assert (found, where, mended) == (code, "playbooks/stage.yml:6", mend)
+
+
+def test_a_roles_condition_holds_for_all_its_tasks_and_not_for_those_it_depends_on():
+    use = "{{role: outer, when: {when}}}"
+    for when, found in (
+        ("\"'bare' in node.arms\"", ["/inner", "/outer", "/other"]),
+        ("[\"'bare' in node.arms\", port == 1]", ["/inner", "/other"]),
+        ("false", ["/inner", "/other"]),
+    ):
+        texts = stage(head=f"  roles: [{use.format(when=when)}, other]\n", **ROLES)
+        assert chosen(texts) == found
+
+
+def test_a_roles_condition_that_is_wrong_names_its_place():
+    texts = stage(head="  roles:\n    - role: outer\n      when: porrt == 1\n", **ROLES)
+    assert findings(texts) == [
+        ("E0310", "playbooks/stage.yml:6", "'porrt' is undefined", 'did you mean "port"?')
+    ]
+
+
+def test_a_condition_for_a_role_that_acts_already_is_refused():
+    texts = stage(head="  roles: [outer, {role: inner, when: false}]\n", **ROLES)
+    assert [code for code, *_ in findings(texts)] == ["E0326"]

@@ -103,7 +103,8 @@ class Compiler:
             if not choice.wants(tags):
                 continue
             try:
-                yield from self._instances(task, scope)
+                if self._role_wanted(task.role, scope):
+                    yield from self._instances(task, scope)
             except MacfleetError as error:
                 problems += error.diagnostics
 
@@ -121,6 +122,14 @@ class Compiler:
             own = (defaults, role.defaults, inventory, playbook.variables, role.variables, final)
             scopes[role.name] = Scope(self._renderer, own)
         yield from ((task, tags, scopes[task.role]) for task, tags in playbook.tagged)
+
+    def _role_wanted(self, name: str, scope: Scope) -> bool:
+        role = next((role for role in self._playbook.roles if role.name == name), None)
+        if role is None or role.used is None:
+            return True
+        return all(
+            self._renderer.condition(text, scope, role.used, "when", at) for at, text in enumerate(role.when)
+        )
 
     def _instances(self, task: Task, scope: Scope) -> Iterator[Expanded]:
         for item in self._items(task, scope):

@@ -61,6 +61,7 @@ class Role:
         variables: vars/main.yml, and what the playbook says where it uses the role.
         files: bytes by path below the role's files/ folder.
         tags: what its tasks are tagged with besides their own tags.
+        when: expressions that all must be true for any of its tasks to act; `used` is where they stand.
     """
 
     name: str
@@ -69,6 +70,8 @@ class Role:
     tasks: tuple[Task, ...] = ()
     files: Mapping[str, bytes] = field(default_factory=dict)
     tags: frozenset[str] = frozenset()
+    when: tuple[str, ...] = ()
+    used: Document | None = None
 
 
 @dataclass(frozen=True, slots=True)

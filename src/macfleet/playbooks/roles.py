@@ -39,11 +39,13 @@ def declared_variables(files: Files, roles: Iterable[str] | None = None) -> Mapp
 
 @dataclass(frozen=True, slots=True)
 class RoleUse:
-    """A role where it is named: by the playbook, or by a role that depends on it."""
+    """A role where it is named: by the playbook, or by a role that depends on it; `place` is what says so."""
 
     name: str
     variables: Mapping[str, Variable] = field(default_factory=dict)
     tags: frozenset[str] = frozenset()
+    when: tuple[str, ...] = ()
+    place: Document | None = None
 
 
 def role_use(document: Document, *path: str | int) -> RoleUse:
@@ -52,7 +54,8 @@ def role_use(document: Document, *path: str | int) -> RoleUse:
     if isinstance(said.value, str):
         return RoleUse(said.value)
     use = validate(said, RoleUseBorder, code="E0301", kind="role")
-    return RoleUse(use.role, variables_of(said, "vars"), frozenset(texts_of(use.tags)))
+    tags = frozenset(texts_of(use.tags))
+    return RoleUse(use.role, variables_of(said, "vars"), tags, texts_of(use.when), said)
 
 
 class RoleReader:
@@ -95,10 +98,10 @@ class RoleReader:
         self._reading.pop()
 
     def _again(self, use: RoleUse, used: Document, path: tuple[str | int, ...]) -> None:
-        """Refuse variables that would come too late; tags are joined to those the role has."""
-        if use.variables:
-            why = "A role acts once in a stage, and it was named before: these variables would not be seen."
-            mend = "Give them where it is named first, in the playbook's vars or in the inventory."
+        """Refuse variables and conditions that would come too late; tags are joined to those it has."""
+        if use.variables or use.when:
+            why = "A role acts once in a stage, and it was named before: this would not be seen."
+            mend = "Give variables and when: where it is named first, or variables in the inventory."
             summary = f'role "{use.name}" acts already'
             raise MacfleetError(used.diagnose("E0326", summary, *path, why=why, mend=mend))
         self._tag(use.name, use.tags)
@@ -118,7 +121,9 @@ class RoleReader:
         }
         parsed = parse_tasks(tasks, use.name) if tasks is not None else ()
         own = {**_mapping(self._files, f"{folder}/vars/main.yml"), **use.variables}
-        return Role(use.name, _defaults(self._files, use.name), own, parsed, contents, use.tags)
+        return Role(
+            use.name, _defaults(self._files, use.name), own, parsed, contents, use.tags, use.when, use.place
+        )
 
     def _unknown(self, name: str, used: Document, path: tuple[str | int, ...]) -> MacfleetError:
         guess = nearest(name, self._known)
