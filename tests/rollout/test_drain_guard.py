@@ -81,7 +81,8 @@ def test_a_budget_lets_so_many_out_at_once_and_names_who_is(ports):
 
 def test_one_command_that_drains_several_nodes_does_not_break_the_guard_either(ports):
     ports.half.before_look = lambda _node: threading.Event().wait(0.01)
-    answers = ThreadExecutor(3).each(NODES, lambda node: drain(node, Wish(), ports))
+    by_name = {node.name: node for node in NODES}
+    answers = ThreadExecutor(3).each(tuple(by_name), lambda name: drain(by_name[name], Wish(), ports))
     refused = [answer for answer in answers.values() if isinstance(answer, MacfleetError)]
     assert [error.diagnostics[0].code for error in refused] == ["E0871"]
 
