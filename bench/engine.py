@@ -247,7 +247,12 @@ def _usage(call: Call) -> tuple[float, int]:
 def _started(call: Call) -> subprocess.Popen[bytes]:
     nowhere = subprocess.DEVNULL
     return subprocess.Popen(
-        call.argv, cwd=call.cwd, env={**os.environ, **call.env}, stdin=nowhere, stdout=nowhere, stderr=nowhere
+        call.argv,
+        cwd=call.cwd,
+        env=tools.surroundings(call.env),
+        stdin=nowhere,
+        stdout=nowhere,
+        stderr=nowhere,
     )
 
 

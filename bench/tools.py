@@ -133,12 +133,18 @@ def versions() -> dict[str, str]:
     return {row["name"]: row["version"] for row in listed if row["name"] in wanted}
 
 
+def surroundings(env: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the environment of a call: every tool may keep its compiled modules, as an installed one has."""
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {**kept, **(env or {})}
+
+
 def run(argv: Sequence[str], cwd: Path, env: Mapping[str, str] | None = None, stdin: bytes = b"") -> str:
     """Run a command to its end and return stdout; stops the benchmark with what it said when it fails."""
     done = subprocess.run(
         argv,
         cwd=cwd,
-        env={**os.environ, **(env or {})},
+        env=surroundings(env),
         input=stdin,
         capture_output=True,
         check=False,
