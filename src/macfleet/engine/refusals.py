@@ -115,7 +115,7 @@ def interrupted(node: str, sent: Iterable[str], jobs: Mapping[str, str]) -> Macf
         Diagnostic(
             "E0572",
             "stopped before it was done",
-            why=f"{why} {_going_on(jobs)}".strip() or "Nothing was under way.",
+            why=f"{why} {_going_on(jobs)}".strip() or "What ran on the node for it was ended.",
             mend="--resume looks at the node again and does what is left.",
             node=node,
             exit_code=ExitCode.INTERRUPTED,

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from macfleet.engine.refusals import interrupted
 from macfleet.model.diagnostic import MacfleetError
 from macfleet.model.event import Event
 from macfleet.model.json import Json
@@ -129,8 +130,9 @@ def _one(
             if result.outcome is NodeOutcome.FAILED and not ports.stop():
                 record_failure(stage, planned, ports, options)
     if ports.stop() and result.outcome in (NodeOutcome.FAILED, NodeOutcome.UNREACHABLE):
-        # Its script was ended by us: that says nothing about the node.
-        result = replace(result, outcome=NodeOutcome.INTERRUPTED)
+        # Its script was ended by us: neither the end nor what was said about it tells of the node.
+        stopped = interrupted(node.name, (), {}).diagnostics
+        result = replace(result, outcome=NodeOutcome.INTERRUPTED, diagnostics=stopped)
     if refused_by_guard(result):
         # It gets another turn when others of its pool are back.
         ports.events.emit(Event("drain.turn", node.name, {"words": result.diagnostics[0].summary}))
