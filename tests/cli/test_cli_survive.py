@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -239,6 +240,20 @@ def test_a_cut_connection_is_opened_again_and_the_detached_step_followed(site):
     code, out, err = ended(process)
     assert code == 0, (out, err)
     assert (site.steps, site.jobs) == (["short", "long"], [])
+
+
+def test_drift_says_what_differs_and_changes_nothing(site):
+    before = sorted(site.home.rglob("*"))
+    code, out, err = site.run("drift", "--output", "json")
+    document = json.loads(out)
+    assert (code, document["exit_code"]) == (3, 3), err
+    (node,) = document["nodes"]
+    assert [each["address"] for each in node["plan"]["pending"]] == ["command.short", "command.long"]
+    assert (node["changed"], sorted(site.home.rglob("*"))) == ([], before)
+    for name in ("short", "long"):
+        (site.home / name).touch()
+    code, out, _ = site.run("drift")
+    assert (code, "nothing to change" in out) == (0, True)
 
 
 def servers_of(site):

@@ -234,6 +234,7 @@ def test_a_job_is_followed_by_the_run_that_goes_on_after_its_controller_was_kill
     assert jobs(node) == []
 
 
+@pytest.mark.slow
 def test_a_result_that_arrived_while_nobody_listened_is_collected_and_not_made_again(plain, apply):
     # The job ended well, but what it left is not enough: only its second step makes the mark.
     resources = [Mark("a", WAITS)]
@@ -281,6 +282,7 @@ def test_a_job_that_somebody_ended_is_told_as_vanished(node, apply, told):
     assert jobs(node) == []
 
 
+@pytest.mark.slow
 def test_what_a_job_prints_is_told_while_it_runs(plain, apply, told):
     said = []
 
@@ -302,6 +304,7 @@ def test_what_a_job_prints_is_told_while_it_runs(plain, apply, told):
     assert said == ["layer 1 of 3\n"]
 
 
+@pytest.mark.slow
 def test_a_jobs_text_is_in_no_file_and_no_process_list(plain, apply):
     secret = "hunter-two-" + "x" * 20
     seen = []
@@ -339,6 +342,7 @@ def test_a_job_leads_a_session_of_its_own_in_a_folder_that_nobody_else_reads(tmp
     assert lines[3].startswith("drwx------")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shell", SHELLS)
 def test_a_job_is_cut_at_a_steps_limit_and_later_steps_do_not_run(tmp_path, shell):
     steps = [Run("sleep 981 & sleep 982", limit=1), Run('touch "$HOME/later"', limit=5)]
@@ -363,6 +367,7 @@ def test_without_a_listener_what_began_is_finished_and_nothing_else_begins(node,
     assert ran(node) == ["a", "b", "c"]
 
 
+@pytest.mark.slow
 def test_a_resumed_run_waits_for_the_step_it_left_behind(node, apply):
     resources = [Mark("a", WAITS, limit=20), Mark("b", limit=20)]
     with pytest.raises(NodeUnreachable):
@@ -382,6 +387,7 @@ def test_a_resumed_run_waits_for_the_step_it_left_behind(node, apply):
     assert ran(node) == ["a", "b"]
 
 
+@pytest.mark.slow
 def test_a_living_job_of_a_run_that_is_gone_keeps_others_away(node, apply):
     resources = [Mark("a", WAITS)]
     with pytest.raises(NodeUnreachable):
@@ -427,6 +433,7 @@ def test_an_interrupt_leaves_the_job_going_and_says_so(node, apply):
     assert not (node.home / ".macfleet/lock").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("refusals", [1, 5])
 def test_a_broken_connection_is_dialled_again_with_growing_jittered_waits(plain, apply, refusals):
     clock = FakeClock(0.0)
@@ -462,6 +469,7 @@ def test_a_node_that_does_not_come_back_is_unreachable_and_names_what_goes_on(pl
     assert clock.now() < 60
 
 
+@pytest.mark.slow
 def test_a_connection_that_breaks_again_and_again_is_given_up(plain, apply):
     clock = FakeClock(0.0)
     line = Line(plain, (plain.home / "steps").exists)
