@@ -292,3 +292,33 @@ def test_what_follows_a_pickles_call_never_hides_it(protocol, tail):
     data, _ = refused_by_content()[f"a pickle of protocol {protocol}"]
     with pytest.raises(ModelFileRefused, match="pickle"):
         judge(data[:-1] + tail)
+
+
+def verdict_of(data, size):
+    try:
+        return str(judge(data, size))
+    except HeaderBeyond:
+        return "beyond"
+    except ModelFileRefused as refused:
+        return f"refused: {refused}"
+
+
+@pytest.mark.parametrize("name", [*SOUND, *MALFORMED])
+def test_a_file_brought_in_part_is_never_judged_otherwise_than_whole(name):
+    data = SOUND[name] if name in SOUND else MALFORMED[name][0]
+    whole = verdict_of(data, len(data))
+    cuts = {*range(min(len(data), 400)), *range(0, len(data), max(1, len(data) // 50))}
+    found = {verdict_of(data[:cut], len(data)) for cut in cuts}
+    assert found <= {whole, "beyond"}
+
+
+def test_a_vocabulary_over_many_windows_is_read_to_the_byte():
+    tokens = [f"token{number}" for number in range(30_000)]
+    text = b"".join(u64(len(token)) + token.encode() for token in tokens)
+    vocabulary = array("tokenizer.ggml.tokens", STRING, len(tokens), text)
+    data = gguf(pairs=(vocabulary,), tensors=(tensor("a"),), data=32)
+    assert len(data) > 6 * 2**16
+    assert verdict_of(data, len(data)) == "gguf v3, 1 tensors"
+    lying = data.replace(u64(10) + b"token20000", u64(2**40) + b"token20000", 1)
+    assert lying != data
+    assert verdict_of(lying, len(lying)).startswith("refused: array tokenizer.ggml.tokens")

@@ -142,7 +142,10 @@ def weights_lock(fleet: FleetContext) -> tuple[WeightsFile, ...]:
         return ()
     document = parse_yaml(fleet.files.read("weights.lock"), "weights.lock")
     lock = validate(document, Lock, code="E0833", kind="weights.lock")
-    return tuple(WeightsFile(f.path, f.size, f.sha256) for f in sorted(lock.files, key=lambda f: f.path))
+    return tuple(
+        WeightsFile(f.path, f.size, f.sha256, f.revision, f.provenance)
+        for f in sorted(lock.files, key=lambda f: f.path)
+    )
 
 
 def stage_nodes(fleet: FleetContext, desired: Desired, stage: StageName, limit: str) -> tuple[Node, ...]:

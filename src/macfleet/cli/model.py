@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from macfleet.model.exit_codes import ExitCode
 if TYPE_CHECKING:
     from macfleet.facts.model_bytes import ModelSource
     from macfleet.facts.model_file import ModelFile
+    from macfleet.gates import WeightsFile
     from macfleet.model.json import Json
 
 
@@ -32,7 +34,7 @@ def model() -> None:
 @model.command("list")
 @fleet_command
 def list_(fleet: FleetContext) -> int:
-    """The files weights.lock pins: path on the nodes, size, SHA-256.
+    """The files weights.lock pins: path on the nodes, size, SHA-256, origin.
 
     Example: macfleet model list --output json
     """
@@ -43,13 +45,20 @@ def list_(fleet: FleetContext) -> int:
 
     files = weights_lock(fleet)
     if fleet.output == "json":
-        rows: list[Json] = [{"path": f.path, "size": f.size, "sha256": f.sha256} for f in files]
+        rows: list[Json] = [dict(asdict(f)) for f in files]
         show_json({"schema": 1, "kind": "model.list", "files": rows})
     elif files:
-        show(f"{f.sha256[:12]}  {show_bytes(f.size):>9}  {clean(f.path)}" for f in files)
+        show(clean(f"{f.sha256[:12]}  {show_bytes(f.size):>9}  {f.path}{_origin(f)}") for f in files)
     else:
         show(["weights.lock pins no file yet."])
     return int(ExitCode.DONE)
+
+
+def _origin(file: WeightsFile) -> str:
+    """Return where a file came from as an end of its line; empty when weights.lock does not say."""
+    said = [file.provenance] if file.provenance else []
+    said += [f"commit {file.revision[:12]}"] if file.revision else []
+    return f"  ({', '.join(said)})" if said else ""
 
 
 @model.command()

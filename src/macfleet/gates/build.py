@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pydantic import Field, ValidationError, field_validator
 
 from macfleet.documents import Border, nearest
+from macfleet.facts.model_signature import key_problem
 from macfleet.gates.bind_sources import BindSources
 from macfleet.gates.contract_frozen import ContractFrozen
 from macfleet.gates.converged import Converged
@@ -18,6 +19,7 @@ from macfleet.gates.loadtest_complete import LoadtestComplete
 from macfleet.gates.mounts_local import MountsLocal
 from macfleet.gates.network_proven import NetworkProven
 from macfleet.gates.routes_answer import RoutesAnswer
+from macfleet.gates.weights_origin import IGNORE, REQUIRED, WHEN_PRESENT, WeightsOrigin
 from macfleet.gates.weights_safe import WeightsSafe
 from macfleet.gates.weights_verified import WeightsVerified
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
@@ -91,6 +93,30 @@ class WeightsSafeParams(Border):
         return parse_bytes(value)
 
 
+class WeightsOriginParams(Border):
+    """Parameters of weights_origin."""
+
+    signature: str = Field(
+        WHEN_PRESENT,
+        pattern=f"^({IGNORE}|{WHEN_PRESENT}|{REQUIRED})$",
+        description="`ignore`, `when_present` or `required`: whether `model.sig` must prove the model",
+    )
+    keys: dict[str, str] = Field(
+        default_factory=dict, description="Trusted public keys by name, PEM (Ed25519 or ECDSA)"
+    )
+    allow: tuple[str, ...] = Field(
+        ("*/README.md", "*/.gitattributes"), description="Patterns of paths a snapshot may hold unlocked"
+    )
+
+    @field_validator("keys")
+    @classmethod
+    def _usable(cls, value: dict[str, str]) -> dict[str, str]:
+        for name, pem in value.items():
+            if problem := key_problem(pem):
+                raise ValueError(f"key {name}: {problem}")
+        return value
+
+
 Builder = Callable[[Mapping[str, object]], Gate]
 
 KINDS: Mapping[str, Builder] = {
@@ -104,6 +130,7 @@ KINDS: Mapping[str, Builder] = {
     "mounts_local": lambda params: _mounts_local(MountsLocalParams.model_validate(params)),
     "network_proven": lambda params: _plain(params, NetworkProven),
     "routes_answer": lambda params: RoutesAnswer(str(RoutesAnswerParams.model_validate(params).arm)),
+    "weights_origin": lambda params: _weights_origin(WeightsOriginParams.model_validate(params)),
     "weights_safe": lambda params: _weights_safe(WeightsSafeParams.model_validate(params)),
     "weights_verified": lambda params: _plain(params, WeightsVerified),
 }
@@ -112,6 +139,7 @@ PARAMS: Mapping[str, type[Border]] = {
     "images_policy": ImagesPolicyParams,
     "mounts_local": MountsLocalParams,
     "routes_answer": RoutesAnswerParams,
+    "weights_origin": WeightsOriginParams,
     "weights_safe": WeightsSafeParams,
 }
 """What gates with parameters accept."""
@@ -148,6 +176,10 @@ def _plain(params: Mapping[str, object], gate: Callable[[], Gate]) -> Gate:
 
 def _mounts_local(params: MountsLocalParams) -> Gate:
     return MountsLocal(params.kinds, params.refuse)
+
+
+def _weights_origin(params: WeightsOriginParams) -> Gate:
+    return WeightsOrigin(params.signature, params.keys, params.allow)
 
 
 def _weights_safe(params: WeightsSafeParams) -> Gate:

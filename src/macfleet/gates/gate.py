@@ -15,11 +15,17 @@ from macfleet.model.stage import Evidence, EvidenceRequest, Outcome, Verdict
 
 @dataclass(frozen=True, slots=True)
 class WeightsFile:
-    """One file of ``weights.lock``: absolute path on the node, size in bytes, hex sha256."""
+    """One file of ``weights.lock``: absolute path on the node, size in bytes, hex sha256.
+
+    Attributes:
+        revision: commit of the repository it came from; provenance: where from, in words. Empty: not said.
+    """
 
     path: str
     size: int
     sha256: str
+    revision: str = ""
+    provenance: str = ""
 
 
 @dataclass(frozen=True, slots=True)
