@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 
-from macfleet.model.diagnostic import MacfleetError
 from macfleet.rollout.drain_lease import NODE_TTL
 from macfleet.rollout.drain_ports import Lease, Leases
 
@@ -54,8 +54,6 @@ class KeptLeases:
             with self._lock:
                 kept = list(self._kept.values())
             for lease, leases in kept:
-                try:
+                # Taken over, or a store that does not answer for a moment: whoever uses it next is told so.
+                with suppress(Exception):
                     leases.renew(lease, NODE_TTL)
-                except MacfleetError:
-                    # Somebody took it over; whoever uses it next is told so.
-                    continue
