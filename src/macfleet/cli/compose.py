@@ -183,7 +183,8 @@ def open_ports(fleet: FleetContext, events: Events) -> Iterator[Ports]:
 
     redactor = fleet.redactor
     logs = NodeLogs(redactor.text)
-    with closing(RegistryOnDemand(lambda: resolver_of(fleet))) as registry:
+    kept = fleet.root / ".macfleet" / "blobs"
+    with closing(RegistryOnDemand(lambda: resolver_of(fleet), kept)) as registry:
         yield Ports(
             transports=LoggedTransports(fleet.transports, logs, fleet.clock),
             logs=logs,

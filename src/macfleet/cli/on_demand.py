@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from macfleet.model.image import ResolvedImage
 from macfleet.model.json import JsonObject
 from macfleet.model.load import LoadSpec, Sample, SegmentReport
+from macfleet.model.ports import Part
 
 if TYPE_CHECKING:
     from macfleet.executors.vantage import PackedClient
-    from macfleet.registry import RegistryResolver
+    from macfleet.registry import BlobCache, RegistryResolver
 
 
 class RegistryOnDemand:
@@ -21,10 +23,13 @@ class RegistryOnDemand:
 
     Args:
         connect: makes the client; its errors are raised by the first call that needs it.
+        kept: folder for the layers that travel to nodes.
     """
 
-    def __init__(self, connect: Callable[[], AbstractContextManager[RegistryResolver]]) -> None:
+    def __init__(self, connect: Callable[[], AbstractContextManager[RegistryResolver]], kept: Path) -> None:
         self._connect = connect
+        self._kept_in = kept
+        self._blobs: BlobCache | None = None
         self._lock = threading.Lock()
         self._kept = ExitStack()
         self._client: RegistryResolver | None = None
@@ -37,11 +42,25 @@ class RegistryOnDemand:
         """Yield the bytes of a source, verified on the way (raises MacfleetError)."""
         from macfleet.registry import OciSources
 
-        return OciSources(self._opened()).open(source)
+        return OciSources(self._opened(), self._cache()).open(source)
+
+    def parts(self, source: str) -> Sequence[Part]:
+        """Return the parts of a source; layers are kept on this machine (raises MacfleetError)."""
+        from macfleet.registry import OciSources
+
+        return OciSources(self._opened(), self._cache()).parts(source)
 
     def close(self) -> None:
         """Close the client, if there is one."""
         self._kept.close()
+
+    def _cache(self) -> BlobCache:
+        from macfleet.registry import BlobCache
+
+        with self._lock:
+            if self._blobs is None:
+                self._blobs = BlobCache(self._kept_in)
+            return self._blobs
 
     def _opened(self) -> RegistryResolver:
         with self._lock:

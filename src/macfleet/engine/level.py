@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from macfleet.engine.assemble import Runner, bring
 from macfleet.engine.happening import Happening, Moment, Report
 from macfleet.engine.hearing import Heard, Hearing
 from macfleet.engine.job import FOLLOWING, LONG, job_id, job_text, limit_of, vanished
@@ -13,8 +14,8 @@ from macfleet.engine.observe import Observation, understand
 from macfleet.engine.refusals import step_failed
 from macfleet.engine.script import ENVIRONMENT, Fragment, bundle, probe_fragments, step_text, unbundle
 from macfleet.model.diagnostic import MacfleetError
-from macfleet.model.ports import Sources, Transport
-from macfleet.model.resource import Change, Probe, ProbeOutput, Put, Resource, Run, Stream
+from macfleet.model.ports import Completed, Sources, Transport
+from macfleet.model.resource import Assemble, Change, Probe, ProbeOutput, Put, Resource, Run, Stream
 
 _MARGIN = 30.0
 _START = 60.0
@@ -97,18 +98,18 @@ class _Batch:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """Steps of one change up to and with the next stream."""
+    """Steps of one change up to and with the next one that brings bytes."""
 
     fragments: tuple[Fragment, ...]
     job: str = ""
-    stream: Stream | None = None
+    stream: Stream | Assemble | None = None
 
 
 def _parts(change: Change, work: Work) -> list[_Part]:
     parts: list[_Part] = []
     own: list[Run | Put] = []
     for step in work.resources[change.address].steps(change):
-        if isinstance(step, Stream):
+        if isinstance(step, Stream | Assemble):
             parts.append(_part(change, own, len(parts), work, step))
             own = []
         else:
@@ -117,7 +118,11 @@ def _parts(change: Change, work: Work) -> list[_Part]:
 
 
 def _part(
-    change: Change, steps: Sequence[Run | Put], number: int, work: Work, stream: Stream | None = None
+    change: Change,
+    steps: Sequence[Run | Put],
+    number: int,
+    work: Work,
+    stream: Stream | Assemble | None = None,
 ) -> _Part:
     """Return steps as fragments, or as one detached job when one of them may take long.
 
@@ -209,11 +214,14 @@ def _moment(heard: Heard, *, ends: bool) -> Moment | None:
     return words.get(heard.word)
 
 
-def _stream(change: Change, step: Stream, work: Work, standing: Standing, *, last: bool) -> None:
-    mark = work.nonce()
-    script = f"{ENVIRONMENT}{enter_lock(work.holder, f'--{mark}', step.limit)}\n{step.script}"
-    done = standing.transport.run(script, stdin=work.sources.open(step.source), deadline=step.limit)
-    refuse_if_taken(work.node, done.stdout.decode("utf-8", "replace"), f"--{mark}")
+def _stream(change: Change, step: Stream | Assemble, work: Work, standing: Standing, *, last: bool) -> None:
+    if isinstance(step, Assemble):
+        done = bring(
+            step, work.sources.parts(step.source), work.node, _runner(work, standing), standing.transport
+        )
+    else:
+        run = _runner(work, standing)
+        done = run(step.script, step.limit, work.sources.open(step.source))
     if done.exit != 0:
         work.report([Happening(Moment.FAILED, change)])
         text = done.stderr.decode("utf-8", "replace")
@@ -222,3 +230,16 @@ def _stream(change: Change, step: Stream, work: Work, standing: Standing, *, las
     if last:
         standing.flying.pop(change.address, None)
         work.report([Happening(Moment.DONE, change)])
+
+
+def _runner(work: Work, standing: Standing) -> Runner:
+    """Return what runs one script under the node's lock (raises MacfleetError E0592 when it was taken)."""
+
+    def run(script: str, limit: float, stdin: Iterable[bytes] | None = None) -> Completed:
+        mark = work.nonce()
+        text = f"{ENVIRONMENT}{enter_lock(work.holder, f'--{mark}', limit)}\n{script}"
+        done = standing.transport.run(text, stdin=stdin, deadline=limit)
+        refuse_if_taken(work.node, done.stdout.decode("utf-8", "replace"), f"--{mark}")
+        return done
+
+    return run

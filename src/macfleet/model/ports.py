@@ -76,11 +76,30 @@ class ImageResolver(Protocol):
         """Resolve and verify a reference for one platform (raises MacfleetError)."""
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part of a source; the same bytes each time, from any offset.
+
+    Attributes:
+        name: made of its content, so that a part of that name on a node is this one.
+        size: bytes in all; sha256: of all bytes, in lower-case hexadecimal.
+        open: yields the bytes from an offset to the end.
+    """
+
+    name: str
+    size: int
+    sha256: str
+    open: Callable[[int], Iterable[bytes]]
+
+
 class Sources(Protocol):
-    """Opens named byte sources of `Stream` steps."""
+    """Opens named byte sources of `Stream` and `Assemble` steps."""
 
     def open(self, source: str) -> Iterator[bytes]:
         """Yield the bytes, verified on the way (raises MacfleetError)."""
+
+    def parts(self, source: str) -> Sequence[Part]:
+        """Return the parts a source is joined of, in order (raises MacfleetError)."""
 
 
 @dataclass(frozen=True, slots=True)

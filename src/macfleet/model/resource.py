@@ -129,7 +129,26 @@ class Stream:
     limit: float = 900.0
 
 
-Step = Run | Put | Stream
+@dataclass(frozen=True, slots=True)
+class Assemble:
+    """A step: bring the parts that a node lacks, each proven and gone on with after a break, and join them.
+
+    Attributes:
+        source: opaque name that the apply port's `Sources.parts` understands, such as ``oci:REF``.
+        ask: prints ``folder PATH``, where parts are kept under their names, ``free KIB`` there, and
+            ``have NAME`` for each part that is needed no more; the names of all parts are its arguments.
+        script: joins what lies in the folder; the names of all parts are its arguments. Exit 75 says that
+            something it was thought to have is not there: then every part is brought.
+        limit: seconds the joining may take.
+    """
+
+    source: str
+    ask: str
+    script: str
+    limit: float = 900.0
+
+
+Step = Run | Put | Stream | Assemble
 
 
 class Resource(Protocol):

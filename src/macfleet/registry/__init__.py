@@ -2,6 +2,7 @@
 
 from macfleet.registry.archive import OciSources
 from macfleet.registry.auth import Credential
+from macfleet.registry.cache import BlobCache
 from macfleet.registry.resolver import RegistryResolver
 
-__all__ = ["Credential", "OciSources", "RegistryResolver"]
+__all__ = ["BlobCache", "Credential", "OciSources", "RegistryResolver"]

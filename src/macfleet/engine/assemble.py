@@ -1,0 +1,94 @@
+"""Parts onto a node, only those it lacks, and the script that joins them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from macfleet.engine.transfer import Parcel, deliver
+from macfleet.model.diagnostic import Diagnostic, MacfleetError
+from macfleet.model.exit_codes import ExitCode
+from macfleet.model.ports import Completed, Part, Transport
+from macfleet.model.quantity import show_bytes
+from macfleet.model.resource import Assemble
+from macfleet.model.shell import quote
+
+_ASK_LIMIT = 120.0
+_SLOWEST = 2**19
+"""Bytes a second below which a part is given up; what arrived stays for the next run."""
+_LACKING = 75
+_ROOM = 2
+"""How many times the missing bytes must be free: a part lies in the folder while the engine unpacks it."""
+
+
+class Runner(Protocol):
+    """Runs one script on the node under its lock."""
+
+    def __call__(self, script: str, limit: float, stdin: Iterable[bytes] | None = None) -> Completed:
+        """Run `script` for at most `limit` seconds."""
+
+
+def bring(step: Assemble, parts: Sequence[Part], node: str, run: Runner, transport: Transport) -> Completed:
+    """Bring the parts that are missing and join all; return how the joining ended.
+
+    One exec to ask, two a missing part, one to join. A part that broke off is gone on with by whoever
+    brings it next. Where the node turns out not to have what it said, everything is brought, once.
+
+    Raises:
+        MacfleetError: E0640 too little room, E0641 the node's answer is not understood, and as `deliver`.
+        NodeUnreachable, DeadlineExceeded: from the transport.
+    """
+    arguments = f"set -- {' '.join(quote(part.name) for part in parts)}\n"
+    folder, free, have = _asked(run(arguments + step.ask, _ASK_LIMIT), node)
+    for known in (have, frozenset[str]()):
+        missing = [part for part in parts if part.name not in known]
+        _refuse_if_full(node, folder, free, missing)
+        for part in missing:
+            parcel = Parcel(part.size, part.sha256, part.open)
+            deadline = _ASK_LIMIT + part.size / _SLOWEST
+            deliver(transport, parcel, f"{folder}/{part.name}", node=node, deadline=deadline, mode="0600")
+        done = run(arguments + step.script, step.limit)
+        if done.exit != _LACKING or len(missing) == len(parts):
+            break
+    return done
+
+
+def _asked(done: Completed, node: str) -> tuple[str, int, frozenset[str]]:
+    folder, free = "", ""
+    have: set[str] = set()
+    for line in done.stdout.decode("utf-8", "replace").splitlines():
+        word, _, rest = line.partition(" ")
+        if word == "folder":
+            folder = rest
+        elif word == "free":
+            free = rest
+        elif word == "have":
+            have.add(rest)
+    if done.exit != 0 or not folder.startswith("/") or not free.isdecimal():
+        said = (done.stderr or done.stdout).decode("utf-8", "replace").strip()[-400:]
+        raise MacfleetError(
+            Diagnostic(
+                "E0641",
+                "the node does not say what it has of an image",
+                why=f"exit status {done.exit}: {said or 'it said nothing'}",
+                mend="Look at its container engine: macfleet facts",
+                node=node,
+                exit_code=ExitCode.NODE_FAILED,
+            )
+        )
+    return folder, int(free) * 1024, frozenset(have)
+
+
+def _refuse_if_full(node: str, folder: str, free: int, missing: Sequence[Part]) -> None:
+    needed = _ROOM * sum(part.size for part in missing)
+    if free < needed:
+        raise MacfleetError(
+            Diagnostic(
+                "E0640",
+                f"{show_bytes(needed)} are needed in {folder}, {show_bytes(free)} are free",
+                why="Parts lie there while the engine unpacks them. Nothing was sent.",
+                mend="Make room on the node, then go on with --resume.",
+                node=node,
+                exit_code=ExitCode.NODE_FAILED,
+            )
+        )

@@ -1,0 +1,165 @@
+"""Parts that a node lacks, over a real shell: what travels, what is gone on with, what is refused."""
+
+import hashlib
+import itertools
+from dataclasses import dataclass, replace
+
+import pytest
+
+from macfleet.engine import apply_plan, make_plan, observe
+from macfleet.engine.lock import Holder
+from macfleet.model.diagnostic import MacfleetError, NodeUnreachable
+from macfleet.model.ports import Part
+from macfleet.model.resource import Assemble, Probe, compare
+from macfleet.testing import LocalTransport
+
+HOLDER = Holder("run-1", "ops@desk", "2026-01-01T00:00:00Z")
+ASK = """folder="$HOME/parts"; mkdir -p "$folder"
+printf 'folder %s\\nfree %s\\n' "$folder" "${FREE:-1000000}"
+for part; do grep -qxF "$part" "$HOME/had" 2>/dev/null && printf 'have %s\\n' "$part"; done; :"""
+JOIN = """folder="$HOME/parts"
+for part; do
+  [ -f "$folder/$part" ] || grep -qxF "$part" "$HOME/really" 2>/dev/null || exit 75
+done
+for part; do [ ! -f "$folder/$part" ] || cat "$folder/$part"; done >"$HOME/joined"
+for part; do rm -f "$folder/$part"; done"""
+
+
+def part(name, content):
+    return Part(name, len(content), hashlib.sha256(content).hexdigest(), lambda offset: [content[offset:]])
+
+
+PARTS = (part("a", b"A" * 3000), part("b", b"B" * 2000))
+
+
+@dataclass(frozen=True)
+class Thing:
+    """A resource that is joined of parts."""
+
+    ask: str = ASK
+    address: str = "thing.x"
+    kind: str = "thing"
+    needs: tuple[str, ...] = ()
+
+    def probe(self):
+        def parse(output):
+            return {"size": int(output.stdout)} if output.exit == 0 else None
+
+        return Probe('[ -f "$HOME/joined" ] || exit 9; wc -c <"$HOME/joined"', parse)
+
+    def desired(self):
+        return {"size": 5000}
+
+    def change(self, actual):
+        return compare(self.address, self.desired(), actual)
+
+    def steps(self, change):
+        return (Assemble("thing", self.ask, JOIN),) if change.fields else ()
+
+
+class Sources:
+    def __init__(self, parts=PARTS):
+        self._parts = parts
+
+    def parts(self, source):
+        assert source == "thing"
+        return self._parts
+
+
+class Counting(LocalTransport):
+    """Counts the bytes that travel as content, and breaks after so many."""
+
+    def __init__(self, home):
+        super().__init__(home)
+        self.travelled, self.breaks_after = 0, None
+
+    def run(self, script, *, stdin=None, **options):
+        return super().run(script, stdin=None if stdin is None else self._counted(stdin), **options)
+
+    def _counted(self, stdin):
+        for piece in stdin:
+            for at in range(0, len(piece), 500):
+                if self.breaks_after is not None and self.travelled >= self.breaks_after:
+                    raise NodeUnreachable("n", "the line broke")
+                self.travelled += len(piece[at : at + 500])
+                yield piece[at : at + 500]
+
+
+@pytest.fixture
+def node(tmp_path):
+    return Counting(tmp_path)
+
+
+def converge(node, thing=None, parts=PARTS, holder=HOLDER):
+    numbers = itertools.count()
+    resources = [thing or Thing()]
+
+    def nonce():
+        return f"n{next(numbers)}"
+
+    plan = make_plan("n", resources, observe("n", resources, node, nonce=nonce))
+    return apply_plan(plan, resources, node, sources=Sources(parts), holder=holder, nonce=nonce)
+
+
+def test_every_part_travels_to_a_blank_node_once(node, tmp_path):
+    converge(node)
+    assert (tmp_path / "joined").read_bytes() == b"A" * 3000 + b"B" * 2000
+    assert node.travelled == 5000
+    assert not list((tmp_path / "parts").iterdir())
+
+
+def test_a_part_the_node_has_does_not_travel(node, tmp_path):
+    (tmp_path / "had").write_text("a\n")
+    (tmp_path / "really").write_text("a\n")
+    with pytest.raises(MacfleetError) as caught:
+        converge(node)
+    # The script of this test joins only what came, so the size is not the wanted one.
+    assert caught.value.diagnostics[0].code == "E0513"
+    assert (tmp_path / "joined").read_bytes() == b"B" * 2000
+    assert node.travelled == 2000
+
+
+def test_where_the_node_has_less_than_it_said_everything_is_brought_after_all(node, tmp_path):
+    (tmp_path / "had").write_text("a\n")
+    converge(node)
+    assert (tmp_path / "joined").stat().st_size == 5000
+    assert node.travelled == 5000
+
+
+def test_parts_that_arrived_before_a_break_do_not_travel_again(node, tmp_path):
+    node.breaks_after = 3500
+    with pytest.raises(NodeUnreachable):
+        converge(node)
+    assert not (tmp_path / "joined").exists()
+    node.travelled, node.breaks_after = 0, None
+    converge(node)
+    assert (tmp_path / "joined").read_bytes() == b"A" * 3000 + b"B" * 2000
+    # How a part that arrived halfway is gone on with is tried over OpenSSH, with `deliver`.
+    assert node.travelled == 2000
+
+
+def test_nothing_is_sent_where_there_is_no_room(node, tmp_path):
+    full = Thing(ask=ASK.replace("1000000", "9"))
+    with pytest.raises(MacfleetError) as caught:
+        converge(node, full)
+    [diagnostic] = caught.value.diagnostics
+    assert diagnostic.code == "E0640"
+    assert "9.8 KiB are needed" in diagnostic.summary
+    assert node.travelled == 0
+    assert not list((tmp_path / "parts").iterdir())
+
+
+@pytest.mark.parametrize("ask", ["exit 3", "echo folder relative", "echo folder /x; echo free many"])
+def test_a_node_that_answers_otherwise_is_refused(node, ask):
+    with pytest.raises(MacfleetError) as caught:
+        converge(node, Thing(ask=ask))
+    assert caught.value.diagnostics[0].code == "E0641"
+    assert node.travelled == 0
+
+
+def test_a_part_that_is_not_what_it_was_named_for_is_refused_and_joined_into_nothing(node, tmp_path):
+    wrong = replace(PARTS[1], open=lambda offset: [(b"C" * 2000)[offset:]])
+    with pytest.raises(MacfleetError) as caught:
+        converge(node, parts=(PARTS[0], wrong))
+    assert caught.value.diagnostics[0].code == "E0418"
+    assert not (tmp_path / "joined").exists()
