@@ -25,8 +25,8 @@ class SshTransports:
         known_hosts: the fleet's own list of host keys; a key that is not in it, and not pinned in the
             inventory, is refused.
         connect_limit: connections being opened at once.
-        keep: connections kept open; beyond it the one that has been idle longest makes room. A macOS
-            controller may open 256 files unless told otherwise.
+        keep: connections open or being opened; beyond it the one that has been idle longest makes room.
+            A macOS controller may open 256 files unless told otherwise.
         clock: waits between attempts; the system's when None.
         ssh_config: read instead of the user's and the system's files when given.
         passphrase: knows the passphrases of private keys.
@@ -38,7 +38,7 @@ class SshTransports:
         known_hosts: Path,
         *,
         connect_limit: int = 64,
-        keep: int = 128,
+        keep: int = 112,
         clock: Clock | None = None,
         ssh_config: Path | None = None,
         passphrase: Passphrase | None = None,
@@ -57,6 +57,7 @@ class SshTransports:
         self._lock = threading.Lock()
         self._turns: dict[str, threading.Lock] = defaultdict(threading.Lock)
         self._open: dict[str, Connection] = {}
+        self._opening = 0
         self._trouble: dict[str, Exception] = {}
         self._closed = False
 
@@ -107,20 +108,25 @@ class SshTransports:
         if kept is not None:
             kept.close()
         route = self._routes.to(node)
-        client, transport = self._dialer.log_in(route)
-        watch = self._heartbeat.watch(transport, sock_of(transport), route[-1].options)
-        fresh = Connection(node.name, client, transport, watch=watch)
         self._make_room()
-        with self._lock:
-            self._open[node.name] = fresh
+        try:
+            client, transport = self._dialer.log_in(route)
+            watch = self._heartbeat.watch(transport, sock_of(transport), route[-1].options)
+            fresh = Connection(node.name, client, transport, watch=watch)
+            with self._lock:
+                self._open[node.name] = fresh
+        finally:
+            with self._lock:
+                self._opening -= 1
         return fresh
 
     def _make_room(self) -> None:
-        """Close connections that nobody uses, the longest idle first, until one more may be kept."""
+        """Close connections that nobody uses, the longest idle first, until one more may be opened."""
         with self._lock:
+            self._opening += 1
             idle = ((kept.idle_since, name) for name, kept in self._open.items())
             oldest = sorted((since, name) for since, name in idle if since is not None)
-            surplus = max(0, len(self._open) + 1 - self._keep)
+            surplus = max(0, len(self._open) + self._opening - self._keep)
             gone = [self._open.pop(name) for _, name in oldest[:surplus]]
         for connection in gone:
             connection.close()
