@@ -253,6 +253,10 @@ def test_a_command_that_asks_no_registry_wants_no_password(fleet, run):
     with (fleet / "images.yml").open("a") as images:
         images.write("registries:\n  registry.example: {user: ops, password: env:NO_SUCH}\n")
     assert run("rollout", "status")[0] == 0
+    # Nodes that do not answer are asked all the same: no password stands in the way of that.
+    for words in (("rollout", "stage1"), ("rollout", "stage3", "--check"), ("apply", "playbooks/site.yml")):
+        code, _, err = run(*words)
+        assert (code, "E0626" in err) == (5, False), err
     code, _, err = run("image", "verify")
     assert (code, "E0626" in err) == (2, True)
 

@@ -148,7 +148,7 @@ def test_without_a_common_store_the_nodes_lock_refuses_the_second_or_lets_it_wai
     assert (second["exit"], codes(second)) == (6, ["E0510", "E0510"])
     assert A in second["problems"][0][1]
     third = shared.start("C", "--wait", "60", store="c.db")
-    fourth = shared.run("D", "--wait", "0.2", store="d.db")
+    fourth = shared.run("D", "--wait", "4", store="d.db")
     assert (fourth["exit"], fourth["waited"]) == (6, [f"A@desk: rollout provision, run {A}"])
     (shared.root / "go").touch()
     assert told(first)["exit"] == 0

@@ -133,6 +133,8 @@ def lost(node: str, why: str) -> Diagnostic:
 
 def cause(error: MacfleetError, locks: Locks, fence: Fence, node: str) -> MacfleetError:
     """Return why the work on a node really failed: what is taken away from a run breaks off in many ways."""
+    if any(problem.code in LOST for problem in error.diagnostics):
+        return error
     try:
         locks.confirm(fence, node, afresh=True)
     except MacfleetError as gone:
