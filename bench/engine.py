@@ -85,9 +85,11 @@ class Bench:
                     _prove(lab, revision)
                     return seconds
 
+                far.passed()
                 ours = [change(lambda r: tools.macfleet(site, r, change=True)) for _ in range(runs)]
+                trips = far.passed()[1]
                 theirs = [change(lambda r: tools.pyinfra(site, r)) for _ in range(runs)]
-        return report.changed(count, ours, theirs)
+        return report.changed(count, ours, theirs, trips)
 
     def many(self) -> report.Table:
         """Nothing to change on 50 and on 500 nodes: time, memory, connections, start-up."""

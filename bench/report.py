@@ -95,11 +95,15 @@ def unchanged(nodes: int, rows: Sequence[Unchanged]) -> Table:
     return Table("Nothing to change", prose, [head, *body])
 
 
-def changed(nodes: int, ours: Sequence[float], theirs: Sequence[float]) -> Table:
+def changed(nodes: int, ours: Sequence[float], theirs: Sequence[float], round_trips: int) -> Table:
     """Return the section of nine files to change."""
     ratio = statistics.median(theirs) / statistics.median(ours)
     rows = [["macfleet", "pyinfra", "ratio"], [_spread(ours), _spread(theirs), _judged(ratio, CHANGED)]]
-    return Table("Nine files to change", f"{nodes} nodes at 50 ms.", rows)
+    return Table(
+        "Nine files to change",
+        f"{nodes} nodes at 50 ms. A node cost macfleet {round_trips} round trips.",
+        rows,
+    )
 
 
 def many(rows: Sequence[Scale]) -> Table:
