@@ -16,6 +16,7 @@ import pytest
 
 from macfleet.lab.thin import thin_down, thin_inventory, thin_up
 from macfleet.model.diagnostic import MacfleetError
+from macfleet.views.event_kinds import faults
 
 pytestmark = pytest.mark.sshd
 MACFLEET = Path(sys.executable).with_name("macfleet")
@@ -74,6 +75,11 @@ class Site:
     @property
     def jobs(self):
         return sorted(path.name for path in (self.home / ".macfleet/jobs").glob("*"))
+
+    @property
+    def unfinished(self):
+        """Id of the run that was never recorded."""
+        return next(word for word in self.run("run", "list")[1].split() if "-site-" in word)
 
     def let(self, name):
         (self.home / f"{name}-may").touch()
@@ -193,15 +199,21 @@ def test_ctrl_c_leaves_a_detached_step_going_and_going_on_collects_it(site):
     assert not (site.home / ".macfleet/lock").exists()
 
 
-def test_ctrl_c_twice_leaves_at_once(site):
-    process = site.start(*APPLY)
+def test_ctrl_c_twice_leaves_at_once_and_says_so_among_the_events(site):
+    process = site.start(*APPLY, "--output", "ndjson")
     site.at("short", process)
     process.send_signal(signal.SIGINT)
-    assert any("Stopping" in process.stderr.readline() for _ in range(4))
+    events = iter(lambda: json.loads(process.stdout.readline()), None)
+    stopping = next(event for event in events if event["kind"] == "run.stopping")
+    assert list(faults(stopping)) == []
     process.send_signal(signal.SIGINT)
     code, out, err = ended(process)
     assert code == 130, (out, err)
-    run = resume_line(err) if "Left at once" in err else resume_line(out)
+    run = site.unfinished
+    for line in out.splitlines():
+        if '"run.abandoned"' in line:
+            assert list(faults(json.loads(line))) == []
+            assert f"--resume {run}" in line
     site.let("short")
     site.let("long")
     assert site.run(*APPLY, "--resume", run)[0] == 0
@@ -216,9 +228,7 @@ def test_a_killed_controller_is_gone_on_with_and_no_step_runs_twice(site, step):
     site.at(step, process)
     process.kill()
     process.communicate()
-    _, listed, _ = site.run("run", "list")
-    run = next(word for word in listed.split() if "-site-" in word)
-    resumed = site.start(*APPLY, "--resume", run)
+    resumed = site.start(*APPLY, "--resume", site.unfinished)
     wait_until(lambda: (site.home / ".macfleet/lock/next").exists() or step == "long")
     site.let("short")
     site.let("long")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import os
 import signal
@@ -12,7 +13,9 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from macfleet.model.event import Event
 from macfleet.model.exit_codes import ExitCode
+from macfleet.views.event_kinds import document
 
 if TYPE_CHECKING:
     from macfleet.cli.fleet import FleetContext
@@ -62,7 +65,8 @@ def interrupts(fleet: FleetContext, resume: str) -> Iterator[Callable[[], bool]]
 def _say(fleet: FleetContext, kind: str, words: str) -> None:
     """Write past the buffers, which the interrupted code may be in the middle of."""
     if fleet.output == "json":
-        line = json.dumps({"schema": 1, "kind": kind, "node": "", "text": words})
+        at = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")
+        line = json.dumps(document(Event(kind, "", {"words": words}), at), ensure_ascii=False)
     else:
         line = f"{_SHOW_CURSOR if sys.stderr.isatty() else ''}\n{words}"
-    os.write(2, f"{line}\n".encode())
+    os.write(1 if fleet.stream else 2, f"{line}\n".encode())

@@ -134,6 +134,8 @@ KINDS: tuple[Kind, ...] = (
         "The containers are proven gone.",
         (Field("containers", "integer", "how many there were"),),
     ),
+    Kind("run.stopping", "Somebody asked the run to stop: nothing new begins.", (_WORDS,)),
+    Kind("run.abandoned", "Somebody asked once more: the controller ended on the spot.", (_WORDS,)),
     Kind("undrain.started", "The engine is started and warms up behind the closed port."),
 )
 
