@@ -28,7 +28,7 @@ _INTERVALS = (
 
 
 def summary_document(cells: Iterable[CellSummary]) -> dict[str, Json]:
-    """Return the document of ``summary.json``; JSON has no infinity, so +∞ is written as text."""
+    """Return the document of ``summary.json``; +∞ is written as text, NaN (nobody recorded it) as null."""
     return {"schema": SCHEMA, "cells": [_write(asdict(cell)) for cell in cells]}
 
 
@@ -53,8 +53,8 @@ def parse_summary(document: Json, file: str = "summary.json") -> tuple[CellSumma
 
 
 def _write(value: Json) -> Json:
-    if isinstance(value, float) and math.isinf(value):
-        return "inf"
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else "inf"
     if isinstance(value, Mapping):
         return {key: _write(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -104,6 +104,8 @@ def _interval(value: Json) -> Interval | None:
 
 
 def _number(value: Json) -> float:
+    if value is None:
+        return math.nan
     if value == "inf":
         return math.inf
     if isinstance(value, bool) or not isinstance(value, int | float):

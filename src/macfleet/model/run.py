@@ -48,7 +48,10 @@ class RunManifest:
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A figure with its two-sided 95 % interval; bounds are None where n is too small for one."""
+    """A figure with its two-sided 95 % interval; bounds are None where n is too small for one.
+
+    NaN is a figure that nobody recorded: only imported runs have such.
+    """
 
     value: float
     low: float | None = None

@@ -60,7 +60,7 @@ def compare(
     columns.sort(key=lambda column: (column.group, column.node, column.run, column.title))
     used = {run.manifest.id: run.manifest for run, _ in chosen}
     facts = {_title(run, node, repeated=repeated): run.facts.get(node, {}) for run, node in chosen}
-    first = chosen[0][0].manifest
+    first = next((run.manifest for run, _ in chosen if run.manifest.sent), chosen[0][0].manifest)
     return Comparison(
         by=by,
         baseline=baseline.manifest.id if baseline else Arm.BARE.value,
@@ -77,8 +77,8 @@ def compare(
 def _check(by: str, runs: Sequence[LoadedRun], baseline: LoadedRun | None) -> None:
     problems = []
     if by not in KEYS:
-        known = ", ".join(KEYS)
-        problems.append(Diagnostic("E1003", f"nothing is compared by {by!r}", mend=f"One of: {known}."))
+        keys = ", ".join(KEYS)
+        problems.append(Diagnostic("E1003", f"nothing is compared by {by!r}", mend=f"One of: {keys}."))
     everything = [*runs, *([baseline] if baseline else [])]
     problems += [
         Diagnostic(
@@ -89,8 +89,9 @@ def _check(by: str, runs: Sequence[LoadedRun], baseline: LoadedRun | None) -> No
         for run in everything
         if not run.cells
     ]
-    if len({run.manifest.sent for run in everything}) > 1:
-        problems.append(_different_requests(everything))
+    known = [run for run in everything if run.manifest.sent]
+    if len({run.manifest.sent for run in known}) > 1:
+        problems.append(_different_requests(known))
     if problems:
         raise MacfleetError(problems)
 
@@ -117,6 +118,7 @@ def _columns(
     repeated: bool,
 ) -> list[Column]:
     cells, facts = run.of(node), run.facts.get(node, {})
+    imported = run.manifest.kind == "imported"
     words = counted(attestations, run.manifest.contract)
     evidence = replace(_evidence(run, node, cells, facts), attestations=words)
     judgements = judge_thresholds(evidence, thresholds)
@@ -127,7 +129,7 @@ def _columns(
     whole = Column(
         title=_title(run, node, repeated=repeated),
         group="",
-        about=_about(facts),
+        about=run.manifest.client_version if imported else _about(facts),
         run=run.manifest.id,
         node=node,
         short=run.manifest.short,
@@ -136,6 +138,7 @@ def _columns(
         growths=_growths(cells),
         judgements=judgements,
         headline=headline(judgements),
+        imported=imported,
     )
     if by != "arm":
         return [replace(whole, group="" if by == "node" else _text(facts.get(by)))]
@@ -242,8 +245,14 @@ def _notices(manifests: Sequence[RunManifest], columns: Sequence[Column]) -> tup
     found = []
     if any(manifest.simulated for manifest in manifests):
         found.append(NOT_A_MAC)
-    if len({manifest.contract for manifest in manifests}) > 1:
-        shown = ", ".join(f"{manifest.id} {manifest.contract[:12]}…" for manifest in manifests)
+    found += [
+        f"{manifest.id} was imported from {manifest.client_version}: shown beside ours, never judged"
+        for manifest in manifests
+        if manifest.kind == "imported"
+    ]
+    contracted = [manifest for manifest in manifests if manifest.contract]
+    if len({manifest.contract for manifest in contracted}) > 1:
+        shown = ", ".join(f"{manifest.id} {manifest.contract[:12]}…" for manifest in contracted)
         found.append(f"contract hashes differ although the requests are the same: {shown}")
     if len({manifest.vantage for manifest in manifests}) > 1:
         shown = ", ".join(f"{manifest.id} {manifest.vantage}" for manifest in manifests)

@@ -62,6 +62,7 @@ class Column:
         gaps: container against its base, GPU worth, and against a baseline run.
         costs: per million output tokens, by arm and bucket; only where they were asked for.
         offer: the price they rest on and how sure it is; break_even: an owned node against a rented one.
+        imported: another load generator measured it, which `about` names: shown, never judged.
     """
 
     title: str
@@ -78,6 +79,7 @@ class Column:
     costs: tuple[NodeCost, ...] = ()
     offer: str = ""
     break_even: str = ""
+    imported: bool = False
 
     @property
     def arms(self) -> tuple[str, ...]:

@@ -74,9 +74,9 @@ def _figures(cell: CellSummary) -> list[tuple[str, Interval]]:
 
 
 def plain(value: object) -> Json:
-    """Return a value made of dataclasses' parts as JSON; +∞ is the text ``inf``, amounts are text."""
+    """Return a value made of dataclasses' parts as JSON; +∞ is the text ``inf``, NaN null, amounts text."""
     if isinstance(value, float):
-        return value if math.isfinite(value) else "inf"
+        return value if math.isfinite(value) else None if math.isnan(value) else "inf"
     if value is None or isinstance(value, bool | int | str):
         return value
     if isinstance(value, Decimal):

@@ -42,6 +42,8 @@ def count(number: int) -> str:
 
 
 def _with_bounds(interval: Interval, scale: float, digits: int, unit: str) -> str:
+    if math.isnan(interval.value):
+        return MISSING
     shown = f"{_number(interval.value * scale, digits)}{unit}"
     if interval.low is None or interval.high is None:
         return shown

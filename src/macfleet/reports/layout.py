@@ -138,16 +138,18 @@ _METRICS: Sequence[tuple[str, Callable[[CellSummary], str]]] = (
 
 def _is_spoilt(columns: Sequence[Column], arm: str, name: str) -> bool:
     """Whether no column has a valid cell of the arm: one line says so instead of one a figure."""
-    cells = [c for column in columns for c in column.cells if (c.arm, c.cell) == (arm, name)]
-    return all(cell.invalid for cell in cells)
+    cells = [(column, c) for column in columns for c in column.cells if (c.arm, c.cell) == (arm, name)]
+    return all(cell.invalid and not column.imported for column, cell in cells)
 
 
 def _figure(column: Column, arm: str, name: str, show: Callable[[CellSummary], str], *, first: bool) -> str:
-    """Return a cell's figure; an INVALID one says so once, in its first row."""
+    """Return a cell's figure; an INVALID one of our own says so once, in its first row."""
     cell = next((each for each in column.cells if (each.arm, each.cell) == (arm, name)), None)
     if cell is None:
         return figures.MISSING
-    return show(cell) if not cell.invalid else _INVALID if first else ""
+    if column.imported or not cell.invalid:
+        return show(cell)
+    return _INVALID if first else ""
 
 
 def _worth_showing(row: Row) -> bool:
