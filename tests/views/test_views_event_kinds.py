@@ -20,6 +20,8 @@ def test_every_kind_that_the_source_emits_is_in_the_schema():
     for text in texts:
         emitted |= set(re.findall(r'Event\(\s*"([a-z.]+)"', text))
         emitted |= set(re.findall(r'_say\(ports, "([a-z.]+)"', text))
+    interrupts = (SOURCE / "cli/interrupts.py").read_text()
+    emitted |= set(re.findall(r'_say\(fleet, "([a-z.]+)"', interrupts))
     known = {kind.name for kind in KINDS}
     assert emitted - known == set()
     assert known - emitted == set()  # nothing is promised that never happens
