@@ -178,10 +178,15 @@ def test_detached_steps_of_the_run_are_told_and_ended_with_its_lock(node):
     jobs = node.home / ".macfleet/jobs"
     going, others = (subprocess.Popen(["sleep", "300"]) for _ in range(2))
     try:
-        for job, pid in (("run-1-a", going.pid), ("run-1-b", going.pid), ("run-2-a", others.pid)):
+        ended, silent, stranger = "run-1-b", "run-1-c", "run-2-a"
+        for job in ("run-1-a", ended, silent, stranger):
             (jobs / job).mkdir(parents=True)
+            pid = going.pid if job in ("run-1-a", ended) else others.pid
             (jobs / job / "status").write_text(f"{pid} file.a\n")
-        (jobs / "run-1-b/exit").write_text("0 0\n")
+            (jobs / job / "beat").write_text("7\n")
+        (jobs / ended / "exit").write_text("0 0\n")
+        # Of before a restart: its process id may be anybody's by now.
+        subprocess.run(["touch", "-d", "20 minutes ago", jobs / silent / "beat"], check=True)
         assert (held(node).jobs, held(node).running) == (("run-1-a",), False)
         node.run(break_lock(MARK), deadline=30)
         assert (going.wait(30), others.poll()) == (-9, None)

@@ -224,7 +224,7 @@ mf_left() {{
   elif [ -n "$(find "$mf_lock" -prune -mmin +{LAPSE // 60} 2>/dev/null)" ]; then echo 0
   else echo {LAPSE}; fi
 }}
-mf_born() {{ echo $(ps -o lstart= -p "$1" 2>/dev/null); }}
+mf_born() {{ echo $(LC_ALL=C ps -o lstart= -p "$1" 2>/dev/null); }}
 mf_alive() {{
   read -r mf_p mf_s 2>/dev/null <"$1" && [ -n "$mf_s" ] && [ "$(mf_born "$mf_p")" = "$mf_s" ]
 }}
@@ -235,7 +235,7 @@ mf_jobs() {{
   for mf_j in $(ls "{JOBS}" 2>/dev/null); do
     case $mf_j in "${{mf_r:-/}}"-*) ;; *) continue;; esac
     [ ! -f "{JOBS}/$mf_j/exit" ] && read -r mf_p mf_rest 2>/dev/null <"{JOBS}/$mf_j/status" &&
-      kill -0 "$mf_p" 2>/dev/null && echo "$mf_j"
+      kill -0 "$mf_p" 2>/dev/null && [ -n "$(find "{JOBS}/$mf_j/beat" -mmin -1 2>/dev/null)" ] && echo "$mf_j"
   done
 }}
 mf_shut() {{ [ -n "$(find "$mf_lock/next" -prune ! -mmin +1 2>/dev/null)" ]; }}
