@@ -247,6 +247,9 @@ def _next(result: StageResult) -> Iterator[str]:
         if pending or beside:
             yield f"Carry it out: {command}{_limit(pending, len(result.results))}"
         return
+    failed = [r.node for r in _everybody(result) if r.outcome is NodeOutcome.FAILED]
+    if result.run and failed:
+        yield f"What happened there: macfleet logs {failed[0]}"
     missing = [r.node for r in result.results if r.outcome in _LEFT]
     if result.run and missing:
         names = ", ".join(missing) if len(missing) <= _NAMED else _nodes(len(missing))
