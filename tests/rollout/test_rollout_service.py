@@ -198,6 +198,18 @@ def test_a_stop_while_a_node_is_out_is_no_evidence_and_leaves_out_what_was_being
     assert len(fleet.evidences.records) == before
 
 
+def test_a_load_client_that_the_stop_ended_keeps_no_node_out(fleet):
+    fleet.upto(LOADTEST)
+    (fleet.home("mac-01") / "loadtest").write_text("done\n")
+    ended = Diagnostic("E0905", "the load client ended with status 255", exit_code=ExitCode.NODE_FAILED)
+    fleet.load.failing["mac-01"] = MacfleetError(ended)
+    fleet.stop = lambda: bool(fleet.load.measured)
+    found = fleet.rollout(LOADTEST, "mac-01")
+    assert outcomes(found) == {"mac-01": "interrupted"}
+    assert fleet.gateway.calls == ["drain mac-01", "undrain mac-01"]
+    assert fleet.evidences.latest("mac-01", LOADTEST) is None
+
+
 def test_a_node_whose_lock_another_run_holds_was_not_touched_and_comes_back(fleet):
     fleet.upto(NETWORK)
     edit(fleet, "mac-01")

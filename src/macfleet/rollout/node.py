@@ -59,7 +59,10 @@ def carry_out(
     except MacfleetError as error:
         error = cause(error, ports.locks, options.fence, node.name)
         result = replace(failed_result(node, error), plan=planned.plan, facts=planned.facts)
-        if result.outcome is NodeOutcome.FAILED and not ports.stop():
+        if ports.stop() and result.outcome in (NodeOutcome.FAILED, NodeOutcome.UNREACHABLE):
+            # Its script was ended by us: that says nothing about the node.
+            result = replace(result, outcome=NodeOutcome.INTERRUPTED)
+        if result.outcome is NodeOutcome.FAILED:
             record_failure(stage, planned, ports, options)
     return come_back(result, node, left, ports)
 
