@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 
 
 class Relay:
     """Relays every connection to 127.0.0.1:`target`.
 
+    The first callers are turned away with what `turn_away` says.
+
     Attributes:
         up: bytes that went from clients to the server.
         connections: how many were accepted.
     """
 
-    def __init__(self, target: int) -> None:
+    def __init__(self, target: int, turn_away: Iterable[bytes] = ()) -> None:
         self._target = target
+        self._turn_away = list(turn_away)
         self._door = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._door.getsockname()[1])
         self._open: list[socket.socket] = []
@@ -73,6 +76,11 @@ class Relay:
             except OSError:
                 return
             self.connections += 1
+            if self._turn_away:
+                with caller:
+                    caller.recv(64)
+                    caller.sendall(self._turn_away.pop(0))
+                continue
             inner = socket.create_connection(("127.0.0.1", self._target))
             self._open += [caller, inner]
             self._run(self._pour, caller, inner, True)
@@ -98,8 +106,8 @@ class Relay:
 
 
 @contextmanager
-def relay(target: int) -> Iterator[Relay]:
-    made = Relay(target)
+def relay(target: int, turn_away: Iterable[bytes] = ()) -> Iterator[Relay]:
+    made = Relay(target, turn_away)
     try:
         yield made
     finally:

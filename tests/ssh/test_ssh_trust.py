@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from relay import relay
 from sshd_server import Server, free_port, make_key
 
 from macfleet.model.diagnostic import Diagnostic, NodeUnreachable
@@ -180,24 +179,24 @@ def test_an_identity_with_a_passphrase_asks_for_the_agent(
 
 def test_a_server_that_hangs_up_before_login_is_asked_again(server, known_hosts, no_config) -> None:
     clock = Impatient()
-    with front(server.port, turn_away=[b"", b"Exceeded MaxStartups\r\n", b""]) as port:
-        node = server.node(port=port, host_key=server.fingerprint())
+    with relay(server.port, turn_away=[b"", b"Exceeded MaxStartups\r\n", b""]) as line:
+        node = server.node(port=line.port, host_key=server.fingerprint())
         assert answers(node, known_hosts, no_config, clock)
     assert len(clock.waits) == 3
 
 
 def test_a_server_that_always_hangs_up_is_given_up(server, known_hosts, no_config) -> None:
     clock = Impatient()
-    with front(server.port, turn_away=[b"Exceeded MaxStartups\r\n"] * 20) as port:
-        found = refusal(server.node(port=port), known_hosts, no_config, clock)
+    with relay(server.port, turn_away=[b"Exceeded MaxStartups\r\n"] * 20) as line:
+        found = refusal(server.node(port=line.port), known_hosts, no_config, clock)
     assert (found.code, "MaxStartups" in found.why) == ("E0407", True)
     assert len(clock.waits) == 5
 
 
 def test_a_penalty_is_recognised_and_not_made_worse_by_trying_again(server, known_hosts, no_config) -> None:
     clock = Impatient()
-    with front(server.port, turn_away=[b"Not allowed at this time\r\n"] * 20) as port:
-        found = refusal(server.node(port=port), known_hosts, no_config, clock)
+    with relay(server.port, turn_away=[b"Not allowed at this time\r\n"] * 20) as line:
+        found = refusal(server.node(port=line.port), known_hosts, no_config, clock)
     assert found.code == "E0408"
     assert clock.waits == []
 
@@ -261,36 +260,3 @@ def test_a_jump_host_that_is_not_enrolled_is_refused(
     node = inner.node(jump="gate", host_key=inner.fingerprint())
     found = refusal(node, known_hosts, config)
     assert (found.code, gate.name in found.summary) == ("E0402", True)
-
-
-@contextmanager
-def front(port: int, turn_away: list[bytes]) -> Iterator[int]:
-    """A door before a server: says something and hangs up as often as told, then lets through."""
-    with socket.create_server(("127.0.0.1", 0)) as door:
-        threading.Thread(target=_keep_door, args=(door, port, list(turn_away)), daemon=True).start()
-        yield int(door.getsockname()[1])
-
-
-def _keep_door(door: socket.socket, port: int, turn_away: list[bytes]) -> None:
-    while True:
-        try:
-            caller, _ = door.accept()
-        except OSError:
-            return
-        if turn_away:
-            caller.recv(64)
-            caller.sendall(turn_away.pop(0))
-            caller.close()
-            continue
-        inner = socket.create_connection(("127.0.0.1", port))
-        for source, target in ((caller, inner), (inner, caller)):
-            threading.Thread(target=_pour, args=(source, target), daemon=True).start()
-
-
-def _pour(source: socket.socket, target: socket.socket) -> None:
-    try:
-        while data := source.recv(65536):
-            target.sendall(data)
-        target.shutdown(socket.SHUT_WR)
-    except OSError:
-        return

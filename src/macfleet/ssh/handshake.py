@@ -175,9 +175,10 @@ def _explained(hop: Hop, sock: Socket, error: Exception, *, begun: bool) -> Exce
     """Return what to raise for a failed handshake."""
     if begun and isinstance(error, paramiko.SSHException):
         return NodeUnreachable(trouble.login_refused(hop.node, hop.name, hop.user, str(error), ended=True))
-    complaint = sock.complaint() if isinstance(sock, Piped) and sock.hung_up else ""
-    if complaint:
-        return NodeUnreachable(trouble.proxy_failed(hop.node, hop.name, hop.proxy_command, complaint))
+    if isinstance(sock, Piped) and sock.hung_up:
+        sock.close()
+        if complaint := sock.complaint():
+            return NodeUnreachable(trouble.proxy_failed(hop.node, hop.name, hop.proxy_command, complaint))
     heard = sock.heard
     said = "" if heard.startswith(b"SSH-") else heard.decode("ascii", "replace").strip()
     if said.startswith("Not allowed at this time"):

@@ -11,9 +11,12 @@ import subprocess
 import tempfile
 import threading
 import time
-from typing import IO, Self
+from typing import IO, TYPE_CHECKING, Self
 
 import paramiko
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 _HEARD = 256
 _LAST_WORDS = 2.0
@@ -82,6 +85,14 @@ class Wire(socket.socket):
         if len(self.heard) < _HEARD:
             self.heard += data[: _HEARD - len(self.heard)]
         return data
+
+    def send(self, data: Buffer, flags: int = 0, /) -> int:
+        """Send as a socket does."""
+        try:
+            return super().send(data, flags)
+        except ConnectionError:
+            self.hung_up = True
+            raise
 
     def takes_bytes(self) -> bool:
         """Whether a small packet can be sent without waiting."""
