@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from macfleet.cli.contract_generate import generate
 from macfleet.cli.fleet import FleetContext, fleet_command
 from macfleet.model.diagnostic import MacfleetError
 
@@ -231,3 +232,6 @@ def _say(fleet: FleetContext, document: JsonObject, lines: list[str]) -> None:
         click.echo(json.dumps({"schema": 1, **document}, ensure_ascii=False))
     else:
         click.echo("\n".join(lines))
+
+
+contract.add_command(generate)

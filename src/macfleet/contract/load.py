@@ -60,6 +60,11 @@ def load_folder(files: Files, root: str = "contract") -> ContractFolder:
     return ContractFolder(contract, root, promise, document.value_at("version"))
 
 
+def load_promise(files: Files, root: str = "contract") -> ContractFile:
+    """Read `contract.yml` alone, its fixtures not (raises MacfleetError E0701, E0703)."""
+    return validate(_read_promise(files, root), ContractFile, code="E0703", kind="contract")
+
+
 def _read_promise(files: Files, root: str) -> Document:
     path = f"{root}/{CONTRACT_FILE}"
     try:
