@@ -89,7 +89,8 @@ class FleetContext:
 
         here = DiskFiles(Path.cwd())
         states = self._service_states() if "drain" in pattern or "cordon" in pattern else {}
-        return select(self.inventory, pattern or "all", failed=self.failed(), states=states, at_files=here)
+        failed = self.failed() if "@" in pattern else ()
+        return select(self.inventory, pattern or "all", failed=failed, states=states, at_files=here)
 
     def _service_states(self) -> dict[str, str]:
         """Return the service state of each node that has one; only a pattern that names a state needs it."""
