@@ -162,3 +162,9 @@ def test_what_changes_nodes_needs_it_and_asks_none_of_them_without(run, fleet, s
     assert f"mac-02 is locked by run {RUN}" in err
     code, _, err = run(*words, "--wait", "10 minutes")
     assert (code, "such as 10m" in err) == (2, True)
+
+
+@pytest.mark.parametrize("words", [("rollout", "stage1"), ("rollout", "all", "--yes")])
+def test_a_command_that_ended_holds_nothing_however_it_ended(run, fleet, state, words):
+    assert run(*words)[0] == 5
+    assert state.locks.holders(("mac-01", "mac-02")) == ()
