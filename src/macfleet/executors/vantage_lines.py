@@ -18,7 +18,7 @@ _ENDPOINT = TypeAdapter(EndpointReport)
 class PingAnswer(BaseModel):
     """What a series of small requests took; `ms` in milliseconds, `time_wait` None where unknown."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, defer_build=True)
 
     ms: list[float]
     errors: int
@@ -28,7 +28,7 @@ class PingAnswer(BaseModel):
 class _Line(BaseModel):
     """One line of a measurement: a sample, or the report at the end; token event times are let pass."""
 
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, defer_build=True)
 
     sample: Sample | None = None
     report: SegmentReport | None = None

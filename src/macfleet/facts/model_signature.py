@@ -97,7 +97,7 @@ def _files(statement: _Statement) -> dict[str, str]:
 class _Part(BaseModel):
     """Part of a document of others, who may add keys."""
 
-    model_config = ConfigDict(extra="ignore", populate_by_name=True)
+    model_config = ConfigDict(extra="ignore", populate_by_name=True, defer_build=True)
 
 
 class _Signature(_Part):
