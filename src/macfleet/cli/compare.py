@@ -34,10 +34,16 @@ _BY = ("arm", "node", "ownership", "chip", "network", "runtime")
 )
 @click.option("--baseline", metavar="RUN", help="Hold every column against this run as well.")
 @click.option(
-    "--format", "form", type=click.Choice(["html", "md", "json", "csv"]), help="Make a file to forward."
+    "--format",
+    "form",
+    type=click.Choice(["html", "md", "json", "csv", "llmd"]),
+    help="Make a file to forward; llmd: one llm-d Benchmark Report a cell.",
 )
 @click.option(
-    "--to", "target", metavar="FILE", help="Where the file goes; HTML goes to .macfleet/reports unless said."
+    "--to",
+    "target",
+    metavar="FILE",
+    help="Where the file goes, or the folder for llmd; HTML goes to .macfleet/reports unless said.",
 )
 @utilisation_option
 @fleet_command
@@ -82,6 +88,10 @@ def compare(
     comparison = replace(comparison, signed=_signed(fleet, comparison))
     if form == "html":
         return write_page(fleet, comparison, target)
+    if form == "llmd":
+        from macfleet.cli.llmd import write_reports
+
+        return write_reports(fleet, comparison, chosen.runs, target)
     _print(comparison, "json" if fleet.output == "json" else form, target)
     return ExitCode.DONE
 
