@@ -71,7 +71,13 @@ def test_an_unreachable_nodes_log_says_so(logged):
     logged.macs.mac("mac-01").reachable = False
     log = log_of(logged, logged.rollout(CONTRACT))
     assert "no answer" in log
-    assert heads(log)[-1] == "node.settled  outcome unreachable"
+    assert [head.split("  ")[0] for head in heads(log)] == [
+        "script",
+        "node.unplanned",
+        "node.settled",
+        "problem",
+    ]
+    assert heads(log)[-1].split() == ["problem", "E0401", "no", "answer"]
 
 
 class Answering:
@@ -171,3 +177,14 @@ def test_a_result_says_what_took_longest(logged):
         ("mac-01", "command.contract"),
         ("mac-02", "command.contract"),
     }
+
+
+def test_a_failed_nodes_log_ends_with_what_went_wrong_and_why(logged):
+    logged.use(
+        CONTRACT,
+        more='    - name: broken\n      command: {run: "echo because >&2; exit 3", unless: "false"}\n',
+    )
+    log = log_of(logged, logged.rollout(CONTRACT))
+    assert (
+        "problem  E0512 command.broken a step of command.broken failed\n    exit status 3: because\n" in log
+    )

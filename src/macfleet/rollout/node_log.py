@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 from macfleet.engine.script import purpose_of
-from macfleet.model.diagnostic import MacfleetError
+from macfleet.model.diagnostic import Diagnostic, MacfleetError
 from macfleet.model.event import Event
 from macfleet.model.node import Node
 from macfleet.model.ports import Clock, Completed, Events, RunWriter, Transport, Transports
@@ -71,6 +71,12 @@ class NodeLogs:
         errors = self.redact(done.stderr.decode("utf-8", "replace"))
         head = f"script  {purpose} · {seconds:.2f} s · exit {done.exit}"
         self._write(node, head, *_tail("out", text), *_tail("err", errors))
+
+    def problems(self, node: str, found: Iterable[Diagnostic]) -> None:
+        """Write what went wrong, with its reason."""
+        for each in found:
+            words = " ".join(filter(None, (each.code, each.address, each.summary)))
+            self._write(node, f"problem  {words}", *each.why.splitlines())
 
     def begin(self, clock: Clock) -> None:
         """Forget what was kept: another run begins."""

@@ -229,6 +229,8 @@ def _carry_fleet(
         done |= {node.name: NodeResult(node.name, NodeOutcome.NOT_REACHED) for node in busy}
     else:
         done |= in_waves(stage, busy, planned, desired, ports, options, writer)
+    for each in done.values():
+        ports.logs.problems(each.node, each.diagnostics)
     ports.logs.attach(None)
     results = tuple(done[node.name] for node in nodes)
     # An interrupted run is not sealed: what it holds is no evidence, and the journal tells what was done.
