@@ -96,4 +96,20 @@ def test_the_engine_keeps_the_promises_of_a_contract(engine):
         PromisedRoute("/v1/models", False, False),
     )
     report = probe(ProbeJob("bare", engine, routes, "small-chat", 10.0))
-    assert [route.problems for route in report.routes] == [(), ()]
+    assert [(route.problems, route.notes) for route in report.routes] == [((), ()), ((), ())]
+
+
+def test_where_the_engine_differs_from_the_shape_of_others_is_noted(engine):
+    """A completion's usage comes with its last choice, not in a chunk of its own; embeddings are off."""
+    routes = (
+        PromisedRoute("/v1/completions", stream=True, usage=True),
+        PromisedRoute("/v1/completions", stream=False, usage=True),
+        PromisedRoute("/v1/embeddings", False, False),
+    )
+    streamed, whole, embeddings = probe(ProbeJob("bare", engine, routes, "small-chat", 10.0)).routes
+    assert (streamed.problems, streamed.notes) == (
+        (),
+        ("the last chunk is not the usage alone, with choices []",),
+    )
+    assert (whole.problems, whole.notes) == ((), ())
+    assert (embeddings.status, len(embeddings.problems)) == (501, 1)

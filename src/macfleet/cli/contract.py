@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from macfleet.cli.contract_generate import generate
+from macfleet.cli.contract_probe import probe
 from macfleet.cli.fleet import FleetContext, fleet_command
 from macfleet.model.diagnostic import MacfleetError
 
@@ -235,3 +236,4 @@ def _say(fleet: FleetContext, document: JsonObject, lines: list[str]) -> None:
 
 
 contract.add_command(generate)
+contract.add_command(probe)

@@ -28,12 +28,14 @@ class RoutesAnswer:
         if self._name not in evidence:
             return missing(self.kind, context, self._name)
         report = record(evidence[self._name])
-        reasons = _problems(report.get("routes"))
+        reasons = _told(report.get("routes"), "problems")
         if reasons or not report.get("keeps_promise"):
             shown = reasons or (f"{report.get('base_url')} gave no report",)
             mend = f"Look at the engine's log: macfleet exec -l {context.node.name} -- tail -n 40 …"
             return held(self.kind, context, shown, mend, (self._name,))
-        return passed(self.kind, context, f"{self.arm}: {report.get('base_url')}", evidence=(self._name,))
+        where = f"{self.arm}: {report.get('base_url')}"
+        notes = _told(report.get("routes"), "notes")
+        return passed(self.kind, context, where, *notes, evidence=(self._name,))
 
     @property
     def _name(self) -> str:
@@ -43,12 +45,12 @@ class RoutesAnswer:
         return self.arm in {str(arm) for arm in context.node.arms}
 
 
-def _problems(routes: object) -> tuple[str, ...]:
+def _told(routes: object, key: str) -> tuple[str, ...]:
     found: list[str] = []
     for route in routes if isinstance(routes, Sequence) else ():
         row = record(route)
         stream = " streamed" if row.get("stream") else ""
-        problems = row.get("problems")
-        texts = problems if isinstance(problems, Sequence) and not isinstance(problems, str) else ()
-        found += [f"{row.get('route')}{stream}: {problem}" for problem in texts]
+        listed = row.get(key)
+        texts = listed if isinstance(listed, Sequence) and not isinstance(listed, str) else ()
+        found += [f"{row.get('route')}{stream}: {text}" for text in texts]
     return tuple(found)

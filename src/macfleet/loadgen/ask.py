@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from macfleet.loadgen.answer import Answer
 from macfleet.loadgen.exchange import Streamed
 from macfleet.loadgen.wire import Target, connect
 
@@ -14,15 +15,19 @@ async def ask(
     *,
     patience: float,
     streams: bool = False,
+    answer: Answer | None = None,
 ) -> Streamed:
     """Send one request and return what came back, settled; `streams` says the body asks for a stream.
 
-    `patience` is seconds to connect, and seconds without a byte.
+    `answer` takes the meaning instead of a plain one. `patience` is seconds to connect, and seconds
+    without a byte.
 
     Raises:
         OSError: no connection; TimeoutError when it took longer than `patience`.
     """
     streamed = Streamed(streams=streams)
+    if answer is not None:
+        streamed.answer = answer
     request = target.request(method, path, body, keep_alive=False)
     connection = await connect(target, patience)
     try:

@@ -7,9 +7,16 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from macfleet.loadgen.answer import Answer
 from macfleet.loadgen.ask import ask
 from macfleet.loadgen.document import read_object, refused
 from macfleet.loadgen.exchange import EVENT_STREAM, Streamed
+from macfleet.loadgen.shapes import (
+    differences,
+    error_differences,
+    model_differences,
+    stream_differences,
+)
 from macfleet.loadgen.wire import Ending, Target
 from macfleet.model.json import Json
 from macfleet.model.load import EndpointReport, RouteCheck
@@ -77,6 +84,7 @@ async def _probe(job: ProbeJob) -> EndpointReport:
 
 async def _check(target: Target, route: PromisedRoute, job: ProbeJob) -> RouteCheck:
     body = _body(route, job.model)
+    told = _Kept()
     try:
         if body is None:
             answer = await ask(target, "GET", route.path, patience=job.timeout)
@@ -84,14 +92,43 @@ async def _check(target: Target, route: PromisedRoute, job: ProbeJob) -> RouteCh
         else:
             encoded = json.dumps(body).encode()
             streams = route.stream
-            answer = await ask(target, "POST", route.path, encoded, patience=job.timeout, streams=streams)
+            answer = await ask(
+                target, "POST", route.path, encoded, patience=job.timeout, streams=streams, answer=told
+            )
             problems = _stream_problems(answer, route) if streams else _whole_problems(answer, route)
-            problems += await _refusal_problems(target, route, job)
+        notes = () if problems else _notes(answer, route, job.model, told.events)
+        if body is not None:
+            refused_badly, refusal_notes = await _refusal(target, route, job)
+            problems += refused_badly
+            notes += refusal_notes
     except TimeoutError:
         return RouteCheck(route.path, route.stream, 0, (f"no connection within {job.timeout:g} s",))
     except OSError as error:
         return RouteCheck(route.path, route.stream, 0, (f"no connection: {error}",))
-    return RouteCheck(route.path, route.stream, answer.exchange.status, tuple(problems))
+    return RouteCheck(route.path, route.stream, answer.exchange.status, tuple(problems), notes)
+
+
+class _Kept(Answer):
+    """An answer that keeps the data of its events, to look at their shape afterwards."""
+
+    __slots__ = ("events",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.events: list[bytes] = []
+
+    def event(self, name: bytes, data: bytes, stamp: int) -> None:
+        """Take one event, and keep all but the end."""
+        if data and data != b"[DONE]" and not self.done:
+            self.events.append(data)
+        super().event(name, data, stamp)
+
+
+def _notes(answer: Streamed, route: PromisedRoute, model: str, events: list[bytes]) -> tuple[str, ...]:
+    if events:
+        return stream_differences(route.path, events, usage=route.usage)
+    notes = differences(route.path, answer.body())
+    return notes + (model_differences(answer.body(), model) if route.path.endswith("/models") else ())
 
 
 def _body(route: PromisedRoute, model: str) -> dict[str, Json] | None:
@@ -172,16 +209,18 @@ def _stream_problems(answer: Streamed, route: PromisedRoute) -> list[str]:
     return [*problems, *told.disorder]
 
 
-async def _refusal_problems(target: Target, route: PromisedRoute, job: ProbeJob) -> list[str]:
+async def _refusal(target: Target, route: PromisedRoute, job: ProbeJob) -> tuple[list[str], tuple[str, ...]]:
     """A request without a prompt must be refused with a JSON error, or clients cannot say what is wrong."""
     bad = json.dumps({"model": job.model}).encode()
     answer = await ask(target, "POST", route.path, bad, patience=job.timeout)
     document = _object(answer.body())
     if answer.exchange.status < 400:
-        return [f"a request without a prompt was answered with status {answer.exchange.status}"]
+        return [f"a request without a prompt was answered with status {answer.exchange.status}"], ()
     if document is None or "error" not in document:
-        return ["a request without a prompt is not refused with a JSON body that has an error"]
-    return []
+        return ["a request without a prompt is not refused with a JSON body that has an error"], ()
+    status = answer.exchange.status
+    notes = () if status < 500 else (f"a request without a prompt is answered with status {status}",)
+    return [], notes + error_differences(answer.body())
 
 
 def _object(body: bytes) -> Mapping[str, object] | None:

@@ -187,12 +187,17 @@ class SegmentReport:
 
 @dataclass(frozen=True, slots=True)
 class RouteCheck:
-    """One promised route as it was found: `problems` is empty when it keeps the promise."""
+    """One promised route as it was found: `problems` is empty when it keeps the promise.
+
+    Attributes:
+        notes: where answers differ from OpenAI's shape in what the contract does not promise.
+    """
 
     route: str
     stream: bool
     status: int
     problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,5 +219,8 @@ class EndpointReport:
             "arm": self.arm,
             "base_url": self.base_url,
             "keeps_promise": self.keeps_promise,
-            "routes": [asdict(route) | {"problems": list(route.problems)} for route in self.routes],
+            "routes": [
+                asdict(route) | {"problems": list(route.problems), "notes": list(route.notes)}
+                for route in self.routes
+            ],
         }
