@@ -72,7 +72,9 @@ class Server:
         log = (self.folder / "sshd.log").open("ab")
         self.process = subprocess.Popen([SSHD, "-D", "-e", "-f", config], stderr=log, start_new_session=True)
         log.close()
-        wait_until(lambda: _listens(self.port))
+        process = self.process
+        wait_until(lambda: process.poll() is not None or _listens(self.port))
+        assert process.poll() is None, self.log  # else whoever listens there is not this server
 
     def stop(self) -> None:
         if self.process is not None:
