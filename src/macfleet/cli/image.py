@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from macfleet.cli.fleet import FleetContext, fleet_command
+from macfleet.cli.image_inspect import inspect
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
 from macfleet.model.exit_codes import ExitCode
 
@@ -309,3 +310,6 @@ def _say(fleet: FleetContext, document: JsonObject, lines: list[str]) -> None:
         click.echo(json.dumps({"schema": 1, **document}, ensure_ascii=False))
     else:
         click.echo("\n".join(lines))
+
+
+image.add_command(inspect)
