@@ -8,7 +8,7 @@ from macfleet.gates import GateContext, build_gate
 from macfleet.gates.images_policy import comparable
 from macfleet.model.contract import Bucket, ClientDiscipline, Contract, Slo
 from macfleet.model.diagnostic import MacfleetError
-from macfleet.model.image import Blob, ResolvedImage
+from macfleet.model.image import Blob, LockedImage, ResolvedImage
 from macfleet.model.node import Arm, Endpoint, Node
 from macfleet.model.stage import GateSpec, Outcome
 
@@ -133,3 +133,26 @@ def test_versions_compare_by_number_within_their_letter():
     assert comparable("v0.11.2") == comparable("0.11.2-cpu") == ("", (0, 11, 2))
     assert comparable("b10434") == ("b", (10434,))
     assert comparable("latest") is None
+
+
+def test_a_base_that_images_yml_declares_is_recorded():
+    gate = build_gate(GateSpec("images_policy", {}))
+    bare = {"engine": replace(IMAGE, labels={})}
+    declared = GateContext(NODE, CONTRACT, bare, bases={"engine": "registry.example/debian:12"})
+    assert gate.judge(declared, {}).outcome is Outcome.PASS
+    assert gate.judge(GateContext(NODE, CONTRACT, bare, bases={"other": "x"}), {}).outcome is Outcome.HOLD
+
+
+@pytest.mark.parametrize(
+    ("name", "digest", "labelled_as", "based"),
+    [
+        ("registry.example/debian:12", f"sha256:{'a' * 64}", "registry.example/debian:12", True),
+        ("registry.example/debian:12", "", "", True),
+        ("registry.example/debian:12", "", "registry.example/debian:12", False),
+        ("", "", "", False),
+    ],
+)
+def test_a_base_counts_by_digest_or_when_somebody_declared_it(name, digest, labelled_as, based):
+    image = replace(IMAGE, labels={f"{LABEL}base.name": labelled_as} if labelled_as else {})
+    locked = LockedImage("engine", "r", image.index, {"linux/arm64": image}, name, digest)
+    assert locked.is_based is based

@@ -11,13 +11,12 @@ from macfleet.contract.images_border import ImageModel, ImagesModel, LockedModel
 from macfleet.documents import Document, parse_yaml, validate
 from macfleet.model.diagnostic import Diagnostic, Location, MacfleetError
 from macfleet.model.exit_codes import ExitCode
-from macfleet.model.image import Blob, LockedImage, ResolvedImage
+from macfleet.model.image import BASE_NAME, Blob, LockedImage, ResolvedImage
 from macfleet.model.ports import Files
 from macfleet.model.reference import DIGEST, Reference
 
 IMAGES_FILE = "images.yml"
 IMAGES_LOCK = "images.lock"
-_BASE_NAME = "org.opencontainers.image.base.name"
 _BASE_DIGEST = "org.opencontainers.image.base.digest"
 _HEAD = "# Written by `macfleet image pin`. Do not edit: change images.yml and pin again.\n"
 
@@ -116,7 +115,7 @@ def lock_image(wanted: WantedImage, resolved: Mapping[str, ResolvedImage], resol
         reference=wanted.reference,
         index=indices[0],
         platforms={platform: resolved[platform] for platform in sorted(resolved)},
-        base_name=wanted.base_name or labels.get(_BASE_NAME, ""),
+        base_name=wanted.base_name or labels.get(BASE_NAME, ""),
         base_digest=wanted.base_digest or (built_on if DIGEST.fullmatch(built_on) else ""),
         resolved_at=resolved_at,
     )

@@ -49,7 +49,8 @@ class ImagesPolicyParams(Border):
     """Parameters of images_policy."""
 
     bases: dict[str, str] = Field(
-        default_factory=dict, description="Base image by image name, where its labels do not record one"
+        default_factory=dict,
+        description="Base image by image name, where neither its labels nor images.yml record one",
     )
     max_age: float = Field(0.0, ge=0, description="How long ago an image may have been built; 0 asks nothing")
     largest_layer: int = Field(

@@ -35,6 +35,7 @@ class GateContext:
     Attributes:
         images: locked images by name, resolved for the node's platform.
         mode: container network mode of ``network.lock``, ``bridge`` until there is one.
+        bases: base image by image name, as images.yml declares it or the image's labels record it.
     """
 
     node: Node
@@ -42,6 +43,7 @@ class GateContext:
     images: Mapping[str, ResolvedImage] = field(default_factory=dict)
     weights: tuple[WeightsFile, ...] = ()
     mode: str = "bridge"
+    bases: Mapping[str, str] = field(default_factory=dict)
 
 
 class Gate(Protocol):

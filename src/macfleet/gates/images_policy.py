@@ -16,6 +16,9 @@ from macfleet.model.stage import Evidence, EvidenceRequest, ProbeRequest, Verdic
 
 _NAME = "images.today"
 _LABEL = "org.opencontainers.image."
+_BASELESS = (
+    f"it records no base image (labels {_LABEL}base.name and {_LABEL}base.digest, or base: in images.yml)"
+)
 _LAYER = re.compile(r"^application/vnd\.(oci\.image\.layer|docker\.image\.rootfs)\.\S*tar\S*$")
 _VERSION = re.compile(r"^([a-z]?)([0-9]{1,9}(?:\.[0-9]{1,9}){0,4})(?:[-+_.].*)?$")
 # Builds that want to be reproducible write the epoch, which is no date.
@@ -27,7 +30,7 @@ class Policy:
     """What is asked of every image.
 
     Attributes:
-        bases: base image by image name, where the image's labels do not name it.
+        bases: base image by image name, where neither its labels nor images.yml name it.
         max_age: seconds since it was built; 0 asks nothing.
         largest_layer: compressed bytes; a layer with more holds weights.
         minimum: oldest version allowed by image name, such as ``b8146``.
@@ -63,6 +66,8 @@ class ImagesPolicy:
         unknown = sorted({*self._policy.minimum, *self._policy.bases} - set(context.images))
         reasons = [f"{name}: the policy names it, images.lock does not" for name in unknown]
         for name, image in sorted(context.images.items()):
+            based = name in self._policy.bases or bool(context.bases.get(name)) or _records_base(image)
+            reasons += [] if based else [f"{name}: {_BASELESS}"]
             reasons += [f"{name}: {fault}" for fault in self._faults(name, image, now)]
         if not context.images:
             reasons.append(f"images.lock has no image for {context.node.platform}")
@@ -72,8 +77,6 @@ class ImagesPolicy:
         return passed(self.kind, context, f"{len(context.images)} images keep the policy", evidence=names)
 
     def _faults(self, name: str, image: ResolvedImage, now: int) -> Iterator[str]:
-        if name not in self._policy.bases and not _records_base(image):
-            yield f"it records no base image (labels {_LABEL}base.name and {_LABEL}base.digest)"
         for layer in image.layers:
             if layer.media_type and not _LAYER.match(layer.media_type):
                 yield f"layer {layer.digest[:19]} is {layer.media_type}, no layer of files"

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+BASE_NAME = "org.opencontainers.image.base.name"
+"""Label that names an image's base."""
+
 
 @dataclass(frozen=True, slots=True)
 class Blob:
@@ -66,3 +69,9 @@ class LockedImage:
     base_name: str = ""
     base_digest: str = ""
     resolved_at: str = ""
+
+    @property
+    def is_based(self) -> bool:
+        """Whether its base image is known: by name and digest, or by a name somebody declared."""
+        labelled = {each.labels.get(BASE_NAME) for each in self.platforms.values()}
+        return bool(self.base_name) and (bool(self.base_digest) or self.base_name not in labelled)

@@ -82,7 +82,8 @@ class Desired:
 
     def gate_context(self, node: Node) -> GateContext:
         """Return what gates may know."""
-        return GateContext(node, self.contract, self.images(node), self.weights, self.mode(node))
+        bases = {name: image.base_name for name, image in self.locked.items() if image.is_based}
+        return GateContext(node, self.contract, self.images(node), self.weights, self.mode(node), bases)
 
     def compile(self, stage: StageName, node: Node, choice: TagChoice = WHOLE) -> CompiledStage:
         """Return the stage's resources for one node, those `choice` wants (raises MacfleetError)."""
