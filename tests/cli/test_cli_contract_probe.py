@@ -55,6 +55,7 @@ def test_a_broken_promise_is_exit_7_and_named(run, fleet, engines):
     assert [report["keeps_promise"] for report in document["nodes"]["mac-01"]] == [True, False]
 
 
+@pytest.mark.slow
 def test_a_node_that_does_not_answer_is_exit_5(run, fleet):
     code, _, err = run("contract", "probe", "-l", "mac-01", "--arm", "bare")
     assert code == 5

@@ -10,6 +10,7 @@ from macfleet.gates import KINDS
 from macfleet.model.exit_codes import ExitCode
 
 
+@pytest.mark.slow
 def test_every_code_of_the_source_says_what_it_means():
     silent = [code for code in codes() if not (found := entry(code)) or not found.summaries]
     assert silent == []
@@ -20,6 +21,7 @@ def test_what_is_written_by_hand_is_about_codes_that_exist():
     assert set(WRITTEN) <= set(codes())
 
 
+@pytest.mark.slow
 def test_exit_codes_of_the_catalogue_are_in_the_table():
     assert {code for each in codes() for code in entry(each).exit_codes} <= set(map(int, ExitCode))
 

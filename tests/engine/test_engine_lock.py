@@ -117,6 +117,7 @@ def test_a_directory_without_a_holder_is_somebodys_until_it_is_old(node):
     assert take(node, FIRST) is None
 
 
+@pytest.mark.slow
 def test_nobody_gets_a_lock_while_a_script_of_its_holder_still_runs(node):
     take(node, FIRST)
     script = f"{enter_lock(FIRST, MARK, 30)}\necho in; read -r line; echo out"

@@ -29,6 +29,8 @@ from macfleet.model.resource import Action
 from macfleet.playbooks import CompileContext, compile_stage, load_stage
 from macfleet.resources import KINDS
 
+pytestmark = pytest.mark.slow  # thousands of real shells
+
 CASES = Path(__file__).parent.parent / "cases" / "conformance"
 SHELLS = {"dash": ("/usr/bin/dash",), "bash as sh": ("/bin/bash", "--posix")}
 IMAGE = ResolvedImage(

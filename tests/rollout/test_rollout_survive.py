@@ -9,6 +9,8 @@ from dying_run import carry_out, fleet_of, killed
 from macfleet.model.stage import StageName
 from macfleet.store import SqlState
 
+pytestmark = pytest.mark.slow  # controllers in processes of their own
+
 ENTRIES = 9
 """What an undisturbed run of this stage writes to the journal, one or two for each level among it."""
 
