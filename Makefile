@@ -53,6 +53,9 @@ bench-calibration: setup ## How often our own rules are wrong, into docs/benchma
 bench-loadgen: setup ## The load client's accuracy, quiet and under a hog, into docs/benchmarks.md
 	$(PY) -m bench.loadgen
 
+bench-compare: setup ## 200 runs of 100,000 requests compared: seconds and memory, into docs/benchmarks.md
+	$(PY) -m bench.compare
+
 fix: setup ## Format and mend what can be mended
 	.venv/bin/ruff format --quiet .
 	.venv/bin/ruff check --fix --quiet .
@@ -67,4 +70,4 @@ lock: setup ## Resolve requirements.txt anew (needs uv)
 	uv pip compile --quiet pyproject.toml --extra analysis --extra report --extra postgres --extra lab --extra dev --universal --python-version 3.11 \
 	  --generate-hashes -o requirements.txt
 
-.PHONY: help setup packages demo oracle browser clean-lab check test bench-engine bench-calibration bench-loadgen fix docs golden lock
+.PHONY: help setup packages demo oracle browser clean-lab check test bench-engine bench-calibration bench-loadgen bench-compare fix docs golden lock

@@ -70,6 +70,12 @@ def test_the_teams_own_thresholds_are_judged(fleet, record, make_run):
     assert "discussion-grade" not in result.stdout
 
 
+def test_a_run_without_requests_is_compared_by_its_summary_and_said_so(fleet, record, make_run):
+    record(make_run())
+    result = invoke(fleet, compare, "--anew", "--format", "md")
+    assert "20261123T041205Z-loadtest-1a2b keeps no requests of mac-01: its summary is shown" in result.stdout
+
+
 def test_runs_are_listed_shown_and_verified(fleet, record, make_run):
     record(make_run())
     assert "20261123T041205Z-loadtest-1a2b" in invoke(fleet, run, "list").stdout

@@ -5,14 +5,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from macfleet.analysis.bootstrap import mean_interval
 from macfleet.analysis.frames import sample_frame, series_frame
-from macfleet.analysis.percentiles import percentile
-from macfleet.analysis.segments import Segment, first_tokens, is_open, latencies, segment_of
+from macfleet.analysis.percentiles import percentiles
+from macfleet.analysis.segments import (
+    Segment,
+    first_tokens,
+    is_open,
+    latencies,
+    present,
+    segments_of,
+    token_gaps,
+)
 from macfleet.analysis.validity import problems
 from macfleet.model.json import JsonObject
 from macfleet.model.load import RequestOutcome, Sample, SegmentReport
@@ -21,8 +29,6 @@ from macfleet.model.run import CellSummary, Interval
 if TYPE_CHECKING:
     import numpy as np
     import polars as pl
-
-_NANO = 1e-9
 
 
 def summarise(
@@ -56,10 +62,10 @@ def summarise(
 
     requests = samples if isinstance(samples, pl.DataFrame) else sample_frame(samples)
     rows = series if isinstance(series, pl.DataFrame) else series_frame(series)
+    everything = segments_of(sorted(reports, key=lambda each: each.segment), requests)
     found: list[CellSummary] = []
     for arm, cell in sorted({(report.arm, report.cell) for report in reports}, key=_order):
-        own = [report for report in reports if (report.arm, report.cell) == (arm, cell)]
-        segments = [segment_of(report, requests) for report in sorted(own, key=lambda each: each.segment)]
+        segments = [each for each in everything if (each.report.arm, each.report.cell) == (arm, cell)]
         head = _Head(node, arm, cell, (accelerators or {}).get(arm, ""), (foreign or {}).get((arm, cell), 0))
         found.append(_summary(head, segments, _windows(rows, arm, cell, segments), seed))
     return tuple(found)
@@ -93,15 +99,16 @@ def _order(key: tuple[str, str]) -> tuple[str, str, int]:
 def _summary(
     head: _Head, segments: Sequence[Segment], windows: Mapping[str, list[np.ndarray]], seed: int
 ) -> CellSummary:
+    import numpy as np
+
     bucket, concurrency = bucket_and_concurrency(head.cell)
     seconds = sum(segment.seconds for segment in segments)
     latency = [latencies(segment.measured) for segment in segments]
-    pooled = [value for each in latency for value in each]
-    first = [value for segment in segments for value in first_tokens(segment.measured)]
-    gaps = [gap for segment in segments for gap in _gaps(segment.measured)]
-    outcomes = Counter(value for segment in segments for value in segment.measured.get_column("outcome"))
-    status = Counter(str(value) for segment in segments for value in segment.measured.get_column("status"))
-    count = len(pooled)
+    p50, p95, p99 = percentiles(np.concatenate(latency), 0.50, 0.95, 0.99)
+    ttft_p50, ttft_p95 = percentiles(_pooled(first_tokens, segments), 0.50, 0.95)
+    itl_p50, itl_p95 = percentiles(_pooled(token_gaps, segments), 0.50, 0.95)
+    outcomes, status = _histogram(segments, "outcome"), _histogram(segments, "status")
+    count = sum(len(segment.measured) for segment in segments)
     ok = outcomes.get(RequestOutcome.OK, 0)
     shares = {name: _share(windows[name], seed) for name in windows}
     return CellSummary(
@@ -114,28 +121,28 @@ def _summary(
         ok=ok,
         tokens_per_second=_throughput(segments, seconds, seed),
         qps=sum(_completed(segment) for segment in segments) / seconds if seconds else 0.0,
-        p50=percentile(pooled, 0.50),
-        p95=percentile(pooled, 0.95),
-        p99=percentile(pooled, 0.99),
-        ttft_p50=percentile(first, 0.50),
-        ttft_p95=percentile(first, 0.95),
-        itl_p50=percentile(gaps, 0.50),
-        itl_p95=percentile(gaps, 0.95),
+        p50=p50,
+        p95=p95,
+        p99=p99,
+        ttft_p50=ttft_p50,
+        ttft_p95=ttft_p95,
+        itl_p50=itl_p50,
+        itl_p95=itl_p95,
         errors=(count - ok) / count if count else 0.0,
-        status=dict(sorted(status.items())),
-        outcomes=dict(sorted(outcomes.items())),
+        status=status,
+        outcomes=outcomes,
         minutes=seconds / 60,
         segments=len(segments),
         segment_tokens_per_second=tuple(
             segment.report.token_events / segment.seconds for segment in segments if segment.seconds
         ),
-        segment_p95=tuple(percentile(each, 0.95).value for each in latency),
+        segment_p95=tuple(percentiles(each, 0.95)[0].value for each in latency),
         iowait=shares["vm_iowait_pct"],
         psi_io=shares["vm_psi_io_some_avg10"],
         memory=shares["host_used_pct"],
         cached_tokens=_cached(segments),
         accelerator=head.accelerator,
-        invalid=problems(segments, percentile(first, 0.50).value, head.foreign),
+        invalid=problems(segments, ttft_p50.value, head.foreign),
     )
 
 
@@ -149,30 +156,32 @@ def _throughput(segments: Sequence[Segment], seconds: float, seed: int) -> Inter
     return Interval(value, value - margin, value + margin)
 
 
-def _gaps(requests: pl.DataFrame) -> list[float]:
-    """Mean gap between tokens of each complete answer of at least two tokens, in seconds."""
-    import polars as pl
+def _pooled(figure: Callable[[pl.DataFrame], np.ndarray], segments: Sequence[Segment]) -> np.ndarray:
+    import numpy as np
 
-    rows = requests.filter((pl.col("outcome") == RequestOutcome.OK.value) & (pl.col("tokens") > 1))
-    return [
-        (last - first) * _NANO / (tokens - 1)
-        for first, last, tokens in rows.select("t_first_gen", "t_last_gen", "tokens").iter_rows()
-        if first is not None and last is not None
-    ]
+    return np.concatenate([figure(segment.measured) for segment in segments])
+
+
+def _histogram(segments: Sequence[Segment], column: str) -> dict[str, int]:
+    """How often each value of a column stands in the windows, sorted by value."""
+    counts: Counter[str] = Counter()
+    for segment in segments:
+        for value, count in segment.measured.get_column(column).value_counts().iter_rows():
+            counts[str(value)] += count
+    return dict(sorted(counts.items()))
 
 
 def _completed(segment: Segment) -> int:
     """Answers that were complete inside the window, whenever they were sent."""
-    import polars as pl
-
-    inside = pl.col("t_close").is_between(segment.report.window_start, segment.report.window_end)
-    return len(segment.everything.filter(inside & (pl.col("outcome") == RequestOutcome.OK.value)))
+    ended = segment.everything.get_column("t_close").to_numpy()
+    answered = (segment.everything.get_column("outcome") == RequestOutcome.OK.value).to_numpy()
+    inside = (ended >= segment.report.window_start) & (ended <= segment.report.window_end)
+    return int((inside & answered).sum())
 
 
 def _cached(segments: Sequence[Segment]) -> int | None:
-    values = [value for segment in segments for value in segment.measured.get_column("cached_tokens")]
-    known = [int(value) for value in values if value is not None]
-    return sum(known) if known else None
+    columns = [present(segment.measured.get_column("cached_tokens")) for segment in segments]
+    return sum(int(each.sum()) for each in columns) if any(len(each) for each in columns) else None
 
 
 def _windows(
@@ -182,9 +191,10 @@ def _windows(
     import polars as pl
 
     own = series.filter((pl.col("arm") == arm) & (pl.col("cell") == cell))
-    parts = [own.filter(pl.col("segment") == segment.report.segment) for segment in segments]
+    by_segment = own.partition_by("segment", as_dict=True)
+    parts = [by_segment.get((segment.report.segment,), own.clear()) for segment in segments]
     names = ("host_used_pct", "vm_iowait_pct", "vm_psi_io_some_avg10")
-    return {name: [part.get_column(name).drop_nulls().to_numpy() for part in parts] for name in names}
+    return {name: [present(part.get_column(name)) for part in parts] for name in names}
 
 
 def _share(percentages: Sequence[np.ndarray], seed: int) -> Interval | None:

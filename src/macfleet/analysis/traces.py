@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from macfleet.analysis.segments import Segment, first_tokens, is_open, latencies, segment_of
+from macfleet.analysis.segments import Segment, first_tokens, is_open, latencies, segments_of
 from macfleet.model.load import SegmentReport
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def trace(
 ) -> Trace:
     """Reduce one node's raw records to what a figure shows; a segment without a report is left out."""
     ordered = sorted(reports, key=lambda each: each.wall_start)
-    segments = [segment_of(report, samples) for report in ordered]
+    segments = segments_of(ordered, samples)
     began = ordered[0].wall_start if ordered else 0
     return Trace(
         run=run,
@@ -119,7 +119,7 @@ def _distributions(segments: Sequence[Segment]) -> list[Distribution]:
     found: list[Distribution] = []
     for arm, cell in sorted({(each.report.arm, each.report.cell) for each in segments}):
         own = [each for each in segments if (each.report.arm, each.report.cell) == (arm, cell)]
-        pooled = np.sort(np.array([value for each in own for value in latencies(each.measured)]))
+        pooled = np.sort(np.concatenate([latencies(each.measured) for each in own]))
         reached = pooled[np.isfinite(pooled)]
         chosen = _thinned(len(reached))
         curve = Curve(

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Protocol
 from macfleet.model.load import Sample, SegmentReport
 
 if TYPE_CHECKING:
-    import numpy as np
     import polars as pl
 
 LOOP_LAG = 0.005
@@ -112,16 +111,16 @@ def _billed_inside(segment: MeasuredSegment) -> tuple[float, float]:
     import polars as pl
 
     report = segment.report
-    rows = segment.everything.filter(
-        (pl.col("token_source") == "usage")
-        & pl.col("t_first_gen").is_not_null()
-        & pl.col("t_last_gen").is_not_null()
+    begin, last, tokens = (
+        segment.everything.get_column(name).cast(pl.Float64).to_numpy()
+        for name in ("t_first_gen", "t_last_gen", "tokens")
     )
-    if len(rows) < len(segment.everything.filter(pl.col("tokens") > 0)):
+    billed = (segment.everything.get_column("token_source") == "usage").to_numpy()
+    billed &= ~np.isnan(begin) & ~np.isnan(last)
+    if billed.sum() < (tokens > 0).sum():
         return 0.0, 0.0
-    begin: np.ndarray = rows.get_column("t_first_gen").to_numpy().astype(float)
-    length = np.maximum(rows.get_column("t_last_gen").to_numpy() - begin, 1.0)
-    tokens = rows.get_column("tokens").to_numpy().astype(float)
+    begin, last, tokens = begin[billed], last[billed], tokens[billed]
+    length = np.maximum(last - begin, 1.0)
     inside = np.clip((report.window_end - begin) / length, 0, 1) - np.clip(
         (report.window_start - begin) / length, 0, 1
     )
@@ -131,13 +130,17 @@ def _billed_inside(segment: MeasuredSegment) -> tuple[float, float]:
 
 def _cache_hits(segments: Sequence[MeasuredSegment]) -> str:
     """The nonce stands first in each prompt, so an engine can reuse little more than its template."""
-    rows = [
-        (cached, prompt or 0)
-        for segment in segments
-        for cached, prompt in segment.measured.select("cached_tokens", "prompt_tokens").iter_rows()
-        if cached is not None
-    ]
-    hits = sum(1 for cached, prompt in rows if cached > max(32, prompt / 10))
-    if hits <= CACHE_HITS * len(rows):
+    import numpy as np
+    import polars as pl
+
+    hits, known = 0, 0
+    for segment in segments:
+        cached, prompt = (
+            segment.measured.get_column(name).cast(pl.Float64).to_numpy()
+            for name in ("cached_tokens", "prompt_tokens")
+        )
+        known += int((~np.isnan(cached)).sum())
+        hits += int((cached > np.maximum(32, np.nan_to_num(prompt) / 10)).sum())
+    if hits <= CACHE_HITS * known:
         return ""
-    return f"{hits} of {len(rows)} prompts were answered from the engine's prefix cache"
+    return f"{hits} of {known} prompts were answered from the engine's prefix cache"

@@ -21,7 +21,9 @@ from macfleet.model.exit_codes import ExitCode, strongest
 if TYPE_CHECKING:
     from macfleet.model.diagnostic import Diagnostic
     from macfleet.model.json import Json
+    from macfleet.model.run import CellSummary
     from macfleet.reports.comparison import Comparison
+    from macfleet.reports.loaded import Selection
     from macfleet.store import FolderRuns
 
 _BY = ("arm", "node", "ownership", "chip", "network", "runtime")
@@ -46,6 +48,7 @@ _BY = ("arm", "node", "ownership", "chip", "network", "runtime")
     help="Where the file goes, or the folder for llmd; HTML goes to .macfleet/reports unless said.",
 )
 @utilisation_option
+@click.option("--anew", is_flag=True, help="Reduce the recorded requests again instead of reading summaries.")
 @fleet_command
 def compare(
     fleet: FleetContext,
@@ -55,11 +58,13 @@ def compare(
     form: str | None,
     target: str | None,
     utilisation: str,
+    anew: bool,
 ) -> int:
     """Put the figures of many nodes beside each other, with their uncertainty and a verdict a node.
 
     Without RUN the newest load test of each node is taken; imported ones are named to be compared. RUN may
-    be the beginning of an id. By ownership, costs per million tokens are shown as well.
+    be the beginning of an id. By ownership, costs per million tokens are shown as well. With --anew every
+    figure comes from the requests themselves, and a summary that says otherwise is named.
     """
     from macfleet.analysis.attestations import load_attestations
     from macfleet.analysis.thresholds import load_thresholds
@@ -72,6 +77,8 @@ def compare(
         if runs
         else newest_runs(store.own)
     )
+    if anew:
+        chosen = _anew(store, chosen)
     comparison = compare_runs(
         chosen.runs,
         by,
@@ -94,6 +101,29 @@ def compare(
         return write_reports(fleet, comparison, chosen.runs, target)
     _print(comparison, "json" if fleet.output == "json" else form, target)
     return ExitCode.DONE
+
+
+def _anew(store: FolderRuns, chosen: Selection) -> Selection:
+    """Replace what summaries say by what the requests give; say where there are none, or they disagree."""
+    from macfleet.reports.loaded import Selection
+    from macfleet.store.records import differing, summarise_records
+
+    runs, notes = [], list(chosen.notes)
+    for run in chosen.runs:
+        cells: list[CellSummary] = []
+        for node in run.measured:
+            accelerators = {cell.arm: cell.accelerator for cell in run.of(node)}
+            found = summarise_records(store, run.manifest.id, node, accelerators)
+            if found is None:
+                notes.append(f"{run.manifest.id} keeps no requests of {node}: its summary is shown")
+            elif other := differing(run.of(node), found):
+                notes.append(
+                    f"{run.manifest.id}: the requests of {node} give other figures than its summary says: "
+                    f"{', '.join(other)}"
+                )
+            cells += run.of(node) if found is None else found
+        runs.append(replace(run, cells=tuple(cells)))
+    return Selection(tuple(runs), tuple(notes))
 
 
 def _signed(fleet: FleetContext, comparison: Comparison) -> dict[str, str]:

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from macfleet.analysis.traces import Trace
-    from macfleet.model.json import Json
-    from macfleet.model.load import SegmentReport
     from macfleet.reports.comparison import Comparison
 
 
@@ -78,6 +76,7 @@ def _traces(fleet: FleetContext, comparison: Comparison) -> Iterable[Trace]:
     import polars as pl
 
     from macfleet.analysis.traces import trace
+    from macfleet.store.records import segment_reports
 
     for run, node in dict.fromkeys((column.run, column.node) for column in comparison.columns):
         folder, files = f"nodes/{node}", fleet.runs.manifest(run).files
@@ -86,29 +85,12 @@ def _traces(fleet: FleetContext, comparison: Comparison) -> Iterable[Trace]:
         )
         if not paths or f"{folder}/segments.json" not in files or f"{folder}/series.parquet" not in files:
             continue
-        reports = _reports(
+        reports = segment_reports(
             fleet.runs.document(run, f"{folder}/segments.json"), f"{run}/{folder}/segments.json"
         )
         samples = pl.concat([fleet.runs.samples(run, path).collect() for path in paths])
         series = fleet.runs.samples(run, f"{folder}/series.parquet").collect()
         yield trace(run, node, samples, reports, series)
-
-
-def _reports(rows: Json, path: str) -> list[SegmentReport]:
-    from macfleet.model.load import SegmentReport
-
-    try:
-        return [SegmentReport(**row) for row in rows]  # type: ignore[arg-type, union-attr]
-    except TypeError as error:
-        raise MacfleetError(
-            Diagnostic(
-                "E1007",
-                f"{path} does not hold the reports of segments",
-                why=str(error),
-                mend="Leave the run out, or print the comparison without figures: --format md",
-                exit_code=ExitCode.USAGE,
-            )
-        ) from error
 
 
 def _name(comparison: Comparison) -> str:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from macfleet.analysis.segments import first_tokens, latencies
+from macfleet.analysis.segments import first_tokens, latencies, timed, token_gaps
 from macfleet.model.json import Json, JsonObject
 from macfleet.model.load import RequestOutcome
 from macfleet.model.node import Arm
@@ -27,6 +27,7 @@ from macfleet.reports.exports import plain
 from macfleet.reports.loaded import LoadedRun
 
 if TYPE_CHECKING:
+    import numpy as np
     import polars as pl
 
     Requests = Callable[[str, str, str, str], pl.DataFrame | None]
@@ -46,7 +47,6 @@ _SHARES = {
     "p99": 0.99,
     "p99p9": 0.999,
 }
-_NANO = 1e-9
 
 
 def llmd_reports(
@@ -211,19 +211,16 @@ def _latency(answered: pl.DataFrame) -> dict[str, Json]:
     """Our gap between tokens is, by their definitions, the time per output token: one figure a request."""
     whole, first = latencies(answered), first_tokens(answered)
     tokens = answered.get_column("tokens").to_list()
-    gaps = [
-        (last - start) * _NANO / (count - 1)
-        for start, last, count in answered.select("t_first_gen", "t_last_gen", "tokens").iter_rows()
-        if count > 1
-    ]
     spread = [each / count for each, count in zip(whole, tokens, strict=True) if count]
-    named = {
+    named: dict[str, tuple[str, Sequence[float] | np.ndarray]] = {
         "time_to_first_token": ("s", first),
-        "time_per_output_token": ("s/token", gaps),
+        "time_per_output_token": ("s/token", token_gaps(answered)),
         "normalized_time_per_output_token": ("s/token", spread),
         "request_latency": ("s", whole),
     }
-    return {name: {"units": unit, **_statistics(values)} for name, (unit, values) in named.items() if values}
+    return {
+        name: {"units": unit, **_statistics(values)} for name, (unit, values) in named.items() if len(values)
+    }
 
 
 def _answered(sent: pl.DataFrame) -> pl.DataFrame:
@@ -231,7 +228,7 @@ def _answered(sent: pl.DataFrame) -> pl.DataFrame:
     import polars as pl
 
     moments = [pl.col(name).is_not_null() for name in ("t_send", "t_first_gen", "t_last_gen")]
-    return sent.filter(pl.col("outcome") == RequestOutcome.OK.value, *moments)
+    return timed(sent).filter(pl.col("outcome") == RequestOutcome.OK.value, *moments)
 
 
 def _lengths(answered: pl.DataFrame, column: str) -> dict[str, float] | None:
@@ -239,7 +236,7 @@ def _lengths(answered: pl.DataFrame, column: str) -> dict[str, float] | None:
     return _statistics(known) if known else None
 
 
-def _statistics(values: Sequence[float]) -> dict[str, float]:
+def _statistics(values: Sequence[float] | np.ndarray) -> dict[str, float]:
     import numpy as np
 
     ordered = np.sort(np.asarray(values, dtype=float))
