@@ -13,6 +13,7 @@ import click
 
 from macfleet.cli.fleet import FleetContext, fleet_command
 from macfleet.cli.image_inspect import inspect
+from macfleet.cli.image_smoke import smoke
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
 from macfleet.model.exit_codes import ExitCode
 
@@ -313,3 +314,4 @@ def _say(fleet: FleetContext, document: JsonObject, lines: list[str]) -> None:
 
 
 image.add_command(inspect)
+image.add_command(smoke)
