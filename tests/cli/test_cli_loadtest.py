@@ -31,6 +31,10 @@ def test_a_result_is_imported_shown_and_compared_with_what_is_not_comparable(run
     assert "(GuideLLM 0.8.1)" in out
     assert "80.0" in out, "the figures are shown although nobody may judge them"
     assert "shown beside ours, never judged" in out
+    assert "imported, not judged" in out
+    assert "stage5 --again" not in out, "measuring again would not mend it"
+    code, out, _ = run("decide", imported["id"], "--require", "keep", "--fleet", fleet)
+    assert code == 7, "figures of others keep nothing"
 
 
 def test_an_imported_run_is_not_picked_by_itself(run, fleet):

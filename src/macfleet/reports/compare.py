@@ -16,7 +16,7 @@ from macfleet.model.json import Json, JsonObject
 from macfleet.model.node import Arm
 from macfleet.model.quantity import show_bytes
 from macfleet.model.run import CellSummary, RunManifest
-from macfleet.reports.comparison import KEYS, NOT_A_MAC, Column, Comparison, Gap, Growth
+from macfleet.reports.comparison import KEYS, NOT_A_MAC, Column, Comparison, Gap, Growth, Headline
 from macfleet.reports.environment import compare_environments
 from macfleet.reports.headline import headline
 from macfleet.reports.loaded import LoadedRun, newest_of_each_node
@@ -121,7 +121,7 @@ def _columns(
     imported = run.manifest.kind == "imported"
     words = counted(attestations, run.manifest.contract)
     evidence = replace(_evidence(run, node, cells, facts), attestations=words)
-    judgements = judge_thresholds(evidence, thresholds)
+    judgements = () if imported else judge_thresholds(evidence, thresholds)
     drop_line = next(
         (each.limits["tokens_per_second_drop"] for each in judgements if each.threshold == "mounts-first"),
         None,
@@ -137,7 +137,7 @@ def _columns(
         gaps=(*_gaps(evidence, drop_line), *_against(run.manifest, cells, baseline)),
         growths=_growths(cells),
         judgements=judgements,
-        headline=headline(judgements),
+        headline=Headline("·", "imported, not judged") if imported else headline(judgements),
         imported=imported,
     )
     if by != "arm":

@@ -56,6 +56,9 @@ def invalid_text(cell: CellSummary) -> str:
 def _verdict(name: str, columns: Sequence[Column]) -> NodeVerdict:
     column = columns[0]
     cells = [cell for each in columns for cell in each.cells]
+    if column.imported:
+        why_not = tuple(dict.fromkeys(reason for cell in cells for reason in cell.invalid))
+        return NodeVerdict(name, column.headline.symbol, column.headline.text, why_not)
     invalid = tuple(dict.fromkeys(invalid_text(cell) for cell in cells if cell.invalid))
     judgements = telling(column.judgements)
     spoilt = [j.threshold for j in judgements if _is_spoilt(j)]
