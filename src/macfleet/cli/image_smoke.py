@@ -31,8 +31,9 @@ _WAIT = click.IntRange(1, 900)
 def smoke(fleet: FleetContext, limit: str, wait: int) -> int:
     """Start the Compose service of nodes once on a network without a way out, and remove it again.
 
-    What it tries to fetch is named from its log (exit 7). A node whose project runs is left alone: drain it
-    and stop the project first, since a second engine may take its memory.
+    What it tries to fetch is named from its log (exit 7). An engine that keeps silent about it is found only
+    where it does not become healthy; llama-server with -hf is one. A node whose project runs is left alone:
+    drain it and stop the project first, since a second engine may take its memory.
 
     Example: macfleet image smoke -l mac-01
     """
