@@ -18,9 +18,12 @@ SLOW = SyntheticArm("container", rate=30, iowait=40, psi=1, memory=71, errors=0.
 FACTS = {"chip": "M4", "memory": 24 * 2**30, "ownership": "owned", "versions": {"colima": "0.10.3"}}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium():
-    """A running browser whose every look-up of a name fails."""
+    """A running browser whose every look-up of a name fails.
+
+    Gone with the module: as long as it runs, its driver keeps an event loop running in this thread.
+    """
     playwright = pytest.importorskip(
         "playwright.sync_api", reason="playwright is not installed: make browser (make test does it)"
     )

@@ -73,7 +73,7 @@ def _started(fleet: FleetContext, node: Node, wait: int) -> SmokeStart:
         raise MacfleetError(
             Diagnostic(
                 "E0674",
-                str(error),
+                f"the smoke start cannot be judged: {error}",
                 mend=f"Look at the engine: macfleet facts -l {node.name}",
                 node=node.name,
                 exit_code=ExitCode.NODE_FAILED,
@@ -84,7 +84,7 @@ def _started(fleet: FleetContext, node: Node, wait: int) -> SmokeStart:
 def _fault(name: str, fault: str) -> Diagnostic:
     return Diagnostic(
         "E0673",
-        fault,
+        f"the service is not complete in its image: {fault}",
         why="What is fetched at run time is pinned by nobody, and is missing on the day the network is.",
         mend="Place it by weights.lock or a download with its checksum, and set HF_HUB_OFFLINE=1. "
         f"A project that serves: macfleet drain {name}, then stop it.",
