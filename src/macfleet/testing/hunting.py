@@ -149,7 +149,8 @@ def _unpacked(name: str, data: bytes) -> Iterator[tuple[str, bytes]]:
         yield f"{name}|rows", pl.read_parquet(io.BytesIO(data)).write_ndjson().encode()
     elif data[257:262] == b"ustar":
         with tarfile.open(fileobj=io.BytesIO(data)) as archive:
-            for member in archive:
+            # A link says its name in the archive's own bytes, and what it leads to may lie elsewhere.
+            for member in (each for each in archive if each.isreg()):
                 stream = archive.extractfile(member)
                 if stream is not None:
                     yield from _unpacked(f"{name}|{member.name}", stream.read())
