@@ -44,8 +44,10 @@ def main() -> None:
         bench = Bench(Path(scratch), quick=wanted.quick)
         for name in chosen:
             section.add(getattr(bench, name)())
-    if not wanted.quick and not wanted.only:
-        sections.keep("engine", section.markdown())
+            if not wanted.quick:
+                # After each: what was measured stays when the rest is stopped.
+                sections.keep("engine", section.markdown())
+    if not wanted.quick:
         print(f"wrote {sections.PAGE}")
 
 
