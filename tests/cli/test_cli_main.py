@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 import pytest
 
+from macfleet.cli import main as main_module
 from macfleet.cli.commands import COMMANDS
 
 SOURCE = Path(__file__).parents[2] / "src"
@@ -217,3 +218,12 @@ def test_an_interrupt_is_exit_130_without_a_traceback():
     )
     assert (done.returncode, done.stdout) == (130, "")
     assert "Traceback" not in done.stderr
+
+
+def test_an_end_of_file_from_inside_is_a_bug_and_no_interrupt(run, monkeypatch):
+    def broken(_context):
+        raise EOFError
+
+    monkeypatch.setattr(main_module.cli, "invoke", broken)
+    code, _, err = run("ping")
+    assert (code, "E0001" in err, "Interrupted" in err) == (1, True, False)

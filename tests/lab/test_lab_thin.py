@@ -3,6 +3,8 @@
 import os
 import re
 import shutil
+import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +14,7 @@ import yaml
 
 from macfleet.lab.delay import DelayProxy
 from macfleet.lab.thin import answering, read_thin, thin_down, thin_inventory, thin_up
+from macfleet.lab.thin_servers import PortTakenError, end_servers, make_node, start_servers
 from macfleet.model.diagnostic import MacfleetError
 
 MACFLEET = str(Path(sys.executable).with_name("macfleet"))
@@ -116,6 +119,27 @@ def test_down_leaves_neither_server_nor_key_behind(tmp_path):
     assert answering(lab) == ()
     assert not re.match(r"^sshd", _command(pid))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_port_that_somebody_else_took_is_told_from_servers_that_fail(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as somebody:
+        node = make_node(tmp_path / "nodes" / "thin-01", somebody.getsockname()[1], "ssh-ed25519 AAAA")
+        with pytest.raises(PortTakenError):
+            start_servers(tmp_path, [node])
+    (tmp_path / "nodes" / "thin-01" / "sshd_config").write_text("Prot 22\n")
+    with pytest.raises(MacfleetError) as failed:
+        start_servers(tmp_path, [node])
+    (problem,) = failed.value.diagnostics
+    assert (problem.code, "Prot" in problem.why) == ("E0562", True)
+    assert end_servers(tmp_path) == 0
+
+
+def test_down_ends_what_still_runs_in_a_nodes_home(tmp_path):
+    lab = thin_up(tmp_path, 1, lambda _: None)
+    (node,) = lab.nodes
+    with subprocess.Popen(["sleep", "600"], env={"HOME": node.home}) as left:
+        thin_down(tmp_path, lambda _: None)
+        assert left.wait(20) == -signal.SIGTERM
 
 
 def _command(pid):

@@ -82,15 +82,13 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 
 
 def _run(arguments: list[str]) -> ExitCode | int:  # noqa: PLR0911 (one return per way to end)
-    debug = "--debug" in arguments
     stdout = sys.stdout
     try:
         result = cli.main(args=arguments, prog_name="macfleet", standalone_mode=False)
     except click.exceptions.Exit as stop:
         return stop.exit_code
-    except click.Abort:
-        print("\nInterrupted.", file=sys.stderr)
-        return ExitCode.INTERRUPTED
+    except click.Abort as abort:
+        return _show_abort(abort, arguments)
     except click.ClickException as error:
         error.show(sys.stderr)
         return ExitCode.USAGE
@@ -104,17 +102,29 @@ def _run(arguments: list[str]) -> ExitCode | int:  # noqa: PLR0911 (one return p
             return _nobody_reads()
         raise
     except Exception as error:
-        if debug:
+        if "--debug" in arguments:
             raise
-        bug = Diagnostic(
-            "E0001",
-            f"macfleet failed inside: {type(error).__name__}: {error}",
-            why="This is a bug or a broken installation; nothing you typed should end like this.",
-            mend="Run it again with --debug (before the command) and report what it prints.",
-            exit_code=ExitCode.INTERNAL,
-        )
-        return _show(MacfleetError(bug), as_json=_wants_json(arguments))
+        return _show_bug(error, arguments)
     return int(result) if isinstance(result, int) else ExitCode.DONE
+
+
+def _show_abort(abort: click.Abort, arguments: list[str]) -> ExitCode:
+    # Click calls an end of file from anywhere an interrupt; that of a prompt has no cause.
+    if isinstance(abort.__cause__, EOFError):
+        return _show_bug(abort.__cause__, arguments)
+    print("\nInterrupted.", file=sys.stderr)
+    return ExitCode.INTERRUPTED
+
+
+def _show_bug(error: Exception, arguments: list[str]) -> ExitCode:
+    bug = Diagnostic(
+        "E0001",
+        f"macfleet failed inside: {type(error).__name__}: {error}",
+        why="This is a bug or a broken installation; nothing you typed should end like this.",
+        mend="Run it again with --debug (before the command) and report what it prints.",
+        exit_code=ExitCode.INTERNAL,
+    )
+    return _show(MacfleetError(bug), as_json=_wants_json(arguments))
 
 
 def _nobody_reads() -> ExitCode:

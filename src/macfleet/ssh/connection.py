@@ -19,6 +19,7 @@ from macfleet.ssh.conversation import (
     ConversationLate,
     ConversationRefused,
     OutputTooLarge,
+    close_channel,
 )
 from macfleet.ssh.heartbeat import Watch
 from macfleet.ssh.slots import Slots, is_refusal
@@ -185,7 +186,7 @@ class Connection:
         try:
             yield channel
         finally:
-            channel.close()
+            close_channel(channel)
             self._slots.give_back()
 
     def _wait_for_session(self, until: float, deadline: float) -> paramiko.Channel:

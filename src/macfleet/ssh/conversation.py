@@ -131,7 +131,7 @@ class Conversation:
 
     def abandon(self) -> None:
         """Close the channel; wakes whoever sends."""
-        self._channel.close()
+        close_channel(self._channel)
 
     def hear_group(self, seconds: float) -> None:
         """Listen on for the announcement of the process group, after reading was given up early.
@@ -253,6 +253,14 @@ def send_all(channel: paramiko.Channel, pieces: Iterable[bytes]) -> None:
         channel.shutdown_write()
     except (OSError, EOFError, paramiko.SSHException):
         return
+
+
+def close_channel(channel: paramiko.Channel) -> None:
+    """Close a channel, whether or not its connection can still be told."""
+    # paramiko sends the goodbye and raises EOFError when the connection broke that very moment; what broke it
+    # is the error to speak of, not this one.
+    with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
+        channel.close()
 
 
 def _slices(pieces: Iterable[bytes]) -> Iterator[memoryview]:
