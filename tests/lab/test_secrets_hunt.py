@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import pytest
+from lab_fleet import Nodes
 
-from conftest import Nodes
 from macfleet.store import FolderRuns
 from macfleet.store.bundles import export_run
 from macfleet.store.signing import sign_folder

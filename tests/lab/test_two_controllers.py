@@ -8,8 +8,7 @@ import subprocess
 import time
 
 import pytest
-
-from conftest import COMMAND
+from lab_fleet import COMMAND
 
 pytestmark = pytest.mark.lab
 
