@@ -19,10 +19,11 @@ if TYPE_CHECKING:
     from macfleet.gates import WeightsFile
     from macfleet.model.contract import Contract
     from macfleet.model.image import LockedImage
-    from macfleet.model.ports import Events
+    from macfleet.model.ports import Events, Executor, Transports
     from macfleet.playbooks import ParsedPlaybook
     from macfleet.rollout.desired import Desired, NetworkChoice
     from macfleet.rollout.ports import Ports
+    from macfleet.rollout.relay import SiteRelay
 
 PLAYBOOKS = {
     StageName.PROVISION: "playbooks/site.yml",
@@ -41,6 +42,7 @@ def desired_of(fleet: FleetContext, *, pins: bool = False, write: bool = False) 
     they are kept in images.lock.
     """
     from macfleet.cli.image import checked_lock, resolver_of
+    from macfleet.cli.releases import own_images
     from macfleet.gates import build_gate
     from macfleet.playbooks import load_stage
     from macfleet.rollout.desired import Desired
@@ -66,6 +68,11 @@ def desired_of(fleet: FleetContext, *, pins: bool = False, write: bool = False) 
             locked = checked_lock(fleet, resolver, write=write)
     except MacfleetError as error:
         problems += error.diagnostics
+    own: Mapping[str, Mapping[str, LockedImage]] = {}
+    try:
+        own = own_images(fleet)
+    except MacfleetError as error:
+        problems += (each for each in error.diagnostics if each not in problems)
     if problems or contract is None:
         raise MacfleetError(problems)
     commit, dirty = fleet.commit
@@ -73,6 +80,7 @@ def desired_of(fleet: FleetContext, *, pins: bool = False, write: bool = False) 
         contract=contract,
         playbooks=playbooks,
         locked=locked,
+        own=own,
         network=network_lock(fleet),
         weights=weights_lock(fleet),
         secrets=fleet.secrets,
@@ -174,6 +182,7 @@ def open_ports(fleet: FleetContext, events: Events) -> Iterator[Ports]:
     from macfleet.cli.drain_ports import gateway_of
     from macfleet.cli.image import resolver_of
     from macfleet.cli.on_demand import InProcessOnDemand, RegistryOnDemand, packed_client
+    from macfleet.cli.state_on_demand import LocksOnDemand
     from macfleet.executors.controller import ControllerTransport
     from macfleet.executors.threads import ThreadExecutor
     from macfleet.executors.vantage import VantageLoadGenerator
@@ -184,26 +193,57 @@ def open_ports(fleet: FleetContext, events: Events) -> Iterator[Ports]:
     redactor = fleet.redactor
     logs = NodeLogs(redactor.text)
     kept = fleet.root / ".macfleet" / "blobs"
-    with closing(RegistryOnDemand(lambda: resolver_of(fleet), kept)) as registry:
+    transports = LoggedTransports(fleet.transports, logs, fleet.clock)
+    executor = ThreadExecutor(fleet.forks or fleet.settings.forks)
+    shown = RedactedEvents(events, redactor)
+    with (
+        closing(RegistryOnDemand(lambda: resolver_of(fleet), kept)) as registry,
+        site_relay(fleet, transports, shown, executor) as relay,
+    ):
         yield Ports(
-            transports=LoggedTransports(fleet.transports, logs, fleet.clock),
+            transports=transports,
             logs=logs,
             controller=ControllerTransport(),
             resolver=registry,
             sources=registry,
             gateway=gateway_of(fleet, events),
-            locks=fleet.locks,
+            locks=LocksOnDemand(lambda: fleet.locks),
             runs=RedactedRuns(fleet.runs, redactor),
-            evidences=RedactedEvidences(fleet.state, redactor),
-            journal=RedactedJournal(fleet.state, redactor),
+            evidences=RedactedEvidences(fleet.state_on_demand, redactor),
+            journal=RedactedJournal(fleet.state_on_demand, redactor),
             load=VantageLoadGenerator(fleet.transports, packed_client, InProcessOnDemand()),
-            executor=ThreadExecutor(fleet.forks or fleet.settings.forks),
+            executor=executor,
             clock=fleet.clock,
             stop=fleet.stopped.is_set,
-            events=RedactedEvents(events, redactor),
-            nonce=lambda: secrets.token_hex(12),
+            events=shown,
+            nonce=fresh,
+            relay=relay,
             write_lock=lambda name, text: write_lock(fleet.root / name, text),
         )
+
+
+@contextmanager
+def site_relay(
+    fleet: FleetContext, transports: Transports, events: Events, executor: Executor
+) -> Iterator[SiteRelay]:
+    """Yield what lets nodes of one site hand images on; their relays are removed at the end."""
+    from macfleet.engine.refusals import interrupted
+    from macfleet.rollout.relay import SiteRelay
+
+    def go_on(node: str) -> None:
+        if fleet.stopped.is_set():
+            raise interrupted(node, (), {})
+
+    relay = SiteRelay(transports, fleet.clock, events, fresh, go_on)
+    try:
+        yield relay
+    finally:
+        relay.close(executor)
+
+
+def fresh() -> str:
+    """Return a text that no node can guess."""
+    return secrets.token_hex(12)
 
 
 def write_lock(path: Path, text: str) -> None:

@@ -55,7 +55,8 @@ def pin(fleet: FleetContext) -> None:
 
     Example: macfleet image pin
     """
-    from macfleet.contract.images import IMAGES_LOCK, load_images, render_images_lock
+    from macfleet.contract.images import IMAGES_LOCK, load_images
+    from macfleet.contract.releases import load_releases, pinned, render_releases
 
     wanted = load_images(fleet.files)
     with resolver_of(fleet) as resolver:
@@ -63,7 +64,7 @@ def pin(fleet: FleetContext) -> None:
     before = _existing(fleet)
     kept = [_unmoved(before.get(each.name), each) for each in locked]
     path = fleet.root / IMAGES_LOCK
-    _replace(path, render_images_lock(kept))
+    _replace(path, render_releases(pinned(load_releases(fleet.files), kept)))
     rows = [_change(before.get(each.name), each) for each in kept]
     document: JsonObject = {"kind": "image.pin", "images": {each.name: _pins(each) for each in kept}}
     _say(fleet, document, [*rows, f"{len(kept)} images pinned: {IMAGES_LOCK}"])
@@ -166,13 +167,8 @@ def checked_lock(
         MacfleetError: E0623 and following (exit 2) for what the files prove wrong; what the registry says,
             such as a foreign platform (E0603, exit 7).
     """
-    from macfleet.contract.images import (
-        IMAGES_FILE,
-        IMAGES_LOCK,
-        check_images,
-        load_images,
-        render_images_lock,
-    )
+    from macfleet.contract.images import IMAGES_FILE, IMAGES_LOCK, check_images, load_images
+    from macfleet.contract.releases import load_releases, pinned, render_releases
     from macfleet.model.reference import Reference
 
     locked = dict(_existing(fleet))
@@ -191,7 +187,8 @@ def checked_lock(
     if problems:
         raise MacfleetError(problems)
     if changed and write:
-        _replace(fleet.root / IMAGES_LOCK, render_images_lock(tuple(locked.values())))
+        lock = pinned(load_releases(fleet.files), tuple(locked.values()))
+        _replace(fleet.root / IMAGES_LOCK, render_releases(lock))
     return locked
 
 

@@ -18,7 +18,7 @@ from macfleet.model.reference import DIGEST, Reference
 IMAGES_FILE = "images.yml"
 IMAGES_LOCK = "images.lock"
 _BASE_DIGEST = "org.opencontainers.image.base.digest"
-_HEAD = "# Written by `macfleet image pin`. Do not edit: change images.yml and pin again.\n"
+LOCK_HEAD = "# Written by `macfleet image pin`. Do not edit: change images.yml and pin again.\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,15 +88,28 @@ def load_images_lock(files: Files, path: str = IMAGES_LOCK) -> Mapping[str, Lock
 
 def parse_images_lock(text: bytes, file: str = IMAGES_LOCK) -> Mapping[str, LockedImage]:
     """Read the text of `images.lock` (raises MacfleetError E0623)."""
-    model = validate(parse_yaml(text, file), LockModel, code="E0623", kind="images.lock")
-    return {name: _locked(name, model.images[name]) for name in sorted(model.images)}
+    return locked_images(validate(parse_yaml(text, file), LockModel, code="E0623", kind=IMAGES_LOCK).images)
+
+
+def locked_images(models: Mapping[str, LockedModel]) -> Mapping[str, LockedImage]:
+    """Return the images of a lock as values, sorted by name."""
+    return {name: _locked(name, models[name]) for name in sorted(models)}
 
 
 def render_images_lock(images: Collection[LockedImage]) -> str:
-    """Return the text of `images.lock`; equal images give equal bytes."""
-    rows = {image.name: _row(image) for image in sorted(images, key=lambda image: image.name)}
-    document = {"schema": 1, "images": rows}
-    return _HEAD + yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=110)
+    """Return the text of an `images.lock` that knows one release; equal images give equal bytes."""
+    return render_lock(LOCK_HEAD, {"images": lock_rows(images)})
+
+
+def render_lock(head: str, document: Mapping[str, object]) -> str:
+    """Return the text of a lock of images, schema 1, below the comment `head`."""
+    whole = {"schema": 1, **document}
+    return head + yaml.safe_dump(whole, sort_keys=False, allow_unicode=True, width=110)
+
+
+def lock_rows(images: Collection[LockedImage]) -> dict[str, object]:
+    """Return images as a lock writes them, by name, sorted."""
+    return {image.name: _row(image) for image in sorted(images, key=lambda image: image.name)}
 
 
 def lock_image(wanted: WantedImage, resolved: Mapping[str, ResolvedImage], resolved_at: str) -> LockedImage:

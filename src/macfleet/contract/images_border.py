@@ -98,8 +98,27 @@ class LockedModel(Border):
     platforms: dict[Platform, PlatformModel]
 
 
+class BroughtModel(Border):
+    """Who brought a release to an environment, from which one, when and why."""
+
+    source: str
+    who: str
+    at: str
+    why: str = ""
+
+
+class EarlierModel(Border):
+    """A release that a newer one took the place of."""
+
+    brought: BroughtModel | None = None
+    images: dict[ImageName, LockedModel]
+
+
 class LockModel(Border):
-    """The whole of `images.lock`."""
+    """The whole of `images.lock`, and of an environment's own lock."""
 
     schema_: Annotated[Literal[1], Field(alias="schema")]
+    brought: BroughtModel | None = None
     images: dict[ImageName, LockedModel]
+    earlier: tuple[EarlierModel, ...] = ()
+    returned: Annotated[dict[str, str], Field(default_factory=dict)]

@@ -50,6 +50,7 @@ class Desired:
         locked: images of ``images.lock`` by name.
         network: choice by node name; a node without one uses bridge.
         secrets: who reads secret references.
+        own: images of each node that is to run others than those of ``images.lock``, by its name.
         commit: git commit of the fleet folder; dirty: whether its tree differs from it.
     """
 
@@ -59,6 +60,7 @@ class Desired:
     network: Mapping[str, NetworkChoice] = field(default_factory=dict)
     weights: tuple[WeightsFile, ...] = ()
     secrets: Secrets | None = None
+    own: Mapping[str, Mapping[str, LockedImage]] = field(default_factory=dict)
     commit: str = ""
     dirty: bool = True
     # Compiling is pure: what was compiled for a node serves every later question of the same command.
@@ -71,7 +73,7 @@ class Desired:
         """Return the locked images that exist for the node's platform, by name."""
         return {
             name: image.platforms[node.platform]
-            for name, image in sorted(self.locked.items())
+            for name, image in sorted(self._locked(node).items())
             if node.platform in image.platforms
         }
 
@@ -82,7 +84,7 @@ class Desired:
 
     def gate_context(self, node: Node) -> GateContext:
         """Return what gates may know."""
-        bases = {name: image.base_name for name, image in self.locked.items() if image.is_based}
+        bases = {name: image.base_name for name, image in self._locked(node).items() if image.is_based}
         return GateContext(node, self.contract, self.images(node), self.weights, self.mode(node), bases)
 
     def compile(self, stage: StageName, node: Node, choice: TagChoice = WHOLE) -> CompiledStage:
@@ -96,6 +98,9 @@ class Desired:
         compiled = self._compilers[stage].compile(node, context, choice)
         self._compiled[stage, node.name, choice] = (node, compiled)
         return compiled
+
+    def _locked(self, node: Node) -> Mapping[str, LockedImage]:
+        return self.own.get(node.name, self.locked)
 
     def _values(self, node: Node) -> dict[str, Json]:
         """Return the names expressions may use besides the node's variables and images."""
