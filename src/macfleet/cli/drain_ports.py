@@ -21,7 +21,7 @@ def gateway_of(fleet: FleetContext, events: Events) -> NodeHalfGateway:
     """Return what takes nodes out of service in a rollout; the contract is read when a node first leaves."""
     from macfleet.gateway.node_gateway import NodeHalfGateway
 
-    return NodeHalfGateway(fleet.state.services, lambda: drain_ports(fleet, events, proves=True))
+    return NodeHalfGateway(fleet.state_on_demand, lambda: drain_ports(fleet, events, proves=True))
 
 
 def drain_ports(fleet: FleetContext, events: Events, *, proves: bool = False) -> DrainPorts:

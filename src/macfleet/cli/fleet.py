@@ -20,6 +20,7 @@ from macfleet.model.diagnostic import Diagnostic, MacfleetError
 from macfleet.model.exit_codes import ExitCode
 
 if TYPE_CHECKING:
+    from macfleet.cli.state_on_demand import StateOnDemand
     from macfleet.inventory import FleetSettings, Inventory
     from macfleet.model.json import Json
     from macfleet.model.node import Node
@@ -146,13 +147,25 @@ class FleetContext:
         from macfleet.store import SqlState
 
         url = self.settings.state
-        if "://" not in url:
-            path = self.root / url
-            path.parent.mkdir(parents=True, exist_ok=True)
-            url = f"sqlite:///{path}"
+        if self._state_file is not None:
+            self._state_file.parent.mkdir(parents=True, exist_ok=True)
+            url = f"sqlite:///{self._state_file}"
         state = SqlState(url)
         self._closers.append(state.close)
         return state
+
+    @property
+    def _state_file(self) -> Path | None:
+        """The state's file beside the fleet; None when the settings name a store by its address."""
+        url = self.settings.state
+        return None if "://" in url else self.root / url
+
+    @cached_property
+    def state_on_demand(self) -> StateOnDemand:
+        """The same, opened when something is written."""
+        from macfleet.cli.state_on_demand import StateOnDemand
+
+        return StateOnDemand(lambda: self.state, self._state_file)
 
     @cached_property
     def locks(self) -> StoreLocks:

@@ -7,13 +7,14 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Engine, func, insert, select, update
+from sqlalchemy import Engine, insert, select, update
 
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
 from macfleet.model.json import JsonObject
-from macfleet.model.stage import EvidenceKey, Outcome, StageName, StageRecord, Verdict
+from macfleet.model.stage import StageName, StageRecord
 from macfleet.store.sql_locks import SqlLocks
 from macfleet.store.sql_services import SqlLeases, SqlServices
+from macfleet.store.stage_records import COLUMNS, record_of, row_of
 from macfleet.store.tables import EVIDENCE, JOURNAL, RUNS, open_state
 
 SETTLED = "node.settled"
@@ -175,50 +176,20 @@ class SqlEvidences:
 
     def latest(self, node: str, stage: StageName) -> StageRecord | None:
         """The newest record of the stage on the node."""
-        newest = select(func.max(EVIDENCE.c.seq)).where(
-            EVIDENCE.c.node == node, EVIDENCE.c.stage == stage.value
+        query = (
+            select(*(EVIDENCE.c[name] for name in COLUMNS))
+            .where(EVIDENCE.c.node == node, EVIDENCE.c.stage == stage.value)
+            .order_by(EVIDENCE.c.seq.desc())
+            .limit(1)
         )
-        query = select(EVIDENCE).where(EVIDENCE.c.seq == newest.scalar_subquery())
         with self.engine.connect() as connection:
             row = connection.execute(query).one_or_none()
-        if row is None:
-            return None
-        return StageRecord(
-            node=row.node,
-            stage=StageName(row.stage),
-            key=EvidenceKey(json.loads(row.key)),
-            outcome=Outcome(row.outcome),
-            run=row.run,
-            finished=row.finished,
-            verdicts=tuple(_verdict(each) for each in json.loads(row.verdicts)),
-            evidence=json.loads(row.evidence),
-        )
+        return None if row is None else record_of(row)
 
     def record(self, record: StageRecord) -> None:
         """Keep a record."""
-        verdicts = [
-            {
-                "gate": each.gate,
-                "node": each.node,
-                "outcome": each.outcome.value,
-                "reasons": list(each.reasons),
-                "mend": each.mend,
-                "evidence": list(each.evidence),
-            }
-            for each in record.verdicts
-        ]
-        row = {
-            "node": record.node,
-            "stage": record.stage.value,
-            "key": _dump(dict(record.key.parts)),
-            "outcome": record.outcome.value,
-            "run": record.run,
-            "finished": record.finished,
-            "verdicts": json.dumps(verdicts),
-            "evidence": _dump(record.evidence),
-        }
         with self.engine.begin() as connection:
-            connection.execute(insert(EVIDENCE).values(row))
+            connection.execute(insert(EVIDENCE).values(row_of(record)))
 
 
 class SqlState(SqlJournal, SqlEvidences):
@@ -245,11 +216,3 @@ def _unknown(run_id: str) -> Diagnostic:
 
 def _dump(value: JsonObject | list[str]) -> str:
     return json.dumps(value, sort_keys=True, ensure_ascii=False)
-
-
-def _verdict(row: dict[str, object]) -> Verdict:
-    fields: dict[str, object] = {
-        key: tuple(item) if isinstance(item, list) else item for key, item in row.items()
-    }
-    fields["outcome"] = Outcome(str(fields["outcome"]))
-    return Verdict(**fields)  # type: ignore[arg-type]
