@@ -234,11 +234,11 @@ def site_relay(
         if fleet.stopped.is_set():
             raise interrupted(node, (), {})
 
-    relay = SiteRelay(transports, fleet.clock, events, fresh, go_on)
+    relay = SiteRelay(transports, fleet.clock, fresh, go_on)
     try:
         yield relay
     finally:
-        relay.close(executor)
+        relay.close(executor, events)
 
 
 def fresh() -> str:

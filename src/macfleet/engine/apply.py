@@ -32,6 +32,7 @@ from macfleet.model.shell import quote
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from macfleet.engine.assemble import Courier
     from macfleet.model.ports import Sources, Transport
     from macfleet.model.resource import Change, Plan, Probe, Resource
 
@@ -61,6 +62,7 @@ def apply_plan(
     report: Report = nobody,
     redial: Redial | None = None,
     stop: Callable[[], bool] = lambda: False,
+    courier: Courier | None = None,
 ) -> Applied:
     """Apply `plan` on its node and verify that nothing is left.
 
@@ -75,6 +77,7 @@ def apply_plan(
         report: told what happens.
         redial: opens the connection again after it broke; None means that a break is an error.
         stop: whether somebody asked to stop; looked at whenever the node answered.
+        courier: says where parts of an image come from; None means all from here.
 
     Raises:
         MacfleetError: E0510 locked (6), E0573 a job of another run goes on (6), E0592 the lock was taken
@@ -86,7 +89,7 @@ def apply_plan(
     refuse_blocked(plan)
     probes = {resource.address: resource.probe() for resource in resources} | dict(extra or {})
     by_address = {resource.address: resource for resource in resources}
-    work = Work(plan.node, by_address, sources, holder, nonce, probes, report, stop)
+    work = Work(plan.node, by_address, sources, holder, nonce, probes, report, stop, courier)
     course = _Course(Standing(transport), dict(pending_by_address(plan)))
     try:
         return _unbroken(plan, work, course, redial)

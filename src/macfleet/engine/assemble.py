@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
-from macfleet.engine.transfer import Parcel, deliver
-from macfleet.model.diagnostic import Diagnostic, MacfleetError
+from macfleet.engine.transfer import Offer, Parcel, collect, deliver
+from macfleet.model.diagnostic import DeadlineExceeded, Diagnostic, MacfleetError
 from macfleet.model.exit_codes import ExitCode
 from macfleet.model.ports import Completed, Part, Transport
 from macfleet.model.quantity import show_bytes
@@ -17,6 +18,7 @@ _ASK_LIMIT = 120.0
 _SLOWEST = 2**19
 """Bytes a second below which a part is given up; what arrived stays for the next run."""
 _LACKING = 75
+_OFFER_FAILED = ("E0418", "E0642")
 _ROOM = 2
 """How many times the missing bytes must be free: a part lies in the folder while the engine unpacks it."""
 
@@ -28,11 +30,51 @@ class Runner(Protocol):
         """Run `script` for at most `limit` seconds."""
 
 
-def bring(step: Assemble, parts: Sequence[Part], node: str, run: Runner, transport: Transport) -> Completed:
+class Courier(Protocol):
+    """Says where a part of one node is to come from, and is told what came."""
+
+    def turn(self, part: Part) -> AbstractContextManager[Offer | None]:
+        """Wait for a node of the same site that brings the part now; yield where it is served, if anywhere.
+
+        None means that it comes from here; until the context ends nobody else of the site begins with it.
+        """
+
+    def brought(self, part: Part, folder: str, sent: int, offer: Offer | None) -> None:
+        """Take note of a proven part in `folder` of the node, for which `sent` bytes left this machine."""
+
+    def refused(self, offer: Offer, error: MacfleetError) -> None:
+        """Take note that an offer came to nothing: the part comes from here."""
+
+
+class Alone:
+    """A `Courier` without a site: everything comes from here."""
+
+    @contextmanager
+    def turn(self, part: Part) -> Iterator[Offer | None]:
+        """Nobody is waited for."""
+        _ = part
+        yield None
+
+    def brought(self, part: Part, folder: str, sent: int, offer: Offer | None) -> None:
+        """Nobody is told."""
+
+    def refused(self, offer: Offer, error: MacfleetError) -> None:
+        """Nobody offers anything."""
+
+
+def bring(
+    step: Assemble,
+    parts: Sequence[Part],
+    node: str,
+    run: Runner,
+    transport: Transport,
+    courier: Courier | None = None,
+) -> Completed:
     """Bring the parts that are missing and join all; return how the joining ended.
 
     One exec to ask, two a missing part, one to join. A part that broke off is gone on with by whoever
     brings it next. Where the node turns out not to have what it said, everything is brought, once.
+    A part that a node of the same site offers is fetched there; where that fails it is brought from here.
 
     Raises:
         MacfleetError: E0640 too little room, E0641 the node's answer is not understood, and as `deliver`.
@@ -44,13 +86,32 @@ def bring(step: Assemble, parts: Sequence[Part], node: str, run: Runner, transpo
         missing = [part for part in parts if part.name not in known]
         _refuse_if_full(node, folder, free, missing)
         for part in missing:
-            parcel = Parcel(part.size, part.sha256, part.open)
-            deadline = _ASK_LIMIT + part.size / _SLOWEST
-            deliver(transport, parcel, f"{folder}/{part.name}", node=node, deadline=deadline, mode="0600")
+            _bring_one(part, folder, node, transport, courier or Alone())
         done = run(arguments + step.script, step.limit)
         if done.exit != _LACKING or len(missing) == len(parts):
             break
     return done
+
+
+def _bring_one(part: Part, folder: str, node: str, transport: Transport, courier: Courier) -> None:
+    parcel = Parcel(part.size, part.sha256, part.open)
+    path = f"{folder}/{part.name}"
+    deadline = _ASK_LIMIT + part.size / _SLOWEST
+    with courier.turn(part) as offer:
+        if offer is not None:
+            try:
+                collect(transport, parcel, offer, path, node=node, deadline=deadline, mode="0600")
+            except DeadlineExceeded as error:
+                courier.refused(offer, error)
+            except MacfleetError as error:
+                if error.diagnostics[0].code not in _OFFER_FAILED:
+                    raise
+                courier.refused(offer, error)
+            else:
+                courier.brought(part, folder, 0, offer)
+                return
+        done = deliver(transport, parcel, path, node=node, deadline=deadline, mode="0600")
+        courier.brought(part, folder, done.sent, None)
 
 
 def _asked(done: Completed, node: str) -> tuple[str, int, frozenset[str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from macfleet.engine.assemble import Runner, bring
+from macfleet.engine.assemble import Courier, Runner, bring
 from macfleet.engine.happening import Happening, Moment, Report
 from macfleet.engine.hearing import Heard, Hearing
 from macfleet.engine.job import FOLLOWING, LONG, job_id, job_text, limit_of, vanished
@@ -34,6 +34,7 @@ class Work:
     probes: Mapping[str, Probe]
     report: Report
     stop: Callable[[], bool]
+    courier: Courier | None = None
 
 
 @dataclass(slots=True)
@@ -216,9 +217,8 @@ def _moment(heard: Heard, *, ends: bool) -> Moment | None:
 
 def _stream(change: Change, step: Stream | Assemble, work: Work, standing: Standing, *, last: bool) -> None:
     if isinstance(step, Assemble):
-        done = bring(
-            step, work.sources.parts(step.source), work.node, _runner(work, standing), standing.transport
-        )
+        parts = work.sources.parts(step.source)
+        done = bring(step, parts, work.node, _runner(work, standing), standing.transport, work.courier)
     else:
         run = _runner(work, standing)
         done = run(step.script, step.limit, work.sources.open(step.source))

@@ -14,13 +14,15 @@ from macfleet.engine.script import HOMEBREW_PATH
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
 from macfleet.model.exit_codes import ExitCode
 from macfleet.model.ports import Completed, Transport
-from macfleet.model.shell import quote
+from macfleet.model.secret import Secret
+from macfleet.model.shell import quote, words
 
 _ASK_LIMIT = 60.0
 _HASH_RATE = 50 * 2**20
 """Bytes a second that reading a file back is granted: ten times less than the slowest Mac does."""
 _MOVED = 75
 _DAMAGED = 76
+_NOT_GIVEN = 77
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,21 @@ class Parcel:
     size: int
     sha256: str
     open: Callable[[int], Iterable[bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A file that another node serves.
+
+    Attributes:
+        node: who serves it.
+        url: where, over HTTP; ranges are understood.
+        token: what the server wants as a bearer token.
+    """
+
+    node: str
+    url: str
+    token: Secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +108,32 @@ def deliver(
     return Delivered(counted.sent, found)
 
 
+def collect(
+    transport: Transport,
+    parcel: Parcel,
+    offer: Offer,
+    path: str,
+    *,
+    node: str,
+    deadline: float,
+    mode: str = "0644",
+) -> None:
+    """Let the node fetch a file from another one into place, in one exec; arguments are those of `deliver`.
+
+    What came before it broke off is kept for `deliver`, which brings the rest.
+
+    Raises:
+        MacfleetError: E0642 it could not be fetched, E0418 what arrived is not what is wanted.
+        NodeUnreachable, DeadlineExceeded: from the transport.
+    """
+    limit = deadline + _hash_time(parcel)
+    done = transport.run(_fetch(parcel, offer, path, mode, deadline), deadline=limit + _ASK_LIMIT)
+    if done.exit == _DAMAGED:
+        raise MacfleetError(_damaged(node, path, done))
+    if done.exit != 0:
+        raise MacfleetError(_not_fetched(node, offer, done))
+
+
 class _Counted:
     """The rest of a parcel as stdin; knows how much was handed over."""
 
@@ -120,7 +163,12 @@ def _found(transport: Transport, parcel: Parcel, path: str, node: str) -> int | 
 
 
 def _ask(parcel: Parcel, path: str) -> str:
-    """End a writer that is left over from a broken connection, then say what is there.
+    return f"""{_settled(parcel, path)} && echo "part $(size "$part")"
+"""
+
+
+def _settled(parcel: Parcel, path: str) -> str:
+    """End a writer that is left over from a broken connection; say ``whole`` and end if all is there.
 
     The writer leads its own process group; it is the one in the file only if its command names the part.
     """
@@ -137,8 +185,7 @@ if read -r old 2>/dev/null <"$writer"; then
 fi
 [ "$(size "$part")" -le {parcel.size} ] || rm -f "$part"
 umask 077
-: >>"$part" && echo "part $(size "$part")"
-"""
+: >>"$part" """
 
 
 def _keep(parcel: Parcel, path: str, offset: int, mode: str) -> str:
@@ -150,11 +197,41 @@ if [ "$here" != {offset} ]; then
   echo "the part has $here bytes, not {offset}: another transfer writes it" >&2; exit {_MOVED}
 fi
 cat >>"$part" || exit 1
-[ "$(size "$part")" = {parcel.size} ] || {{ echo "$(size "$part") of {parcel.size} bytes came" >&2; exit 1; }}
+{_proven(parcel, mode)}
+"""
+
+
+def _fetch(parcel: Parcel, offer: Offer, path: str, mode: str, seconds: float) -> str:
+    """Let the node get the bytes itself; the token goes through the program's stdin.
+
+    Its command names the part file, so that the next transfer finds it where the connection broke.
+    A server that was started a moment ago may not be forwarded to its network yet: refused ones are retried.
+    """
+    told = words(
+        [
+            f'url = "{offer.url}"',
+            f'header = "Authorization: Bearer {offer.token.reveal()}"',
+            f"max-time = {seconds:.0f}",
+        ]
+    )
+    return f"""{_settled(parcel, path)} || exit 1
+if [ "$(size "$part")" -lt {parcel.size} ]; then
+  printf '%s\\n' {told} | sh -c 'echo $$ >"$0" && exec curl "$@"' "$writer" -q --config - \\
+    --continue-at - --output "$part" --silent --show-error --fail --noproxy '*' --connect-timeout 5 \\
+    --speed-limit 16384 --speed-time 30 --retry 12 --retry-delay 1 --retry-connrefused >/dev/null ||
+    {{ rm -f "$writer"; exit {_NOT_GIVEN}; }}
+fi
+{_proven(parcel, mode)}
+"""
+
+
+def _proven(parcel: Parcel, mode: str) -> str:
+    """Read the part file back and put it in place."""
+    return f"""here=$(size "$part")
+[ "$here" = {parcel.size} ] || {{ echo "$here of {parcel.size} bytes came" >&2; exit 1; }}
 came=$(sum "$part")
 [ "$came" = {parcel.sha256} ] || {{ rm -f "$part" "$writer"; echo "$came" >&2; exit {_DAMAGED}; }}
-chmod {quote(mode)} "$part" && mv -f "$part" "$goal" && rm -f "$writer"
-"""
+chmod {quote(mode)} "$part" && mv -f "$part" "$goal" && rm -f "$writer" """
 
 
 def _names(parcel: Parcel, path: str) -> str:
@@ -182,6 +259,18 @@ def _not_kept(node: str, path: str, done: Completed) -> Diagnostic:
         f"{path} could not be written",
         why=f"exit status {done.exit}: {said or 'the node said nothing'}",
         mend="Check the folder, its owner and the free space; what arrived is kept.",
+        node=node,
+        exit_code=ExitCode.NODE_FAILED,
+    )
+
+
+def _not_fetched(node: str, offer: Offer, done: Completed) -> Diagnostic:
+    said = done.stderr.decode("utf-8", "replace").strip()[-400:]
+    return Diagnostic(
+        "E0642",
+        f"{offer.url.rpartition('/')[2]} could not be fetched from {offer.node}",
+        why=f"exit status {done.exit}: {said or 'the node said nothing'}",
+        mend=f"Both must reach each other: look at site_address of {offer.node} and at firewalls.",
         node=node,
         exit_code=ExitCode.NODE_FAILED,
     )

@@ -236,6 +236,8 @@ def _node(
         min_ready=typed.min_ready,
         trust=typed.trust,
         delivery=typed.delivery,
+        relay=typed.relay,
+        site_address=typed.site_address or "",
         roots=Roots(roots.weights, roots.cache, roots.logs) if roots else None,
         colima=VmSize(colima.cpus, colima.memory, colima.disk) if colima else None,
         variables=values,

@@ -17,6 +17,7 @@ def check_fleet(tree: Tree, nodes: Sequence[Node]) -> list[Diagnostic]:
         *_names(tree),
         *_endpoints(tree, nodes),
         *_pools(tree, nodes),
+        *_relays(tree, nodes),
         *_contradictions(tree, nodes),
     ]
 
@@ -79,6 +80,18 @@ def _pools(tree: Tree, nodes: Sequence[Node]) -> Iterable[Diagnostic]:
                 why="min_ready guards the pool as a whole, so its nodes must agree.",
                 mend="Set it once, in the `vars:` of the group that holds the pool.",
                 where=_place(tree, node, "min_ready"),
+            )
+
+
+def _relays(tree: Tree, nodes: Sequence[Node]) -> Iterable[Diagnostic]:
+    for node in nodes:
+        if node.relay and not node.site:
+            yield Diagnostic(
+                "E0643",
+                f'"{node.name}" relays images within its site, and has none',
+                why="Layers go from node to node only where both stand in one place.",
+                mend="Give it site: in the inventory, or take relay: away.",
+                where=_place(tree, node, "relay"),
             )
 
 

@@ -77,6 +77,14 @@ def _whole(value: Any) -> Any:
     return int(value)
 
 
+def _truth(value: Any) -> bool:
+    """An INI file has no booleans: there it is a word."""
+    found = {"true": True, "false": False}.get(str(value).lower())
+    if found is None:
+        raise ValueError("must be true or false")
+    return found
+
+
 def _size(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise ValueError("must be a size such as 24GiB")  # noqa: TRY004 (pydantic takes ValueError)
@@ -173,6 +181,7 @@ def _jump(value: str) -> str:
 Text = Annotated[str, BeforeValidator(_text)]
 Label = Annotated[Text, AfterValidator(_label)]
 Whole = Annotated[int, BeforeValidator(_whole)]
+Truth = Annotated[bool, BeforeValidator(_truth)]
 Size = Annotated[int, BeforeValidator(_size)]
 AbsolutePath = Annotated[Text, AfterValidator(_absolute)]
 
@@ -240,6 +249,12 @@ class NodeVariables(Border):
     trust: Label = Field(description="what may be placed on the node")
     delivery: Annotated[Text, Field(pattern="^(pull|push)$")] = Field(
         description="images are pulled from a registry, or pushed over SSH"
+    )
+    relay: Truth = Field(
+        default=False, description="pushed layers go from node to node within the site; needs site"
+    )
+    site_address: Annotated[Text, AfterValidator(_host)] | None = Field(
+        default=None, description="name or address on the site's network, where it is not ansible_host"
     )
     roots: RootsBorder | None = Field(default=None, description="directories of the node")
     colima: ColimaBorder | None = Field(default=None, description="size of the Colima VM")

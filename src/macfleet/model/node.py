@@ -76,6 +76,8 @@ class Node:
         arms: arms the inventory declares.
         hardware: nodes with one value share one machine and are never measured together.
         delivery: ``pull`` from a registry or ``push`` over SSH.
+        relay: whether pushed layers go from node to node within its site.
+        site_address: name or address on its site's network; empty means that of the endpoint.
         variables: all merged variables by name, as JSON values, secrets excluded.
     """
 
@@ -98,6 +100,8 @@ class Node:
     min_ready: int = 1
     trust: str = "trusted"
     delivery: str = "pull"
+    relay: bool = False
+    site_address: str = ""
     roots: Roots | None = None
     colima: VmSize | None = None
     variables: Mapping[str, Json] = field(default_factory=dict)

@@ -12,6 +12,7 @@ from macfleet.model.event import Event
 from macfleet.model.json import Json
 from macfleet.model.node import Node
 from macfleet.model.ports import RunWriter
+from macfleet.model.resource import Assemble
 from macfleet.model.stage import StageName
 from macfleet.rollout.desired import Desired
 from macfleet.rollout.node import carry_out, record_failure
@@ -52,12 +53,36 @@ def in_waves(
             chosen = [by_name[name] for name in names]
             return _at_once(stage, chosen, planned, desired, ports, options, writer)
 
-        found = in_turns(wave, {name: by_name[name].pool for name in wave}, work)
-        for result in filter(refused_by_guard, found.values()):
-            _ended(result, ports, options)
-        done |= found
+        pools = {name: by_name[name].pool for name in wave}
+        for part in _heads_first([by_name[name] for name in wave], planned, ports):
+            found = in_turns(part, pools, work)
+            for result in filter(refused_by_guard, found.values()):
+                _ended(result, ports, options)
+            done |= found
         stop = position == 0 and playbook.strategy.canary > 0 and _spoke_against(wave, planned, done)
     return done
+
+
+def _heads_first(wave: Sequence[Node], planned: Planned, ports: Ports) -> list[tuple[str, ...]]:
+    """Split a wave where one node of a site is to have an image before the others fetch it there."""
+    names = tuple(node.name for node in wave)
+    if ports.relay is None:
+        return [names]
+    getting = [node for node in wave if _gets_parts(planned[node.name])]
+    heads = tuple(node.name for node in ports.relay.heads(getting))
+    rest = tuple(name for name in names if name not in heads)
+    return [part for part in (heads, rest) if part]
+
+
+def _gets_parts(planned: NodePlan | Exception) -> bool:
+    if isinstance(planned, Exception):
+        return False
+    resources = {resource.address: resource for resource in planned.compiled.resources}
+    return any(
+        isinstance(step, Assemble)
+        for change in planned.plan.pending
+        for step in resources[change.address].steps(change)
+    )
 
 
 def _at_once(

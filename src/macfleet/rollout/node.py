@@ -166,6 +166,7 @@ def _apply(
         report=witness(planned.node.name, options.run_id, ports, confirm),
         redial=Redial(lambda: ports.transports.to(planned.node), ports.clock.sleep),
         stop=ports.stop,
+        courier=ports.relay.courier(planned.node, ports.events) if ports.relay else None,
     )
     found = dict(applied.observation.extra)
     # Applying may have installed another version; evidence is about what runs now.

@@ -21,6 +21,7 @@ from macfleet.model.ports import (
     Transports,
 )
 from macfleet.rollout.node_log import NodeLogs
+from macfleet.rollout.relay import SiteRelay
 from macfleet.rollout.run_lock import NO_LOCKS, Locks
 
 
@@ -33,6 +34,7 @@ class Ports:
         locks: what the store lets this controller change; without a store the nodes' own locks decide.
         stop: whether somebody asked the command to stop; nothing new begins then.
         controller: runs scripts on the machine macfleet runs on; without it no task is delegated to it.
+        relay: lets nodes of one site hand parts of images on; without it all come from here, untold.
         logs: where `transports` writes what ran on each node; without it the events alone are written.
         write_lock: replaces one lock file of the fleet folder, such as ``network.lock``.
     """
@@ -54,6 +56,7 @@ class Ports:
     locks: Locks = NO_LOCKS
     logs: NodeLogs = field(default_factory=NodeLogs)
     controller: Transport | None = None
+    relay: SiteRelay | None = None
 
     def go_on(self, node: str) -> None:
         """Raise MacfleetError E0572 (exit 130) when the command is to stop, where a node is only asked."""

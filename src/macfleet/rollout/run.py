@@ -95,7 +95,11 @@ def rollout(
             wait_for_strangers(nodes, ports, run, fence, began + options.wait)
         planned = _plan_fleet(stage, nodes, desired, ports, options)
         elsewhere = plan_elsewhere(stage, nodes, desired, ports, options)
-        result = _carry_fleet(stage, nodes, planned, elsewhere, desired, ports, options)
+        try:
+            result = _carry_fleet(stage, nodes, planned, elsewhere, desired, ports, options)
+        finally:
+            if ports.relay is not None:
+                ports.relay.close(ports.executor, ports.events)
     return replace(result, seconds=ports.clock.monotonic() - began, slowest=ports.logs.slowest(SLOWEST))
 
 

@@ -80,6 +80,21 @@ KINDS: tuple[Kind, ...] = (
     Kind("change.done", "Every step of a change succeeded.", (*_CHANGE, _SECONDS)),
     Kind("change.failed", "A step of a change failed.", (*_CHANGE, _SECONDS)),
     Kind(
+        "part.brought",
+        "A part of an image arrived on the node, proven.",
+        (
+            Field("part", "string", "its name, made of its SHA-256"),
+            Field("bytes", "integer", "its size"),
+            Field("sent", "integer", "bytes that left the controller for it now"),
+            Field("from", "string", "node of the site it was fetched from", optional=True),
+        ),
+    ),
+    Kind(
+        "relay.failed",
+        "A node did not get a part from its site, or a relay could not be removed.",
+        (_WORDS,),
+    ),
+    Kind(
         "gate.judged",
         "A gate said whether the stage may go on for the node.",
         (

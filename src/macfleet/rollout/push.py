@@ -1,0 +1,156 @@
+"""`macfleet image push`: locked images onto nodes over SSH, without a stage around it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from macfleet.engine import apply_plan, make_plan, observe
+from macfleet.engine.lock import Holder
+from macfleet.engine.redial import Redial
+from macfleet.model.event import Event
+from macfleet.model.image import ResolvedImage
+from macfleet.model.node import Node
+from macfleet.resources import local_name
+from macfleet.resources.docker_image import DockerImage
+from macfleet.rollout.node_log import BothEvents
+from macfleet.rollout.ports import Ports
+from macfleet.rollout.record import iso
+from macfleet.rollout.relay import profile_of
+from macfleet.rollout.run_lock import Claim, Fence, held
+from macfleet.rollout.witness import witness
+
+
+@dataclass(slots=True)
+class Pushed:
+    """What a node got.
+
+    Attributes:
+        images: names of the images it lacked.
+        sent: bytes of parts that left the controller for it; relayed: that came from its site.
+    """
+
+    images: tuple[str, ...]
+    sent: int = 0
+    relayed: int = 0
+    sources: set[str] = field(default_factory=set)
+
+
+@dataclass(frozen=True, slots=True)
+class PushOptions:
+    """Who pushes and how.
+
+    Attributes:
+        wait: seconds that another run on these nodes gets to finish.
+        check: say what nodes lack, and bring nothing.
+    """
+
+    run_id: str
+    who: str
+    wait: float = 0.0
+    check: bool = False
+
+
+def push_images(
+    images: Mapping[str, Mapping[str, ResolvedImage]],
+    nodes: Sequence[Node],
+    ports: Ports,
+    options: PushOptions,
+) -> Mapping[str, Pushed | Exception]:
+    """Bring images to nodes, several at once; return by node what it got or what went wrong.
+
+    Args:
+        images: by node name, those it is to have by name.
+        nodes: pushed to; of a site that relays, one goes before the others.
+        ports: adapters of the command.
+        options: who, and how long to wait.
+
+    Raises:
+        MacfleetError: E0590 (exit 6) another run holds one of the nodes.
+    """
+    by_name = {node.name: _called(node, images[node.name]) for node in nodes}
+    if options.check:
+        return ports.executor.each(tuple(by_name), lambda n: _lacking(by_name[n], images[n], ports))
+    claim = Claim(tuple(by_name), options.run_id, "image push", options.wait)
+    done: dict[str, Pushed | Exception] = {}
+    with held(claim, ports.locks, ports.clock, ports.events) as fence:
+        try:
+            for part in _heads_first(by_name, ports):
+                done |= ports.executor.each(
+                    part, lambda n: _push(by_name[n], images[n], ports, options, fence)
+                )
+        finally:
+            if ports.relay is not None:
+                ports.relay.close(ports.executor, ports.events)
+    return done
+
+
+def _called(node: Node, images: Mapping[str, ResolvedImage]) -> Node:
+    """Tell a node what its load client's image is called on it: a relay is run from that one."""
+    name = local_name(images["loadgen"]) if "loadgen" in images else ""
+    return replace(node, variables={"loadgen_image": name, **node.variables})
+
+
+def _heads_first(by_name: Mapping[str, Node], ports: Ports) -> list[tuple[str, ...]]:
+    heads = () if ports.relay is None else ports.relay.heads(tuple(by_name.values()))
+    first = tuple(node.name for node in heads)
+    rest = tuple(name for name in by_name if name not in first)
+    return [part for part in (first, rest) if part]
+
+
+def _resources(node: Node, images: Mapping[str, ResolvedImage]) -> list[DockerImage]:
+    profile = profile_of(node)
+    return [DockerImage(name, image, pushed=True, profile=profile) for name, image in images.items()]
+
+
+def _lacking(node: Node, images: Mapping[str, ResolvedImage], ports: Ports) -> Pushed:
+    resources = _resources(node, images)
+    seen = observe(node.name, resources, ports.transports.to(node), nonce=ports.nonce)
+    pending = make_plan(node.name, resources, seen).pending
+    return Pushed(tuple(change.address.removeprefix("docker_image.") for change in pending))
+
+
+def _push(
+    node: Node, images: Mapping[str, ResolvedImage], ports: Ports, options: PushOptions, fence: Fence
+) -> Pushed:
+    """Bring what one node lacks (raises what observing and applying raise)."""
+    ports.go_on(node.name)
+    resources = _resources(node, images)
+    transport = ports.transports.to(node)
+    plan = make_plan(node.name, resources, observe(node.name, resources, transport, nonce=ports.nonce))
+    pushed = Pushed(tuple(change.address.removeprefix("docker_image.") for change in plan.pending))
+    if not plan.pending:
+        return pushed
+    since = iso(ports.clock.now())
+    events = BothEvents(ports.events, _Tally(pushed))
+    apply_plan(
+        plan,
+        resources,
+        transport,
+        sources=ports.sources,
+        holder=Holder(options.run_id, options.who, since, fence.token, fence.store, "image push"),
+        nonce=ports.nonce,
+        report=witness(node.name, options.run_id, ports, lambda: ports.locks.confirm(fence, node.name)),
+        redial=Redial(lambda: ports.transports.to(node), ports.clock.sleep),
+        stop=ports.stop,
+        courier=None if ports.relay is None else ports.relay.courier(node, events),
+    )
+    return pushed
+
+
+@dataclass(frozen=True, slots=True)
+class _Tally:
+    """An `Events` that adds up what came to one node."""
+
+    pushed: Pushed
+
+    def emit(self, event: Event) -> None:
+        """Count a part."""
+        if event.kind != "part.brought":
+            return
+        sent, size = event.data.get("sent"), event.data.get("bytes")
+        whence = event.data.get("from")
+        self.pushed.sent += sent if isinstance(sent, int) else 0
+        if isinstance(whence, str):
+            self.pushed.relayed += size if isinstance(size, int) else 0
+            self.pushed.sources.add(whence)
