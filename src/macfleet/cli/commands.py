@@ -30,7 +30,7 @@ COMMANDS: dict[str, Entry] = {
     "exec": Entry("macfleet.cli.reach", "exec_", "Run a command on many nodes."),
     "explain": Entry("macfleet.cli.explain", "explain", "What an error code, gate or threshold means."),
     "facts": Entry("macfleet.cli.facts", "facts", "Typed facts of nodes: versions, memory, chip."),
-    "image": Entry("macfleet.cli.image", "image", "Resolve, pin and verify images by digest."),
+    "image": Entry("macfleet.cli.image", "image", "Resolve, pin, push, verify and prune images by digest."),
     "init": Entry("macfleet.cli.init", "init", "Make a new fleet folder, ready to edit."),
     "inventory": Entry("macfleet.cli.inventory", "inventory", "List, explain and check the inventory."),
     "lab": Entry("macfleet.cli.lab", "lab", "Simulated Mac nodes with real OpenSSH and Docker Engine."),

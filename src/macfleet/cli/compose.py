@@ -41,7 +41,7 @@ def desired_of(fleet: FleetContext, *, pins: bool = False, write: bool = False) 
     With `pins` references by digest that images.lock lacks are resolved at their registry; with `write`
     they are kept in images.lock.
     """
-    from macfleet.cli.image import checked_lock, resolver_of
+    from macfleet.cli.image_lock import checked_lock, resolver_of
     from macfleet.cli.releases import own_images
     from macfleet.gates import build_gate
     from macfleet.playbooks import load_stage
@@ -180,7 +180,7 @@ def stage_nodes(fleet: FleetContext, desired: Desired, stage: StageName, limit: 
 def open_ports(fleet: FleetContext, events: Events) -> Iterator[Ports]:
     """Yield the adapters of one command; connections are closed with the fleet context."""
     from macfleet.cli.drain_ports import gateway_of
-    from macfleet.cli.image import resolver_of
+    from macfleet.cli.image_lock import resolver_of
     from macfleet.cli.on_demand import InProcessOnDemand, RegistryOnDemand, packed_client
     from macfleet.cli.state_on_demand import LocksOnDemand
     from macfleet.executors.controller import ControllerTransport

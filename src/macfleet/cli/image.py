@@ -3,32 +3,30 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, replace
-from datetime import UTC, datetime
+from collections.abc import Callable
+from dataclasses import asdict
 from typing import TYPE_CHECKING, TypeVar
 
 import click
 
 from macfleet.cli.fleet import FleetContext, fleet_command
 from macfleet.cli.image_inspect import inspect
+from macfleet.cli.image_lock import existing_lock, platforms_used, replace_file, resolve_locked, resolver_of
+from macfleet.cli.image_push import push
 from macfleet.cli.image_smoke import smoke
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
 from macfleet.model.exit_codes import ExitCode
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from macfleet.contract.images import RegistrySettings, WantedImage, WantedImages
+    from macfleet.contract.images import WantedImage, WantedImages
     from macfleet.model.image import LockedImage, ResolvedImage
     from macfleet.model.json import JsonObject
-    from macfleet.registry import Credential, RegistryResolver
+    from macfleet.registry import RegistryResolver
 
 
 @click.group()
 def image() -> None:
-    """Resolve, pin and verify images by digest.
+    """Resolve, pin, push, verify and prune images by digest.
 
     Example: macfleet image pin
     """
@@ -60,11 +58,11 @@ def pin(fleet: FleetContext) -> None:
 
     wanted = load_images(fleet.files)
     with resolver_of(fleet) as resolver:
-        locked = _collected(wanted, lambda each: _pinned(fleet, resolver, each))
-    before = _existing(fleet)
+        locked = _collected(wanted, lambda each: resolve_locked(fleet, resolver, each))
+    before = existing_lock(fleet)
     kept = [_unmoved(before.get(each.name), each) for each in locked]
     path = fleet.root / IMAGES_LOCK
-    _replace(path, render_releases(pinned(load_releases(fleet.files), kept)))
+    replace_file(path, render_releases(pinned(load_releases(fleet.files), kept)))
     rows = [_change(before.get(each.name), each) for each in kept]
     document: JsonObject = {"kind": "image.pin", "images": {each.name: _pins(each) for each in kept}}
     _say(fleet, document, [*rows, f"{len(kept)} images pinned: {IMAGES_LOCK}"])
@@ -81,7 +79,7 @@ def verify(fleet: FleetContext) -> None:
 
     wanted = load_images(fleet.files)
     locked = load_images_lock(fleet.files)
-    problems = list(check_images(wanted, locked, _platforms(fleet)))
+    problems = list(check_images(wanted, locked, platforms_used(fleet)))
     rows: list[str] = []
     with resolver_of(fleet) as resolver:
         for each in locked.values():
@@ -97,114 +95,6 @@ def verify(fleet: FleetContext) -> None:
         "images": {each.name: _pins(each) for each in locked.values()},
     }
     _say(fleet, document, rows)
-
-
-@contextmanager
-def resolver_of(fleet: FleetContext) -> Iterator[RegistryResolver]:
-    """Open the registry client with the settings of `registries:` in images.yml, where there is one."""
-    from macfleet.contract.images import IMAGES_FILE, load_images
-    from macfleet.registry import RegistryResolver
-    from macfleet.sources.clock import SystemClock
-
-    settings = load_images(fleet.files).registries if fleet.files.exists(IMAGES_FILE) else ()
-    resolver = RegistryResolver(
-        clock=SystemClock(),
-        plain_http=[each.host for each in settings if each.plain_http],
-        credentials=_credentials(fleet, settings),
-    )
-    try:
-        yield resolver
-    finally:
-        resolver.close()
-
-
-def _credentials(fleet: FleetContext, settings: Sequence[RegistrySettings]) -> dict[str, Credential]:
-    """Return the logins by host; every password that cannot be had is reported (MacfleetError E0626)."""
-    from macfleet.registry import Credential
-
-    found: dict[str, Credential] = {}
-    problems: list[Diagnostic] = []
-    for each in settings:
-        if not each.user:
-            continue
-        try:
-            found[each.host] = Credential(each.user, fleet.secrets.resolve(each.password), each.realms)
-        except MacfleetError as error:
-            problems += (_no_password(each.host, why) for why in error.diagnostics)
-    if problems:
-        raise MacfleetError(problems)
-    return found
-
-
-def _no_password(host: str, why: Diagnostic) -> Diagnostic:
-    what = f"{why.where.file}: {why.summary}" if why.where else why.summary
-    return replace(
-        why,
-        code="E0626",
-        summary=f"the password for registry {host} is not there: {what}",
-        why=f"{why.why} images.yml names it under registries: ({why.code}).".strip(),
-        where=None,
-    )
-
-
-def _pinned(fleet: FleetContext, resolver: RegistryResolver, wanted: WantedImage) -> LockedImage:
-    from macfleet.contract.images import lock_image
-
-    platforms = wanted.platforms or _platforms(fleet)
-    resolved = {platform: resolver.resolve(wanted.reference, platform) for platform in platforms}
-    return lock_image(wanted, resolved, datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
-
-
-def checked_lock(
-    fleet: FleetContext, resolver: RegistryResolver | None, *, write: bool
-) -> Mapping[str, LockedImage]:
-    """Return images.lock once it covers images.yml.
-
-    With a resolver a reference that names a digest is resolved and locked on the way: nothing about it can
-    move. A tag that is not locked is refused, since what it means may change between two nodes.
-
-    Raises:
-        MacfleetError: E0623 and following (exit 2) for what the files prove wrong; what the registry says,
-            such as a foreign platform (E0603, exit 7).
-    """
-    from macfleet.contract.images import IMAGES_FILE, IMAGES_LOCK, check_images, load_images
-    from macfleet.contract.releases import load_releases, pinned, render_releases
-    from macfleet.model.reference import Reference
-
-    locked = dict(_existing(fleet))
-    if not fleet.files.exists(IMAGES_FILE):
-        return locked
-    wanted = load_images(fleet.files)
-    problems: list[Diagnostic] = []
-    changed = False
-    for image in wanted.images:
-        found = check_images(replace(wanted, images=(image,)), locked, _platforms(fleet))
-        if found and resolver is not None and Reference.parse(image.reference).is_pinned:
-            locked[image.name] = _pinned(fleet, resolver, image)
-            changed = True
-        else:
-            problems += found
-    if problems:
-        raise MacfleetError(problems)
-    if changed and write:
-        lock = pinned(load_releases(fleet.files), tuple(locked.values()))
-        _replace(fleet.root / IMAGES_LOCK, render_releases(lock))
-    return locked
-
-
-def _platforms(fleet: FleetContext) -> tuple[str, ...]:
-    """Platforms of the nodes that run containers; what Macs need when the inventory has none."""
-    from macfleet.model.node import Arm
-
-    containers = {Arm.CONTAINER, Arm.HOST_ENGINE}
-    used = {node.platform for node in fleet.inventory.nodes if containers & set(node.arms)}
-    return tuple(sorted(used)) or ("linux/arm64",)
-
-
-def _existing(fleet: FleetContext) -> Mapping[str, LockedImage]:
-    from macfleet.contract.images import IMAGES_LOCK, load_images_lock
-
-    return load_images_lock(fleet.files) if fleet.files.exists(IMAGES_LOCK) else {}
 
 
 def _unmoved(before: LockedImage | None, now: LockedImage) -> LockedImage:
@@ -297,12 +187,6 @@ def _lines(found: ResolvedImage) -> list[str]:
     ]
 
 
-def _replace(path: Path, text: str) -> None:
-    fresh = path.with_name(f".{path.name}.new")
-    fresh.write_text(text, encoding="utf-8")
-    fresh.replace(path)
-
-
 def _say(fleet: FleetContext, document: JsonObject, lines: list[str]) -> None:
     if fleet.output == "json":
         click.echo(json.dumps({"schema": 1, **document}, ensure_ascii=False))
@@ -311,4 +195,5 @@ def _say(fleet: FleetContext, document: JsonObject, lines: list[str]) -> None:
 
 
 image.add_command(inspect)
+image.add_command(push)
 image.add_command(smoke)

@@ -36,7 +36,7 @@ def inspect(fleet: FleetContext, names: tuple[str, ...], platform: str, allow: t
 
     Example: macfleet image inspect engine --platform linux/arm64
     """
-    from macfleet.cli.image import resolver_of
+    from macfleet.cli.image_lock import resolver_of
     from macfleet.facts.image_contents import contents_faults, contents_words
     from macfleet.registry.layers import LayerInspector
     from macfleet.views.diagnostics import clean

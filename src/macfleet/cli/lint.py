@@ -162,7 +162,7 @@ def _promises(
     from macfleet.analysis.offers import load_offers
     from macfleet.analysis.thresholds import load_thresholds
     from macfleet.cli.compose import PLAYBOOKS, frozen_contract, network_lock, weights_lock
-    from macfleet.cli.image import checked_lock
+    from macfleet.cli.image_lock import checked_lock
     from macfleet.cli.releases import own_images
     from macfleet.rollout.desired import Desired
 

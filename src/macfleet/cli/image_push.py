@@ -1,0 +1,155 @@
+"""`macfleet image push`: images of images.lock onto nodes over SSH, ahead of the stage that proves them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import click
+
+from macfleet.cli.drain_each import finish
+from macfleet.cli.fleet import FleetContext, event_command, limit_option
+from macfleet.cli.image_lock import checked_lock
+from macfleet.cli.params import wait_option
+from macfleet.model.diagnostic import Diagnostic, MacfleetError
+from macfleet.model.exit_codes import ExitCode
+
+if TYPE_CHECKING:
+    from macfleet.model.image import LockedImage, ResolvedImage
+    from macfleet.model.json import Json, JsonObject
+    from macfleet.model.node import Node
+    from macfleet.rollout.push import Pushed
+
+
+@click.command()
+@click.argument("names", metavar="[IMAGE]...", nargs=-1)
+@limit_option
+@click.option("--check", is_flag=True, help="Say what nodes lack; bring nothing.")
+@click.option(
+    "--relay/--no-relay", default=None, help="From node to node within a site, whatever the inventory says."
+)
+@wait_option
+@event_command
+def push(
+    fleet: FleetContext, names: tuple[str, ...], limit: str, check: bool, relay: bool | None, wait: float
+) -> int:
+    """Bring images of images.lock to the nodes with `delivery: push`; IMAGEs are their names, none means all.
+
+    Only layers a node lacks travel; one that broke off is gone on with. Nodes with `relay: true` fetch from
+    one another within their site. Nothing is started or stopped: stage 2 proves what came, stage 3 uses it.
+
+    Example: macfleet image push engine -l site-par
+    """
+    from macfleet.cli.compose import new_run_id, open_ports
+    from macfleet.cli.interrupts import interrupts
+    from macfleet.cli.releases import own_images
+    from macfleet.rollout.push import PushOptions, push_images
+    from macfleet.views.progress import EventLines, watching
+    from macfleet.views.redacted_ports import RedactedEvents
+
+    pinned = checked_lock(fleet, None, write=False)
+    own = own_images(fleet)
+    nodes = [_told(node, relay) for node in fleet.nodes(limit) if node.delivery == "push"]
+    if not nodes:
+        raise MacfleetError(_nobody(limit))
+    images = {node.name: _for(node, _chosen(own.get(node.name, pinned), names)) for node in nodes}
+    as_json = fleet.output == "json"
+    with (
+        open_ports(fleet, EventLines(as_json=as_json, on_stdout=fleet.stream)) as ports,
+        interrupts(fleet, ""),
+        watching(
+            "image push", [node.name for node in nodes], as_json=as_json, on_stdout=fleet.stream
+        ) as events,
+    ):
+        options = PushOptions(new_run_id("push", ports.clock.now()), fleet.who, wait, check)
+        shown = replace(ports, events=RedactedEvents(events, fleet.redactor))
+        answers = push_images(images, nodes, shown, options)
+    return _end(fleet, answers, check=check)
+
+
+def _chosen(locked: Mapping[str, LockedImage], names: Sequence[str]) -> Mapping[str, LockedImage]:
+    unknown = [name for name in names if name not in locked]
+    if unknown or not locked:
+        raise MacfleetError(
+            Diagnostic(
+                "E0644",
+                f'images.lock has no "{name}"' if name else "images.lock holds no image",
+                mend=f"It has: {', '.join(locked)}." if locked else "macfleet image pin",
+            )
+            for name in unknown or [""]
+        )
+    return {name: locked[name] for name in names or locked}
+
+
+def _told(node: Node, relay: bool | None) -> Node:
+    return node if relay is None else replace(node, relay=relay)
+
+
+def _for(node: Node, locked: Mapping[str, LockedImage]) -> dict[str, ResolvedImage]:
+    """Return the images for a node's platform; the engine's own gate refuses a platform none is for."""
+    return {
+        name: image.platforms[node.platform]
+        for name, image in locked.items()
+        if node.platform in image.platforms
+    }
+
+
+def _end(fleet: FleetContext, answers: Mapping[str, Pushed | Exception], *, check: bool) -> int:
+    failed: list[MacfleetError] = []
+    pushed: dict[str, Pushed] = {}
+    for name, answer in answers.items():
+        if isinstance(answer, MacfleetError):
+            failed.append(answer)
+        elif isinstance(answer, Exception):
+            raise answer
+        else:
+            pushed[name] = answer
+    if fleet.output != "json":
+        _say(pushed, check=check)
+    ended = finish(failed, _document(pushed, check=check) if fleet.output == "json" else None)
+    if check and any(each.images for each in pushed.values()):
+        return int(ExitCode.PENDING)
+    return ended
+
+
+def _document(pushed: Mapping[str, Pushed], *, check: bool) -> JsonObject:
+    nodes: dict[str, Json] = {
+        name: {
+            "images": list(each.images),
+            "sent": each.sent,
+            "relayed": each.relayed,
+            "from": sorted(each.sources),
+        }
+        for name, each in pushed.items()
+    }
+    return {"schema": 1, "kind": "image.push", "check": check, "nodes": nodes}
+
+
+def _say(pushed: Mapping[str, Pushed], *, check: bool) -> None:
+    from macfleet.model.quantity import show_bytes
+    from macfleet.views.diagnostics import clean
+    from macfleet.views.terminal import show
+
+    for name, each in pushed.items():
+        if not each.images:
+            show([f"· {name}: has them all"])
+        elif check:
+            show([clean(f"~ {name}: lacks {', '.join(each.images)}")])
+        else:
+            near = (
+                f", {show_bytes(each.relayed)} from {', '.join(sorted(each.sources))}" if each.relayed else ""
+            )
+            show([clean(f"✓ {name}: {', '.join(each.images)}, {show_bytes(each.sent)} sent{near}")])
+    if not check:
+        show([f"{show_bytes(sum(each.sent for each in pushed.values()))} left this machine"])
+
+
+def _nobody(limit: str) -> Diagnostic:
+    return Diagnostic(
+        "E0645",
+        f'no node of "{limit or "all"}" gets its images over SSH',
+        why="The others pull them from a registry by digest.",
+        mend="Say `delivery: push` in the inventory.",
+        exit_code=ExitCode.NOTHING_SELECTED,
+    )
