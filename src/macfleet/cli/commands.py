@@ -41,6 +41,7 @@ COMMANDS: dict[str, Entry] = {
     "model": Entry("macfleet.cli.model", "model", "Model files: what is pinned, and whether it is safe."),
     "ping": Entry("macfleet.cli.reach", "ping", "Whether nodes answer over SSH."),
     "plan": Entry("macfleet.cli.playbook", "plan", "What a playbook would change; changes nothing."),
+    "promote": Entry("macfleet.cli.promote", "promote", "Give an environment the digests of another."),
     "rollout": Entry("macfleet.cli.rollout", "rollout", "The five stages, each a playbook with gates."),
     "run": Entry("macfleet.cli.compare", "run", "List, show, verify and sign recorded runs; bundles."),
     "selftest": Entry("macfleet.cli.selftest", "selftest", "How accurate the load client is, here and now."),

@@ -1,0 +1,178 @@
+"""`macfleet promote`: one environment's digests become another's, when nothing else would differ."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import click
+
+from macfleet.cli.fleet import FleetContext, fleet_command
+from macfleet.model.diagnostic import Diagnostic, MacfleetError
+from macfleet.model.exit_codes import ExitCode
+
+if TYPE_CHECKING:
+    from macfleet.contract.releases import ReleaseLock
+    from macfleet.model.node import Node
+    from macfleet.rollout.promotion import Environment, Promotion
+
+RELEASES = "release"
+"""The journal's name for promotions and rollbacks, which belong to no single run."""
+
+
+@click.command()
+@click.argument("source", metavar="FROM")
+@click.argument("target", metavar="TO")
+@click.option("--check", is_flag=True, help="Show the difference; exit 3 when something would be promoted.")
+@click.option("--reason", default="", help="Why, for the record.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@fleet_command
+def promote(fleet: FleetContext, source: str, target: str, check: bool, reason: str, yes: bool) -> int:
+    """Give environment TO the digests that FROM runs.
+
+    Compose file, mounts and engine flags of both are compiled and held against each other first: a difference
+    that promotion.yml does not declare is refused (exit 2). No node changes before the next rollout.
+
+    Example: macfleet promote staging production --reason "b10434 held for a week"
+    """
+    from macfleet.cli.compose import confirm
+    from macfleet.rollout.promotion import refuse
+    from macfleet.views.flow import width_of
+    from macfleet.views.promotion import document, lines
+    from macfleet.views.terminal import show, show_json
+
+    seen = _locks_read(fleet, source, target)
+    found = _planned(fleet, source, target)
+    as_json = fleet.output == "json"
+    if not as_json:
+        show([*lines(fleet.redactor.value(found), width_of(sys.stdout)), ""])
+    try:
+        refuse(found)
+    except MacfleetError as error:
+        error.document = document(found, done=False)
+        raise
+    begins = not fleet.files.exists(_file(target))
+    due = found.changes or begins
+    if due and not check:
+        if not as_json:
+            click.echo(
+                f"{_file(target)} is {'made' if begins else 'replaced'}; no node changes yet.", err=True
+            )
+        confirm(f"Promote {found.release.id} to {target}?", yes=yes)
+        _carry_out(fleet, found, reason, seen)
+    if as_json:
+        show_json(document(found, done=due and not check))
+    elif not due:
+        show([f"· nothing to promote: {target} is to run {found.release.id} already"])
+    elif not check:
+        show([f"✓ {target} is to run {found.release.id}", f"Next: macfleet rollout all -l {target}"])
+    return int(ExitCode.PENDING if due and check else ExitCode.DONE)
+
+
+def environments(fleet: FleetContext) -> Mapping[str, tuple[Node, ...]]:
+    """Return the nodes with containers of each environment, by its name."""
+    from macfleet.model.node import Arm
+
+    found: dict[str, tuple[Node, ...]] = {}
+    for node in fleet.inventory.nodes:
+        if node.environment and {Arm.CONTAINER, Arm.HOST_ENGINE} & set(node.arms):
+            found[node.environment] = (*found.get(node.environment, ()), node)
+    return found
+
+
+def _planned(fleet: FleetContext, source: str, target: str) -> Promotion:
+    from macfleet.cli.compose import desired_of
+    from macfleet.documents import nearest
+    from macfleet.rollout.promotion import plan_promotion, refuse_names
+    from macfleet.rollout.promotion_declared import load_declared
+
+    known = environments(fleet)
+    refuse_names(source, target, known, {name: nearest(name, known) for name in (source, target)})
+    declared = load_declared(fleet.files)
+    desired = desired_of(fleet)
+    sides = [_environment(fleet, name, known[name]) for name in (source, target)]
+    return plan_promotion(sides[0], sides[1], desired, declared, fleet.state)
+
+
+def _environment(fleet: FleetContext, name: str, nodes: tuple[Node, ...]) -> Environment:
+    from macfleet.rollout.promotion import Environment
+
+    return Environment(name, nodes, _lock(fleet, name))
+
+
+def _lock(fleet: FleetContext, environment: str) -> ReleaseLock:
+    """Return the lock an environment runs by (raises MacfleetError E0622 where nothing is pinned)."""
+    from macfleet.cli.releases import path_of
+    from macfleet.contract.images import load_images_lock
+    from macfleet.contract.releases import Release, ReleaseLock, load_releases
+
+    lock = load_releases(fleet.files, path_of(fleet, environment))
+    return lock if lock is not None else ReleaseLock(Release(load_images_lock(fleet.files)))
+
+
+def _carry_out(fleet: FleetContext, found: Promotion, reason: str, seen: Mapping[str, bytes]) -> None:
+    """Write the target's lock while nobody works on its nodes, and note who did it and why.
+
+    Raises:
+        MacfleetError: E0590 (exit 6) a run works on them, E0686 (exit 7) a lock is not as it was `seen`.
+    """
+    from dataclasses import replace
+
+    from macfleet.cli.compose import write_lock
+    from macfleet.contract.releases import Brought, render_releases, succeeded
+    from macfleet.rollout.record import iso
+    from macfleet.rollout.run_lock import Claim, held
+    from macfleet.views.progress import EventLines
+    from macfleet.views.redacted_ports import RedactedJournal
+
+    claim = Claim(found.nodes, "", f"promote {found.source} {found.target}")
+    reason = fleet.redactor.text(reason)
+    with held(claim, fleet.locks, fleet.clock, EventLines(as_json=fleet.output == "json", on_stdout=False)):
+        _refuse_moved(seen, _locks_read(fleet, found.source, found.target))
+        brought = Brought(found.source, fleet.who, iso(fleet.clock.now()), reason)
+        lock = succeeded(_lock(fleet, found.target), replace(found.release, brought=brought))
+        write_lock(fleet.root / _file(found.target), render_releases(lock, found.target))
+        RedactedJournal(fleet.state, fleet.redactor).note(
+            RELEASES,
+            "",
+            "release.promoted",
+            {
+                "who": fleet.who,
+                "why": reason,
+                "from": found.source,
+                "to": found.target,
+                "before": found.before.id,
+                "after": found.release.id,
+                "nodes": list(found.nodes),
+            },
+        )
+
+
+def _locks_read(fleet: FleetContext, *environments: str) -> Mapping[str, bytes]:
+    """Return the bytes of the locks that environments run by, empty for one that is not there, by path."""
+    from macfleet.cli.releases import path_of
+
+    paths = sorted({path_of(fleet, each) for each in environments})
+    return {path: fleet.files.read(path) if fleet.files.exists(path) else b"" for path in paths}
+
+
+def _refuse_moved(seen: Mapping[str, bytes], now: Mapping[str, bytes]) -> None:
+    """Raise E0686 when somebody else wrote a lock since it was shown."""
+    moved = sorted(path for path in {*seen, *now} if seen.get(path) != now.get(path))
+    if moved:
+        raise MacfleetError(
+            Diagnostic(
+                "E0686",
+                f"{', '.join(moved)} changed while you looked",
+                why="Somebody else pinned, promoted or rolled back: that is not what you said yes to.",
+                mend="Nothing was promoted. See who did what: macfleet history",
+                exit_code=ExitCode.HELD,
+            )
+        )
+
+
+def _file(environment: str) -> str:
+    from macfleet.contract.releases import lock_file
+
+    return lock_file(environment)
