@@ -84,6 +84,19 @@ def test_any_run_of_a_chain_is_gone_on_with_within_a_limit(run, fleet):
     journal.close()
 
 
+def test_a_load_test_is_gone_on_with_at_the_length_it_was_begun_with(run, fleet):
+    journal = state(fleet)
+    journal.begin("20261123T041205Z-stage5-1a2b", "rollout loadtest", ["mac-01"], {"duration": 60.0})
+    arguments = ("rollout", "stage5", "--resume", "20261123T04")
+    code, _, err = run(*arguments, "--duration", "30s")
+    assert code == 2
+    assert "E0980" in err
+    assert "measures 60 s an arm and cell, not 30 s" in err
+    assert run(*arguments, "--yes")[0] == 5
+    assert journal.head(journal.last()).detail["duration"] == 60.0
+    journal.close()
+
+
 def test_a_playbook_is_gone_on_with_too(run, fleet):
     journal = state(fleet)
     journal.begin("r1", "rollout provision", ["mac-01", "mac-02"], {})

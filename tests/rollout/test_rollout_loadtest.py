@@ -1,12 +1,14 @@
 """Stage 5: the order of segments, one engine at a time, what is left behind."""
 
 import itertools
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from straight_line import Fleet, outcomes
+from straight_line import CONTRACT, Fleet, outcomes
 
+from macfleet.model.diagnostic import Diagnostic, NodeUnreachable
 from macfleet.model.node import Arm
 from macfleet.model.stage import StageName
 from macfleet.rollout.load_profile import LoadProfile, blocks, short_profile
@@ -121,3 +123,43 @@ def test_one_declared_arm_is_measured_alone(tmp_path):
     fleet = Fleet.make(tmp_path, "mac-01", arms=(Arm.CONTAINER,)).upto(LOADTEST)
     fleet.rollout(LOADTEST)
     assert {spec.arm for _, spec in fleet.load.measured} == {"container"}
+
+
+@pytest.fixture
+def broken_off(tmp_path):
+    """A load test whose node was lost in the last of its four segments."""
+    fleet = Fleet.make(tmp_path, "mac-01").upto(LOADTEST)
+    fleet.desired = replace(fleet.desired, contract=replace(CONTRACT, concurrency=(4,)))
+
+    def lose():
+        if len(fleet.load.measured) == 4:
+            fleet.load.failing["mac-01"] = NodeUnreachable(Diagnostic("E0401", "no answer"))
+
+    fleet.load.pause = lose
+    fleet.lost = fleet.rollout(LOADTEST)
+    fleet.load.pause, fleet.load.failing = lambda: None, {}
+    return fleet
+
+
+def test_a_node_that_was_lost_goes_on_where_it_was(broken_off):
+    assert outcomes(broken_off.lost) == {"mac-01": "unreachable"}
+    again = broken_off.rollout(LOADTEST, resume=broken_off.lost.run)
+    assert outcomes(again) == {"mac-01": "unchanged"}
+    measured = [(spec.arm, spec.segment) for _, spec in broken_off.load.measured]
+    assert measured[3:] == [measured[3]] * 2
+    assert broken_off.runs.manifest(again.run).profile["resumed"]["reused"] == 3
+    # Requests that may have been sent before are not sent again.
+    specs = [spec for _, spec in broken_off.load.measured]
+    assert specs[4].first_index > specs[3].first_index
+
+
+def test_what_was_measured_under_another_contract_is_not_used(broken_off):
+    contract = replace(broken_off.desired.contract, hash="a" * 64)
+    broken_off.desired = replace(broken_off.desired, contract=contract)
+    for stage in list(StageName)[1:5]:
+        broken_off.rollout(stage)
+    again = broken_off.rollout(LOADTEST, resume=broken_off.lost.run)
+    told = broken_off.evidences.latest("mac-01", LOADTEST).evidence["loadtest"]["resumed"]
+    assert (told["reused"], told["unlike"]) == (0, ["contract"])
+    assert outcomes(again) == {"mac-01": "unchanged"}
+    assert len(broken_off.load.measured) == 4 + 4

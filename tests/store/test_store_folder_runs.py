@@ -169,3 +169,39 @@ def test_an_unknown_run_and_an_unknown_file_say_so(runs, recorded):
         runs.manifest("nothing")
     with pytest.raises(MacfleetError, match=r"plan\.json is missing"):
         runs.document(MANIFEST.id, "plan.json")
+
+
+LATER = "20261123T051205Z-stage5-3c4d"
+
+
+@pytest.fixture
+def broken_off(runs):
+    """A run that broke off, and one that went on with it and broke off as well."""
+    for run, resumes in ((MANIFEST.id, ""), (LATER, MANIFEST.id)):
+        writer = runs.create(run)
+        writer.json("nodes/mac-01/begun.json", {"resumes": resumes})
+        with writer.lines("nodes/mac-01/bare/raw-0-1-0.ndjson") as line:
+            line({"index": 1})
+    runs.create(LATER).json("nodes/mac-02/begun.json", {"resumes": ""})
+    return runs
+
+
+def test_what_a_chain_of_runs_left_of_a_node_is_read_oldest_first(broken_off):
+    found = broken_off.left(MANIFEST.id, "nodes/mac-01")
+    assert list(found) == [MANIFEST.id, LATER]
+    assert found[LATER]["bare/raw-0-1-0.ndjson"] == '{"index":1}\n'
+    assert list(broken_off.left(LATER, "nodes/mac-01")) == [LATER]
+    assert broken_off.left(MANIFEST.id, "nodes/mac-03") == {}
+
+
+def test_what_a_sealed_run_left_is_read_only_while_it_is_what_was_recorded(broken_off):
+    broken_off.create(MANIFEST.id).finish(MANIFEST)
+    assert list(broken_off.left(MANIFEST.id, "nodes/mac-01")) == [MANIFEST.id, LATER]
+    file = broken_off.folder(MANIFEST.id) / "nodes/mac-01/bare/raw-0-1-0.ndjson"
+    file.chmod(0o644)
+    file.write_text('{"index":2}\n')
+    with pytest.raises(MacfleetError) as caught:
+        broken_off.left(MANIFEST.id, "nodes/mac-01")
+    (found,) = caught.value.diagnostics
+    assert found.code == "E0953"
+    assert "raw-0-1-0.ndjson" in found.summary

@@ -26,6 +26,7 @@ MANIFEST = RunManifest(
     why="",
     client_version="0.1.0",
 )
+LATER = replace(MANIFEST, id="20261123T051205Z-loadtest-3c4d")
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +57,19 @@ def test_requests_give_the_figures_their_run_recorded(runs, run, told):
     found = summarise_records(runs, run, "mac-01", {"bare": "metal", "container": "cpu"})
     assert found == told
     assert differing(told, found) == ()
+
+
+def test_a_cell_that_the_engine_served_others_in_stays_invalid(runs, run, recorded, told):
+    writer = runs.create(LATER.id)
+    for arm in ("bare", "container"):
+        writer.samples(f"nodes/mac-01/{arm}/samples.parquet", [s for s in recorded.samples if s.arm == arm])
+    writer.series("nodes/mac-01/series.parquet", recorded.series)
+    writer.json("nodes/mac-01/segments.json", [each.document() for each in recorded.reports])
+    row = {"arm": "bare", "cell": told[0].cell, "segment": 1}
+    writer.json("nodes/mac-01/engine.json", [{**row, "foreign": "3 requests"}, {**row, "foreign": ""}])
+    writer.finish(LATER)
+    found = summarise_records(runs, LATER.id, "mac-01", {})
+    assert [cell.invalid for cell in found if cell.invalid] == [("segment 1: 3 requests",)]
 
 
 def test_a_summary_that_says_otherwise_is_found(runs, run, told):

@@ -38,7 +38,7 @@ def summarise(
     *,
     node: str,
     accelerators: Mapping[str, str] | None = None,
-    foreign: Mapping[tuple[str, str], int] | None = None,
+    foreign: Mapping[tuple[str, str], Sequence[str]] | None = None,
     seed: int = 0,
 ) -> tuple[CellSummary, ...]:
     """Reduce what one node's client and sampler recorded, every arm and cell at once.
@@ -52,7 +52,8 @@ def summarise(
         reports: one a finished segment.
         series: rows of the sampler, labelled with arm, cell and segment.
         accelerators: ``metal``, ``vulkan`` or ``cpu`` by arm.
-        foreign: requests seen at the engine that were not ours, by (arm, cell); any makes it invalid.
+        foreign: sentences about requests at the engine that were not ours, by (arm, cell); any makes it
+            invalid.
         seed: makes the bootstrap repeatable.
 
     Returns:
@@ -66,7 +67,7 @@ def summarise(
     found: list[CellSummary] = []
     for arm, cell in sorted({(report.arm, report.cell) for report in reports}, key=_order):
         segments = [each for each in everything if (each.report.arm, each.report.cell) == (arm, cell)]
-        head = _Head(node, arm, cell, (accelerators or {}).get(arm, ""), (foreign or {}).get((arm, cell), 0))
+        head = _Head(node, arm, cell, (accelerators or {}).get(arm, ""), (foreign or {}).get((arm, cell), ()))
         found.append(_summary(head, segments, _windows(rows, arm, cell, segments), seed))
     return tuple(found)
 
@@ -89,7 +90,7 @@ class _Head:
     arm: str
     cell: str
     accelerator: str
-    foreign: int
+    foreign: Sequence[str]
 
 
 def _order(key: tuple[str, str]) -> tuple[str, str, int]:

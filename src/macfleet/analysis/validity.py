@@ -35,17 +35,18 @@ class MeasuredSegment(Protocol):
         """Those and the ones sent before it opened."""
 
 
-def problems(segments: Sequence[MeasuredSegment], first_token: float, foreign: int) -> tuple[str, ...]:
+def problems(
+    segments: Sequence[MeasuredSegment], first_token: float, foreign: Sequence[str]
+) -> tuple[str, ...]:
     """Return why the cell is invalid, in sentences; empty when it may be judged.
 
     Args:
         segments: the cell's segments in order.
         first_token: median time to first token in seconds; the client's own lag is held against it.
-        foreign: requests seen at the engine that our client did not send.
+        foreign: sentences about requests at the engine that our client did not send.
     """
     found = [text for segment in segments for text in _of_segment(segment, first_token)]
-    if foreign:
-        found.append(f"{foreign} requests at the engine did not come from the load client")
+    found += foreign
     if not any(len(segment.measured) for segment in segments):
         found.append("no request was sent inside the window")
     if hits := _cache_hits(segments):

@@ -35,6 +35,27 @@ def resumed(fleet: FleetContext, run: str, stage: StageName, limit: str) -> tupl
     return origin, ",".join(left)
 
 
+def duration_to_resume(fleet: FleetContext, run: str, told: float | None) -> float | None:
+    """Return the seconds per arm and cell that a load test goes on with: those it was begun with.
+
+    Raises:
+        MacfleetError: E0980 (exit 2) another length was asked for: segments of unlike lengths do not add up.
+    """
+    begun = fleet.state.head(run).detail.get("duration")
+    if not isinstance(begun, int | float):
+        return told
+    if told is not None and told != begun:
+        raise MacfleetError(
+            Diagnostic(
+                "E0980",
+                f"run {run} measures {begun:g} s an arm and cell, not {told:g} s",
+                why="Its finished segments are used, and all segments of a cell are equally long.",
+                mend="Leave --duration out, or leave --resume out to measure anew.",
+            )
+        )
+    return float(begun)
+
+
 def how_to_resume(stage: StageName, run: str) -> str:
     """Return what to type to go on with a run."""
     from macfleet.rollout.desired import number

@@ -85,8 +85,10 @@ def rollout(
         from macfleet.cli.matrix import matrix
 
         return matrix(fleet, desired, limit)
+    seconds = duration_of(duration)
     if resume:
         resume, limit = _resumed(fleet, resume, what, limit)
+        seconds = _length(fleet, resume, what, seconds)
     if what == "all" and (only_tags or skip_tags):
         raise MacfleetError(_no_parts_of_all())
     wanted = _Wanted(
@@ -97,7 +99,7 @@ def rollout(
         max_failures,
         reason,
         yes,
-        duration_of(duration),
+        seconds,
         only_tags,
         skip_tags,
         wait,
@@ -301,3 +303,9 @@ def _resumed(fleet: FleetContext, run: str, what: str, limit: str) -> tuple[str,
             )
         )
     return resumed(fleet, run, STAGES[what], limit)
+
+
+def _length(fleet: FleetContext, run: str, what: str, told: float | None) -> float | None:
+    from macfleet.cli.resume import duration_to_resume
+
+    return duration_to_resume(fleet, run, told) if STAGES[what] is StageName.LOADTEST else told

@@ -192,6 +192,19 @@ class RunStore(Protocol):
     def create(self, run_id: str) -> RunWriter:
         """Open a new run folder."""
 
+    def left(self, run_id: str, folder: str) -> Mapping[str, Mapping[str, str]]:
+        """Read what a run left below `folder`, and the runs that went on with it, oldest first.
+
+        A run that went on says so in the folder's ``begun.json``, by its key ``resumes``. Sealed runs and
+        those that broke off are read alike; of their files only JSON documents and lines.
+
+        Returns:
+            Texts by path below `folder`, by run; runs without the folder are missing.
+
+        Raises:
+            MacfleetError: E0953 a file of a sealed run is not what was recorded.
+        """
+
     def ids(self) -> tuple[str, ...]:
         """Ids of finished runs, oldest first."""
 

@@ -261,12 +261,25 @@ def _notices(manifests: Sequence[RunManifest], columns: Sequence[Column]) -> tup
     if len(clients) > 1:
         found.append("the load client changed between these runs")
     found += _durations(columns)
+    found += [text for manifest in manifests if (text := resumed_text(manifest))]
     short = sorted({column.run for column in columns if column.short})
     if short:
         found.append(f"short, under 30 minutes an arm and cell, cannot be signed: {', '.join(short)}")
     if any(manifest.git_dirty for manifest in manifests):
         found.append("uncommitted changes in the fleet folder: such a run cannot be signed")
     return tuple(found)
+
+
+def resumed_text(manifest: RunManifest) -> str:
+    """Say in words what a run took over from those that broke off before it; empty when it took nothing."""
+    found = manifest.profile.get("resumed")
+    if not isinstance(found, Mapping):
+        return ""
+    runs, cut = found.get("runs"), found.get("cut")
+    names = ", ".join(str(run) for run in runs) if isinstance(runs, Sequence) else ""
+    text = f"{manifest.id} went on with {names}: {found.get('reused')} finished segments used"
+    many = len(cut) if isinstance(cut, Sequence) else 0
+    return f"{text}; {many} cut, kept, not judged, measured again" if many else text
 
 
 def _durations(columns: Sequence[Column]) -> list[str]:

@@ -7,20 +7,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from macfleet.analysis.cells import summarise
-from macfleet.analysis.sampler import parse_series
 from macfleet.analysis.summaries import summary_document
-from macfleet.analysis.validity import client_was_late
-from macfleet.facts.sampler import sampler_script
 from macfleet.model.diagnostic import MacfleetError
 from macfleet.model.event import Event
 from macfleet.model.json import Json
-from macfleet.model.load import LoadSpec, Sample, SegmentReport, Vantage
+from macfleet.model.load import LoadSpec
 from macfleet.model.node import Arm, Node
 from macfleet.model.ports import RunWriter, Transport
 from macfleet.model.run import CellSummary
+from macfleet.model.stage import EvidenceKey
 from macfleet.rollout import arms, vm
 from macfleet.rollout.desired import Desired
 from macfleet.rollout.load_profile import Block, LoadProfile, blocks, judged_concurrency
+from macfleet.rollout.loadtest_left import MEASURED, Left, after, take_over
+from macfleet.rollout.loadtest_segment import Take, measure_segment
 from macfleet.rollout.ports import Ports
 
 # How often one segment is measured at most when the client itself is late.
@@ -36,38 +36,47 @@ class Measured:
 
 
 def measure_loadtest(
-    node: Node, desired: Desired, ports: Ports, profile: LoadProfile, writer: RunWriter
+    node: Node,
+    desired: Desired,
+    ports: Ports,
+    profile: LoadProfile,
+    writer: RunWriter,
+    *,
+    key: EvidenceKey,
+    resumes: str = "",
 ) -> Measured:
-    """Measure every declared arm, write the artifacts, and leave every engine running again."""
+    """Measure every declared arm, write the artifacts, and leave every engine running again.
+
+    `key` says of what the measurement is. Of the run that `resumes` names, and of those that went on with it,
+    finished segments of the same key are used; what was cut is kept and measured again.
+    """
     names = tuple(str(arm) for arm in node.arms)
     transport = ports.transports.to(node)
-    samples: list[Sample] = []
-    reports: list[SegmentReport] = []
-    series: list[dict[str, Json]] = []
-    spoiled: list[SegmentReport] = []
-    states: list[tuple[str, int, bool | None]] = []
+    left = take_over(node, desired.contract.primary, key, resumes, ports, writer)
+    work = _Work(node, desired, ports, profile, writer, left)
+    if left.runs:
+        detail: dict[str, Json] = {"segments": len(left.takes), "cut": len(left.cuts)}
+        ports.events.emit(Event("loadtest.resumed", node.name, detail))
+    taken: list[_Taken] = []
     try:
         _prepare_vm("", node, profile, transport)
         for arm in names:
             arms.stop(node, arm, transport)
         running = ""
         for block in blocks(names, profile.segments):
-            if running and running != block.arm:
-                arms.stop(node, running, transport)
-            if running != block.arm:
-                _prepare_vm(block.arm, node, profile, transport)
-                arms.start(node, block.arm, transport)
-            running = block.arm
-            states.append((block.arm, block.segment, vm.is_up(transport)))
-            found = _measure_block(block, node, desired, ports, profile, writer)
-            samples += found.samples
-            reports += found.reports
-            series += found.series
-            spoiled += found.spoiled
+            up: bool | None = None
+            if not work.is_done(block):
+                if running and running != block.arm:
+                    arms.stop(node, running, transport)
+                if running != block.arm:
+                    _prepare_vm(block.arm, node, profile, transport)
+                    arms.start(node, block.arm, transport)
+                running = block.arm
+                up = vm.is_up(transport)
+            taken += work.measure(block, up=up)
     finally:
         _bring_back(names, node, profile, transport)
-    writer.json(f"nodes/{node.name}/vm.json", vm.document(states))
-    return _reduce(node, samples, reports, spoiled, series, profile, writer)
+    return _reduce(node, taken, profile, writer, left)
 
 
 def _bring_back(names: Sequence[str], node: Node, profile: LoadProfile, transport: Transport) -> None:
@@ -100,78 +109,71 @@ def _prepare_vm(arm: str, node: Node, profile: LoadProfile, transport: Transport
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
-    samples: tuple[Sample, ...]
-    reports: tuple[SegmentReport, ...]
-    series: tuple[dict[str, Json], ...]
-    spoiled: tuple[SegmentReport, ...] = ()
+class _Taken:
+    """Every attempt at one segment of one cell; the last one stands."""
+
+    arm: str
+    segment: int
+    takes: tuple[Take, ...]
+
+    @property
+    def standing(self) -> Take:
+        """The attempt that is judged."""
+        return self.takes[-1]
 
 
-def _measure_block(
-    block: Block, node: Node, desired: Desired, ports: Ports, profile: LoadProfile, writer: RunWriter
-) -> _Found:
-    """Measure a segment of every cell; one that the client itself was late for is measured again.
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """One node's load test on its way."""
 
-    Lateness says nothing about the engine, so measuring again does not choose among results; what was put
-    aside is kept in the run, and later requests go on with the next index, so that no prompt comes twice.
-    """
-    samples: list[Sample] = []
-    reports: list[SegmentReport] = []
-    series: list[dict[str, Json]] = []
-    spoiled: list[SegmentReport] = []
-    for concurrency in judged_concurrency(desired):
-        spec = _spec(block, concurrency, node, desired, profile)
-        for attempt in range(_ATTEMPTS):
-            ports.go_on(node.name)
-            raw = f"nodes/{node.name}/{block.arm}/raw-{block.segment}-{concurrency}-{attempt}.ndjson"
-            own, report, rows = _measure_segment(
-                spec, node, ports, writer, raw, of=_count(node, desired, profile)
-            )
-            if attempt + 1 == _ATTEMPTS or not client_was_late(report, own):
-                break
-            spoiled.append(report)
-            writer.json(raw.replace("raw-", "aside-").replace("ndjson", "json"), [s.document() for s in own])
-            ports.events.emit(Event("loadtest.late", node.name, {"arm": spec.arm, "cell": spec.cell}))
-            spec = replace(spec, first_index=max((s.index for s in own), default=-1) + 1)
-        samples += own
-        reports.append(report)
-        series += rows
-    return _Found(tuple(samples), tuple(reports), tuple(series), tuple(spoiled))
+    node: Node
+    desired: Desired
+    ports: Ports
+    profile: LoadProfile
+    writer: RunWriter
+    left: Left
 
+    def is_done(self, block: Block) -> bool:
+        """Whether every cell of the block was measured by a run that this one goes on with."""
+        return all(
+            _stands(self.left.of(block.arm, block.segment, c)) for c in judged_concurrency(self.desired)
+        )
 
-def _measure_segment(
-    spec: LoadSpec, node: Node, ports: Ports, writer: RunWriter, raw: str, *, of: int
-) -> tuple[list[Sample], SegmentReport, list[dict[str, Json]]]:
-    """Load and sample side by side, each on a thread of its own over the one connection."""
-    samples: list[Sample] = []
-    reports: list[SegmentReport] = []
-    seconds = spec.warmup + spec.duration
-    detail: dict[str, Json] = {"arm": spec.arm, "cell": spec.cell, "segment": spec.segment}
-    ports.events.emit(Event("loadtest.segment", node.name, {**detail, "seconds": seconds, "of": of}))
+    def measure(self, block: Block, *, up: bool | None) -> list[_Taken]:
+        """Measure a segment of every cell; one that the client itself was late for is measured again.
 
-    def load() -> str:
-        with writer.lines(raw) as line:
+        Lateness says nothing about the engine, so measuring again does not choose among results; what was
+        put aside is kept in the run, and later requests go on with the next index, so that no prompt comes
+        twice.
+        """
+        found = []
+        for concurrency in judged_concurrency(self.desired):
+            takes = list(self.left.of(block.arm, block.segment, concurrency))
+            place, index = self.left.next_place(block.arm, block.segment, concurrency)
+            spec = _spec(block, concurrency, self.node, self.desired, self.profile)
+            while not _stands(takes):
+                self.ports.go_on(self.node.name)
+                spec = replace(spec, first_index=index)
+                takes.append(
+                    measure_segment(spec, place, self.node, self.ports, self.writer, of=self._count(), up=up)
+                )
+                place, index = replace(place, attempt=place.attempt + 1), after(takes[-1])
+                if not _stands(takes):
+                    late: dict[str, Json] = {"arm": spec.arm, "cell": spec.cell}
+                    self.ports.events.emit(Event("loadtest.late", self.node.name, late))
+            found.append(_Taken(block.arm, block.segment, tuple(takes)))
+        return found
 
-            def keep(sample: Sample) -> None:
-                samples.append(sample)
-                line(sample.document())
-
-            reports.append(ports.load.measure(node, Vantage.NODE_LOOPBACK, spec, keep))
-        return ""
-
-    def sample() -> str:
-        return _sampled(ports.transports.to(node), round(seconds) + 2)
-
-    answers = ports.executor.each((load, sample), lambda work: work())
-    for answer in answers.values():
-        if isinstance(answer, Exception):
-            raise answer
-    rows = [_labelled(dict(row), spec, reports) for row in parse_series(str(answers[sample]))]
-    return samples, reports[0], rows
+    def _count(self) -> int:
+        """Segments of the node that are still to be measured when it begins."""
+        cells = judged_concurrency(self.desired)
+        everything = blocks([str(arm) for arm in self.node.arms], self.profile.segments)
+        return sum(not _stands(self.left.of(b.arm, b.segment, c)) for b in everything for c in cells)
 
 
-def _count(node: Node, desired: Desired, profile: LoadProfile) -> int:
-    return len(node.arms) * profile.segments * len(judged_concurrency(desired))
+def _stands(takes: Sequence[Take]) -> bool:
+    """Whether an attempt is to be judged: one that the client was in time for, or the last one allowed."""
+    return len(takes) >= _ATTEMPTS or bool(takes and not takes[-1].late)
 
 
 def _spec(block: Block, concurrency: int, node: Node, desired: Desired, profile: LoadProfile) -> LoadSpec:
@@ -195,38 +197,30 @@ def _spec(block: Block, concurrency: int, node: Node, desired: Desired, profile:
     )
 
 
-def _sampled(transport: Transport, seconds: int) -> str:
-    return transport.run(sampler_script(seconds), deadline=seconds + 60).stdout.decode("utf-8", "replace")
-
-
-def _labelled(row: dict[str, Json], spec: LoadSpec, reports: Sequence[SegmentReport]) -> dict[str, Json]:
-    """Say which cell's window a row of the series fell into; outside of it it belongs to none."""
-    moment = row.get("t_wall_ns")
-    inside = isinstance(moment, int) and any(
-        report.wall_start <= moment <= report.wall_start + report.window_end - report.window_start
-        for report in reports
-    )
-    return {**row, "arm": spec.arm, "segment": spec.segment, "cell": spec.cell if inside else None}
-
-
 def _reduce(
-    node: Node,
-    samples: Sequence[Sample],
-    reports: Sequence[SegmentReport],
-    spoiled: Sequence[SegmentReport],
-    series: Sequence[dict[str, Json]],
-    profile: LoadProfile,
-    writer: RunWriter,
+    node: Node, taken: Sequence[_Taken], profile: LoadProfile, writer: RunWriter, left: Left
 ) -> Measured:
     folder = f"nodes/{node.name}"
+    standing = [each.standing for each in taken]
+    spoiled = [take for each in taken for take in each.takes[:-1]]
+    samples = [sample for take in standing for sample in take.samples]
+    reports = [take.report for take in standing]
+    series = [row for take in standing for row in take.series]
+    for number, take in enumerate(spoiled):
+        path = f"{folder}/{take.report.arm}/aside-{number}.json"
+        writer.json(path, [sample.document() for sample in take.samples])
+    writer.json(f"{folder}/vm.json", vm.document((e.arm, e.segment, e.standing.up) for e in taken))
+    writer.json(f"{folder}/engine.json", [take.engine() for take in standing])
     for arm in sorted({report.arm for report in reports}):
         writer.samples(f"{folder}/{arm}/samples.parquet", [s for s in samples if s.arm == arm])
     writer.series(f"{folder}/series.parquet", series)
-    writer.json(f"{folder}/segments.json", [report.document() for report in reports])
     if spoiled:
-        writer.json(f"{folder}/spoiled.json", [report.document() for report in spoiled])
+        writer.json(f"{folder}/spoiled.json", [take.report.document() for take in spoiled])
+    writer.json(f"{folder}/{MEASURED}", [report.document() for report in reports])
     accelerators = {str(arm): accelerator_of(node, arm) for arm in node.arms}
-    cells = summarise(samples, reports, series, node=node.name, accelerators=accelerators)
+    cells = summarise(
+        samples, reports, series, node=node.name, accelerators=accelerators, foreign=_foreign(standing)
+    )
     rows: list[Json] = [
         {"arm": c.arm, "cell": c.cell, "n": c.n, "ok": c.ok, "invalid": list(c.invalid), "minutes": c.minutes}
         for c in cells
@@ -239,8 +233,19 @@ def _reduce(
         "archives": archives,
         "summary": summary_document(cells),
         "measured_again": len(spoiled),
+        **({"resumed": left.document()} if left.runs else {}),
     }
     return Measured(cells, evidence)
+
+
+def _foreign(takes: Sequence[Take]) -> dict[tuple[str, str], list[str]]:
+    """Return by arm and cell what the engine served that was not ours."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for take in takes:
+        if take.foreign:
+            told = f"segment {take.report.segment}: {take.foreign}"
+            found.setdefault((take.report.arm, take.report.cell), []).append(told)
+    return found
 
 
 def accelerator_of(node: Node, arm: Arm) -> str:

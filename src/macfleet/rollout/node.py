@@ -219,7 +219,10 @@ def _measure(
                 found[name] = measure_network(node, desired, ports, NetworkProfile(), options.run_id)
                 writer.json(f"nodes/{node.name}/network.json", found[name])
             else:
-                found[name] = measure_loadtest(node, desired, ports, options.load, writer).evidence
+                key, resumes = planned.key, options.resume
+                found[name] = measure_loadtest(
+                    node, desired, ports, options.load, writer, key=key, resumes=resumes
+                ).evidence
     return found
 
 

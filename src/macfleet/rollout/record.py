@@ -198,11 +198,37 @@ def _manifest(
             "segments": options.load.segments,
             "warmup": options.load.warmup,
             "judged": [f"{desired.contract.primary}×{c}" for c in judged_concurrency(desired)],
+            **_resumed(results),
         }
         if measured
         else {},
         simulated=("lab of simulated Mac nodes on one Linux machine",) if lab else (),
     )
+
+
+def _resumed(results: Sequence[NodeResult]) -> dict[str, Json]:
+    """Say which runs were gone on with: what was used of them, what was cut and is never judged."""
+    told = {result.node: found for result in results if (found := _mapping(_loadtest(result), "resumed"))}
+    if not told:
+        return {}
+    cut: list[Json] = [
+        {"node": node, **row}
+        for node, found in told.items()
+        for row in _listed(found, "cut")
+        if isinstance(row, Mapping)
+    ]
+    return {
+        "resumed": {
+            "runs": sorted({str(run) for found in told.values() for run in _listed(found, "runs")}),
+            "reused": sum(n for found in told.values() if isinstance(n := found.get("reused"), int)),
+            "cut": cut,
+        }
+    }
+
+
+def _mapping(document: Mapping[str, Json], key: str) -> Mapping[str, Json]:
+    found = document.get(key)
+    return found if isinstance(found, Mapping) else {}
 
 
 def _started(stamp: str) -> str:

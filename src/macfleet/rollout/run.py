@@ -221,6 +221,8 @@ def _carry_fleet(
     detail: dict[str, Json] = {"who": options.who, "why": options.why}
     if options.resume:
         detail["resumes"] = options.resume
+    if stage is StageName.LOADTEST:
+        detail["duration"] = options.load.duration
     ports.journal.begin(options.run_id, f"rollout {stage}", names, detail)
     for name in idle:
         settle(options.run_id, done[name], ports)

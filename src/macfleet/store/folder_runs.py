@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 PARTIAL = ".partial"
 IMPORTED = "imported.json"
 """The mark of a run that came in a bundle."""
+_BEGUN = "begun.json"
 _ADDED_LATER = ("manifest.json", "signature", IMPORTED)
 
 
@@ -73,6 +74,32 @@ class FolderRuns:
         """Ids of runs that were begun and never sealed, oldest first."""
         names = [path.name for path in self.root.glob(f"*{PARTIAL}") if not path.name.startswith(".")]
         return tuple(sorted(name.removesuffix(PARTIAL) for name in names))
+
+    def left(self, run_id: str, folder: str) -> dict[str, dict[str, str]]:
+        """Read what a run left below `folder`, and the runs that went on with it, oldest first.
+
+        Raises:
+            MacfleetError: E0950 no id; E0952, E0953 a sealed run of them is damaged.
+        """
+        self.checked(run_id)
+        found: dict[str, dict[str, str]] = {}
+        for place in sorted(self.root.glob(f"*/{folder}/{_BEGUN}")):
+            run = place.relative_to(self.root).parts[0].removesuffix(PARTIAL)
+            if run_id in (run, _resumed(place)):
+                found[run] = self._texts(run, folder, place.parent)
+        return found
+
+    def _texts(self, run: str, folder: str, place: Path) -> dict[str, str]:
+        names = [name for name in files_below(place) if name.endswith((".json", ".ndjson"))]
+        if (self.root / run).is_dir():
+            files = self.manifest(run).files
+            damages = [
+                _damage(run, path, files.get(path), self.root / run)
+                for path in (f"{folder}/{name}" for name in names)
+            ]
+            if problems := [each for each in damages if each]:
+                raise MacfleetError(problems)
+        return {name: (place / name).read_text(encoding="utf-8") for name in names}
 
     def imported(self, run_id: str) -> bool:
         """Whether a run came in a bundle from elsewhere (raises MacfleetError E0950)."""
@@ -152,6 +179,15 @@ class FolderRuns:
                 Diagnostic("E0950", f"{run_id!r} is not the id of a run", mend="macfleet run list")
             )
         return run_id
+
+
+def _resumed(begun: Path) -> str:
+    """Return the run that the work in a folder went on with, empty for none."""
+    try:
+        document = json.loads(begun.read_bytes())
+    except ValueError:
+        return ""
+    return str(document.get("resumes") or "") if isinstance(document, dict) else ""
 
 
 def _read_json(file: Path, run_id: str) -> Json:

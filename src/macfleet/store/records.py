@@ -52,7 +52,8 @@ def summarise_records(
         return None
     reports = segment_reports(runs.document(run_id, segments), f"{run_id}/{segments}")
     rows = runs.samples(run_id, series).select(_SERIES).collect()
-    return summarise(requests.collect(), reports, rows, node=node, accelerators=accelerators)
+    foreign = _foreign(runs, run_id, node)
+    return summarise(requests.collect(), reports, rows, node=node, accelerators=accelerators, foreign=foreign)
 
 
 def differing(told: Sequence[CellSummary], found: Sequence[CellSummary]) -> tuple[str, ...]:
@@ -78,6 +79,18 @@ def segment_reports(rows: Json, path: str) -> list[SegmentReport]:
                 mend="Leave the run out, or print the comparison without figures: --format md",
             )
         ) from error
+
+
+def _foreign(runs: FolderRuns, run_id: str, node: str) -> dict[tuple[str, str], list[str]]:
+    """Return by arm and cell what the engine served that was not the load client's, as the run says."""
+    path = f"nodes/{node}/engine.json"
+    document = runs.document(run_id, path) if path in runs.manifest(run_id).files else []
+    found: dict[tuple[str, str], list[str]] = {}
+    for row in document if isinstance(document, Sequence) else ():
+        if isinstance(row, Mapping) and (told := row.get("foreign")):
+            key = str(row.get("arm")), str(row.get("cell"))
+            found.setdefault(key, []).append(f"segment {row.get('segment')}: {told}")
+    return found
 
 
 def _alike(one: CellSummary, two: CellSummary) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -66,6 +67,19 @@ class FakeRuns:
             raise MacfleetError(Diagnostic("E0951", f"run {run_id} is finished"))
         return self.opened.setdefault(run_id, FakeRun(run_id))
 
+    def left(self, run_id: str, folder: str) -> Mapping[str, Mapping[str, str]]:
+        """Return what a run and those that went on with it wrote below a folder, as texts."""
+        found: dict[str, dict[str, str]] = {}
+        for run in sorted(self.opened.values(), key=lambda each: each.id):
+            begun = run.files.get(f"{folder}/begun.json")
+            resumes = begun.get("resumes") if isinstance(begun, Mapping) else None
+            if run_id in (run.id, resumes):
+                below = {path: file for path, file in run.files.items() if path.startswith(f"{folder}/")}
+                found[run.id] = {
+                    path.removeprefix(f"{folder}/"): _as_text(path, file) for path, file in below.items()
+                }
+        return found
+
     def ids(self) -> tuple[str, ...]:
         """Ids of finished runs, oldest first."""
         return tuple(sorted(run.id for run in self.opened.values() if run.sealed is not None))
@@ -84,3 +98,12 @@ class FakeRuns:
         if path not in files:
             raise MacfleetError(Diagnostic("E0954", f"run {run_id}: {path} is missing"))
         return files[path]
+
+
+def _as_text(path: str, file: Json) -> str:
+    """Return what a file's text would be."""
+    if isinstance(file, str):
+        return file
+    if path.endswith(".ndjson") and isinstance(file, Sequence):
+        return "".join(f"{json.dumps(row)}\n" for row in file)
+    return json.dumps(file)

@@ -118,6 +118,14 @@ KINDS: tuple[Kind, ...] = (
             Field("of", "integer", "segments of the node in all"),
         ),
     ),
+    Kind(
+        "loadtest.resumed",
+        "Stage 5 goes on with what a run that broke off left of the node.",
+        (
+            Field("segments", "integer", "finished segments that are used"),
+            Field("cut", "integer", "segments that were cut: kept, never judged, measured again"),
+        ),
+    ),
     Kind("loadtest.late", "The client was late, so the segment is measured again.", (_ARM, _CELL)),
     Kind(
         "lock.waiting",

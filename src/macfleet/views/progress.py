@@ -217,6 +217,10 @@ def _words(event: Event) -> tuple[str, str] | None:
         "lock.waiting": ("⌛", f"waiting for {data.get('holder')}"),
         "change.followed": ("⌛", f"{data.get('address')} goes on".replace(".", " ", 1)),
         "network.mode": ("⌛", f"measuring {data.get('mode')} mode"),
+        "loadtest.resumed": (
+            "⌛",
+            f"{data.get('segments')} segments are there, {data.get('cut')} cut and measured again",
+        ),
     }
     if event.kind in plain:
         symbol, words = plain[event.kind]

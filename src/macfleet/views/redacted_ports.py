@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -89,6 +89,10 @@ class RedactedRuns:
     def create(self, run_id: str) -> RunWriter:
         """Open a new run folder."""
         return RedactedWriter(self.inner.create(run_id), self.redactor)
+
+    def left(self, run_id: str, folder: str) -> Mapping[str, Mapping[str, str]]:
+        """Read what a run and those that went on with it left below a folder."""
+        return self.inner.left(run_id, folder)
 
     def ids(self) -> tuple[str, ...]:
         """Ids of finished runs, oldest first."""
