@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
+from macfleet.engine.script import ENVIRONMENT
 from macfleet.engine.transfer import Offer
 from macfleet.model.diagnostic import MacfleetError
 from macfleet.model.event import Event
@@ -111,7 +112,7 @@ class SiteRelay:
         node = carrier.node
         script = part_relay.end_script(carrier.folder, self.mark, profile_of(node))
         try:
-            ended = self.transports.to(node).run(script, deadline=_LIMIT).exit == 0
+            ended = self.transports.to(node).run(f"{ENVIRONMENT}{script}", deadline=_LIMIT).exit == 0
         except MacfleetError:
             ended = False
         if not ended:
@@ -152,7 +153,7 @@ class SiteCourier:
         if self._site is None or offer is not None or part.size < SMALLEST:
             return
         script = part_relay.keep_script(folder, self._relay.mark, part.name)
-        done = self._relay.transports.to(self._node).run(script, deadline=_LIMIT)
+        done = self._relay.transports.to(self._node).run(f"{ENVIRONMENT}{script}", deadline=_LIMIT)
         if done.exit != 0:
             self._failed(f"{part.name} could not be kept for the site: {_said(done.stderr)}")
             return
@@ -204,7 +205,7 @@ class SiteCourier:
             anew=ending,
         )
         try:
-            done = relay.transports.to(node).run(script, deadline=_LIMIT)
+            done = relay.transports.to(node).run(f"{ENVIRONMENT}{script}", deadline=_LIMIT)
         except MacfleetError as error:
             return error.diagnostics[0].summary
         if ending:
