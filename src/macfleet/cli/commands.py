@@ -42,6 +42,7 @@ COMMANDS: dict[str, Entry] = {
     "ping": Entry("macfleet.cli.reach", "ping", "Whether nodes answer over SSH."),
     "plan": Entry("macfleet.cli.playbook", "plan", "What a playbook would change; changes nothing."),
     "promote": Entry("macfleet.cli.promote", "promote", "Give an environment the digests of another."),
+    "rollback": Entry("macfleet.cli.rollback", "rollback", "Back to the digest before, drained and proven."),
     "rollout": Entry("macfleet.cli.rollout", "rollout", "The five stages, each a playbook with gates."),
     "run": Entry("macfleet.cli.compare", "run", "List, show, verify and sign recorded runs; bundles."),
     "selftest": Entry("macfleet.cli.selftest", "selftest", "How accurate the load client is, here and now."),

@@ -9,16 +9,13 @@ from typing import TYPE_CHECKING
 import click
 
 from macfleet.cli.fleet import FleetContext, fleet_command
-from macfleet.model.diagnostic import Diagnostic, MacfleetError
+from macfleet.model.diagnostic import MacfleetError
 from macfleet.model.exit_codes import ExitCode
 
 if TYPE_CHECKING:
-    from macfleet.contract.releases import ReleaseLock
+    from macfleet.model.json import Json
     from macfleet.model.node import Node
     from macfleet.rollout.promotion import Environment, Promotion
-
-RELEASES = "release"
-"""The journal's name for promotions and rollbacks, which belong to no single run."""
 
 
 @click.command()
@@ -72,11 +69,11 @@ def promote(fleet: FleetContext, source: str, target: str, check: bool, reason: 
 
 def environments(fleet: FleetContext) -> Mapping[str, tuple[Node, ...]]:
     """Return the nodes with containers of each environment, by its name."""
-    from macfleet.model.node import Arm
+    from macfleet.cli.releases import serving_nodes
 
     found: dict[str, tuple[Node, ...]] = {}
-    for node in fleet.inventory.nodes:
-        if node.environment and {Arm.CONTAINER, Arm.HOST_ENGINE} & set(node.arms):
+    for node in serving_nodes(fleet):
+        if node.environment:
             found[node.environment] = (*found.get(node.environment, ()), node)
     return found
 
@@ -96,19 +93,10 @@ def _planned(fleet: FleetContext, source: str, target: str) -> Promotion:
 
 
 def _environment(fleet: FleetContext, name: str, nodes: tuple[Node, ...]) -> Environment:
+    from macfleet.cli.releases import lock_of, path_of
     from macfleet.rollout.promotion import Environment
 
-    return Environment(name, nodes, _lock(fleet, name))
-
-
-def _lock(fleet: FleetContext, environment: str) -> ReleaseLock:
-    """Return the lock an environment runs by (raises MacfleetError E0622 where nothing is pinned)."""
-    from macfleet.cli.releases import path_of
-    from macfleet.contract.images import load_images_lock
-    from macfleet.contract.releases import Release, ReleaseLock, load_releases
-
-    lock = load_releases(fleet.files, path_of(fleet, environment))
-    return lock if lock is not None else ReleaseLock(Release(load_images_lock(fleet.files)))
+    return Environment(name, nodes, lock_of(fleet, path_of(fleet, name)))
 
 
 def _carry_out(fleet: FleetContext, found: Promotion, reason: str, seen: Mapping[str, bytes]) -> None:
@@ -120,33 +108,29 @@ def _carry_out(fleet: FleetContext, found: Promotion, reason: str, seen: Mapping
     from dataclasses import replace
 
     from macfleet.cli.compose import write_lock
+    from macfleet.cli.releases import lock_of, moved, path_of, record, writing
     from macfleet.contract.releases import Brought, render_releases, succeeded
     from macfleet.rollout.record import iso
     from macfleet.rollout.run_lock import Claim, held
     from macfleet.views.progress import EventLines
-    from macfleet.views.redacted_ports import RedactedJournal
 
-    claim = Claim(found.nodes, "", f"promote {found.source} {found.target}")
+    path, command = _file(found.target), f"promote {found.source} {found.target}"
+    events = EventLines(as_json=fleet.output == "json", on_stdout=fleet.stream)
     reason = fleet.redactor.text(reason)
-    with held(claim, fleet.locks, fleet.clock, EventLines(as_json=fleet.output == "json", on_stdout=False)):
-        _refuse_moved(seen, _locks_read(fleet, found.source, found.target))
+    with (
+        held(Claim(found.nodes, "", command), fleet.locks, fleet.clock, events),
+        writing(fleet, path, command),
+    ):
+        now = _locks_read(fleet, found.source, found.target)
+        if changed := sorted(each for each in {*seen, *now} if seen.get(each) != now.get(each)):
+            raise MacfleetError(moved(changed))
         brought = Brought(found.source, fleet.who, iso(fleet.clock.now()), reason)
-        lock = succeeded(_lock(fleet, found.target), replace(found.release, brought=brought))
-        write_lock(fleet.root / _file(found.target), render_releases(lock, found.target))
-        RedactedJournal(fleet.state, fleet.redactor).note(
-            RELEASES,
-            "",
-            "release.promoted",
-            {
-                "who": fleet.who,
-                "why": reason,
-                "from": found.source,
-                "to": found.target,
-                "before": found.before.id,
-                "after": found.release.id,
-                "nodes": list(found.nodes),
-            },
-        )
+        before = lock_of(fleet, path_of(fleet, found.target))
+        lock = succeeded(before, replace(found.release, brought=brought))
+        write_lock(fleet.root / path, render_releases(lock, found.target))
+        detail: dict[str, Json] = {"why": reason, "from": found.source, "to": found.target}
+        detail |= {"before": found.before.id, "after": found.release.id, "nodes": list(found.nodes)}
+        record(fleet, "", "release.promoted", detail)
 
 
 def _locks_read(fleet: FleetContext, *environments: str) -> Mapping[str, bytes]:
@@ -155,21 +139,6 @@ def _locks_read(fleet: FleetContext, *environments: str) -> Mapping[str, bytes]:
 
     paths = sorted({path_of(fleet, each) for each in environments})
     return {path: fleet.files.read(path) if fleet.files.exists(path) else b"" for path in paths}
-
-
-def _refuse_moved(seen: Mapping[str, bytes], now: Mapping[str, bytes]) -> None:
-    """Raise E0686 when somebody else wrote a lock since it was shown."""
-    moved = sorted(path for path in {*seen, *now} if seen.get(path) != now.get(path))
-    if moved:
-        raise MacfleetError(
-            Diagnostic(
-                "E0686",
-                f"{', '.join(moved)} changed while you looked",
-                why="Somebody else pinned, promoted or rolled back: that is not what you said yes to.",
-                mend="Nothing was promoted. See who did what: macfleet history",
-                exit_code=ExitCode.HELD,
-            )
-        )
 
 
 def _file(environment: str) -> str:

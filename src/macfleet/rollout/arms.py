@@ -31,6 +31,11 @@ def port_of(node: Node, arm: str) -> int:
     )
 
 
+def project_of(node: Node) -> str:
+    """Return the Compose project of the node's container arm."""
+    return str(node.variables.get("compose_project") or node.pool or "macfleet")
+
+
 def behind(node: Node, entry: int) -> Node:
     """Return a node whose container arm is reached at `entry`, its port being closed; 0 changes nothing."""
     return replace(node, variables={**node.variables, _ENTRY: entry}) if entry else node
@@ -46,7 +51,7 @@ def base_url(node: Node, arm: str) -> str:
 def start(node: Node, arm: str, transport: Transport, *, limit: float = 120) -> None:
     """Start the arm's engine and wait until it answers /health; raises MacfleetError E0821 (exit 4)."""
     if arm == Arm.CONTAINER:
-        begin = f"docker compose -p {quote(_project(node))} start >&2"
+        begin = f"docker compose -p {quote(project_of(node))} start >&2"
     else:
         label = quote(_label(node))
         plist = quote(f"/Library/LaunchDaemons/{_label(node)}.plist")
@@ -67,7 +72,7 @@ def start(node: Node, arm: str, transport: Transport, *, limit: float = 120) -> 
 def stop(node: Node, arm: str, transport: Transport) -> None:
     """Stop the arm's engine and wait until its port is closed; raises MacfleetError E0821 (exit 4)."""
     if arm == Arm.CONTAINER:
-        end = f"docker compose -p {quote(_project(node))} stop >&2"
+        end = f"docker compose -p {quote(project_of(node))} stop >&2"
     else:
         label = quote(_label(node))
         end = f"sudo -n launchctl bootout system/{label} >&2 || [ $? = 3 ]"
@@ -111,10 +116,6 @@ while curl -s -m 1 -o /dev/null {quote(f"{url}/health")} 2>/dev/null; do
   n=$((n + 1)); [ "$n" -ge 150 ] && {{ echo 'the port still answers' >&2; exit 1; }}
   sleep 0.2
 done"""
-
-
-def _project(node: Node) -> str:
-    return str(node.variables.get("compose_project") or node.pool or "macfleet")
 
 
 def _label(node: Node) -> str:

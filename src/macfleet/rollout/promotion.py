@@ -11,10 +11,10 @@ from macfleet.model.diagnostic import Diagnostic, MacfleetError
 from macfleet.model.image import LockedImage
 from macfleet.model.node import Node
 from macfleet.model.ports import Evidences
-from macfleet.model.stage import Outcome, StageName
 from macfleet.rollout.desired import Desired
 from macfleet.rollout.promotion_declared import PROMOTION_FILE, Declared
 from macfleet.rollout.promotion_shape import shape
+from macfleet.rollout.served import has_served, with_images
 
 ABSENT = "absent"
 
@@ -106,7 +106,8 @@ def plan_promotion(
     """
     release = _release_of(source)
     refuse_platforms(target, release)
-    compiled = replace(desired, own=_own((*source.nodes, *target.nodes), release.images), network={})
+    everybody = {node.name: release.images for node in (*source.nodes, *target.nodes)}
+    compiled = replace(with_images(desired, everybody), network={})
     found = compare(_shapes(source.nodes, compiled), _shapes(target.nodes, compiled))
     meant = [each for each in declared if each.is_between(source.name, target.name)]
     return Promotion(
@@ -118,7 +119,7 @@ def plan_promotion(
         tuple(replace(each, declared=_why(each, meant)) for each in found),
         tuple(node.name for node in target.nodes),
         tuple(each for each in meant if not any(each.allows(d.what, d.after) for d in found)),
-        tuple(node.name for node in source.nodes if not _proven(node, release, desired, evidences)),
+        tuple(node.name for node in source.nodes if not has_served(node, release.images, desired, evidences)),
         tuple(n.name for n in target.nodes if target.lock.of(n.name).id != target.lock.in_use.id),
     )
 
@@ -187,10 +188,6 @@ def _release_of(source: Environment) -> Release:
     return source.lock.of(source.nodes[0].name)
 
 
-def _own(nodes: Sequence[Node], images: Mapping[str, LockedImage]) -> dict[str, Mapping[str, LockedImage]]:
-    return {node.name: images for node in nodes}
-
-
 def _shapes(nodes: Sequence[Node], desired: Desired) -> dict[str, Mapping[str, str]]:
     return {node.name: shape(node, desired) for node in nodes}
 
@@ -207,13 +204,6 @@ def _moves(before: Mapping[str, LockedImage], after: Mapping[str, LockedImage]) 
 
 def _why(difference: Difference, meant: Sequence[Declared]) -> str:
     return next((each.why for each in meant if each.allows(difference.what, difference.after)), "")
-
-
-def _proven(node: Node, release: Release, desired: Desired, evidences: Evidences) -> bool:
-    """Whether stage 3 passed on a node with the images it would hand on."""
-    record = evidences.latest(node.name, StageName.LAYOUT)
-    wanted = replace(desired, own=_own((node,), release.images)).images_digest(node)
-    return record is not None and record.outcome is Outcome.PASS and record.key.parts.get("images") == wanted
 
 
 def _undeclared(promotion: Promotion, difference: Difference) -> Diagnostic:
