@@ -45,9 +45,16 @@ def test_a_ratio_without_an_interval_has_no_bounds_and_an_infinite_one_is_none()
     assert interval_ratio(Interval(math.inf), Interval(1.0, 0.9, 1.1)) is None
 
 
-def test_the_same_seed_gives_the_same_interval():
-    points = [np.random.default_rng(3).normal(50, 5, 300)]
-    assert mean_interval(points, 9) == mean_interval(points, 9)
+def test_the_interval_of_a_mean_is_the_one_that_drawing_blocks_comes_to():
+    generator = np.random.default_rng(3)
+    points = generator.normal(50, 5, 240)
+    blocks = np.convolve(points, np.full(60, 1 / 60), "valid")
+    drawn = generator.choice(blocks, (200_000, 4)).mean(axis=1)
+    found = mean_interval([points])
+    # The drawn means spread around the blocks' mean; four blocks of a segment have three degrees of freedom.
+    spread = math.sqrt((drawn.var() * 4 + (blocks.mean() - points.mean()) ** 2) / 3)
+    assert found.high - found.value == pytest.approx(3.182446 * spread, rel=0.01)
+    assert found.value == pytest.approx(points.mean())
 
 
 def test_autocorrelated_seconds_widen_the_interval():

@@ -202,7 +202,7 @@ def calibrate_intervals(*, trials: int = TRIALS, seed: int = 1) -> tuple[Coverag
         found.append(Coverage(f"p95 interval, {count} requests", 0.95, held / trials, trials))
     for echo in (0.0, 0.6, 0.9):
         series = (_autoregressive(generator, echo, 4, 450) for _ in range(trials))
-        means = (mean_interval(each, seed=position) for position, each in enumerate(series))
+        means = map(mean_interval, series)
         bounds = [lower_bound(each) for each in means if each is not None]
         held = sum(bound is not None and bound <= 0 for bound in bounds)
         what = f"lower bound of a mean, AR(1) {echo:g}, 4 × 450 s"

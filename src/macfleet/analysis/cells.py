@@ -39,7 +39,6 @@ def summarise(
     node: str,
     accelerators: Mapping[str, str] | None = None,
     foreign: Mapping[tuple[str, str], Sequence[str]] | None = None,
-    seed: int = 0,
 ) -> tuple[CellSummary, ...]:
     """Reduce what one node's client and sampler recorded, every arm and cell at once.
 
@@ -54,7 +53,6 @@ def summarise(
         accelerators: ``metal``, ``vulkan`` or ``cpu`` by arm.
         foreign: sentences about requests at the engine that were not ours, by (arm, cell); any makes it
             invalid.
-        seed: makes the bootstrap repeatable.
 
     Returns:
         Summaries sorted by arm, bucket and concurrency.
@@ -68,7 +66,7 @@ def summarise(
     for arm, cell in sorted({(report.arm, report.cell) for report in reports}, key=_order):
         segments = [each for each in everything if (each.report.arm, each.report.cell) == (arm, cell)]
         head = _Head(node, arm, cell, (accelerators or {}).get(arm, ""), (foreign or {}).get((arm, cell), ()))
-        found.append(_summary(head, segments, _windows(rows, arm, cell, segments), seed))
+        found.append(_summary(head, segments, _windows(rows, arm, cell, segments)))
     return tuple(found)
 
 
@@ -98,7 +96,7 @@ def _order(key: tuple[str, str]) -> tuple[str, str, int]:
 
 
 def _summary(
-    head: _Head, segments: Sequence[Segment], windows: Mapping[str, list[np.ndarray]], seed: int
+    head: _Head, segments: Sequence[Segment], windows: Mapping[str, list[np.ndarray]]
 ) -> CellSummary:
     import numpy as np
 
@@ -111,7 +109,7 @@ def _summary(
     outcomes, status = _histogram(segments, "outcome"), _histogram(segments, "status")
     count = sum(len(segment.measured) for segment in segments)
     ok = outcomes.get(RequestOutcome.OK, 0)
-    shares = {name: _share(windows[name], seed) for name in windows}
+    shares = {name: _share(windows[name]) for name in windows}
     return CellSummary(
         node=head.node,
         arm=head.arm,
@@ -120,7 +118,7 @@ def _summary(
         concurrency=concurrency,
         n=count,
         ok=ok,
-        tokens_per_second=_throughput(segments, seconds, seed),
+        tokens_per_second=_throughput(segments, seconds),
         qps=sum(_completed(segment) for segment in segments) / seconds if seconds else 0.0,
         p50=p50,
         p95=p95,
@@ -147,10 +145,10 @@ def _summary(
     )
 
 
-def _throughput(segments: Sequence[Segment], seconds: float, seed: int) -> Interval:
+def _throughput(segments: Sequence[Segment], seconds: float) -> Interval:
     events = sum(segment.report.token_events for segment in segments)
     value = events / seconds if seconds else 0.0
-    spread = mean_interval([segment.rate for segment in segments], seed)
+    spread = mean_interval([segment.rate for segment in segments])
     if spread is None or spread.low is None or spread.high is None:
         return Interval(value)
     margin = (spread.high - spread.low) / 2
@@ -198,8 +196,8 @@ def _windows(
     return {name: [present(part.get_column(name)) for part in parts] for name in names}
 
 
-def _share(percentages: Sequence[np.ndarray], seed: int) -> Interval | None:
-    found = mean_interval(percentages, seed)
+def _share(percentages: Sequence[np.ndarray]) -> Interval | None:
+    found = mean_interval(percentages)
     if found is None:
         return None
     low = None if found.low is None else found.low / 100

@@ -44,15 +44,22 @@ class Segment:
 
 def segments_of(reports: Iterable[SegmentReport], requests: pl.DataFrame) -> list[Segment]:
     """Lay each segment's requests beside its report, in the order of the reports."""
-    import polars as pl
-
     known = timed(requests)
     parts, none = _parts(known), known.clear()
     found = []
     for report in reports:
         own = parts.get((report.arm, report.cell, report.segment), none)
-        found.append(Segment(report, own.filter(~pl.col("warmup")), own, _rate(report, own)))
+        found.append(Segment(report, _measured(own), own, _rate(report, own)))
     return found
+
+
+def _measured(requests: pl.DataFrame) -> pl.DataFrame:
+    """Leave out the warm-up: by a slice where it stands first, as a run writes it."""
+    import numpy as np
+
+    warm = requests.get_column("warmup").to_numpy()
+    first = int(np.count_nonzero(warm))
+    return requests.slice(first) if warm[:first].all() else requests.filter(~warm)
 
 
 def is_open(cell: str) -> bool:
