@@ -6,11 +6,15 @@ import pytest
 import yaml
 
 from macfleet.cli.kinds import FILE, FILES, GATE, RESOURCE, known, page
+from macfleet.documents import parse_yaml, validate
 from macfleet.gates import KINDS as GATES
 from macfleet.gates import build_gate
+from macfleet.gates.scan_policy import ScanModel
 from macfleet.model.stage import GateSpec
 from macfleet.resources import KINDS as RESOURCES
 from macfleet.views.annotated import lines
+
+OPTIONAL = {"scan"}  # `init` makes no file of it: a fleet without one asks for no scans
 
 
 def printed(name):
@@ -42,7 +46,9 @@ def test_a_gates_page_is_a_line_of_a_playbook(name):
     assert build_gate(GateSpec(kind, params or {}))
 
 
-@pytest.mark.parametrize("name", sorted(name for name, (group, _) in known().items() if group == FILE))
+@pytest.mark.parametrize(
+    "name", sorted(name for name, (group, _) in known().items() if group == FILE and name not in OPTIONAL)
+)
 def test_a_files_page_is_the_file_that_init_makes(name, made):
     file = FILES[name]
     example = page(name).example
@@ -50,6 +56,11 @@ def test_a_files_page_is_the_file_that_init_makes(name, made):
     if name != "settings":
         assert example == shown.read_text()
     assert yaml.safe_load(printed(name)) == yaml.safe_load(example)
+
+
+def test_the_page_of_scan_yml_is_one_that_is_read():
+    document = parse_yaml(page("scan").example.encode(), "scan.yml")
+    assert validate(document, ScanModel).exceptions[0].images == ("engine",)
 
 
 def test_an_unknown_kind_is_refused_with_the_nearest(run):

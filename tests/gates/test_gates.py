@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from macfleet.contract.images_policy import ImagePolicy
 from macfleet.gates import KINDS, GateContext, WeightsFile, build_gate
 from macfleet.model.contract import Bucket, ClientDiscipline, Contract, Route, Slo
 from macfleet.model.diagnostic import Location, MacfleetError
@@ -38,7 +39,9 @@ CONTRACT = Contract(
     1800.0,
     {},
 )
-CONTEXT = GateContext(NODE, CONTRACT, {"engine": IMAGE}, (WEIGHTS,))
+# Everything that may be asked is asked, so that nothing passes for want of a question.
+ASKED = ImagePolicy(base="required")
+CONTEXT = GateContext(NODE, CONTRACT, {"engine": IMAGE}, (WEIGHTS,), policy=ASKED, scans={})
 PARAMS = {"routes_answer": {"arm": "bare"}}
 
 

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
+from macfleet.contract.images_policy import ImagePolicy, comparable
 from macfleet.gates import GateContext, build_gate
-from macfleet.gates.images_policy import comparable
 from macfleet.model.contract import Bucket, ClientDiscipline, Contract, Slo
 from macfleet.model.diagnostic import MacfleetError
 from macfleet.model.image import Blob, LockedImage, ResolvedImage
@@ -34,6 +34,7 @@ IMAGE = ResolvedImage(
     created="2026-11-01T00:00:00Z",
 )
 DAY = 86400
+BASED = {"base": "required"}
 
 
 def judged(image=IMAGE, today=None, **params):
@@ -56,11 +57,12 @@ def layer(size=1, media_type=OCI_LAYER):
 @pytest.mark.parametrize(
     ("image", "params", "words"),
     [
-        (IMAGE, {}, ""),
-        (replace(IMAGE, labels={}), {}, "records no base image"),
-        (labelled(base_digest="sha256:short"), {}, "records no base image"),
-        (labelled(base_name=""), {}, "records no base image"),
-        (replace(IMAGE, labels={}), {"bases": {"engine": "registry.example/debian:12"}}, ""),
+        (IMAGE, BASED, ""),
+        (replace(IMAGE, labels={}), {}, ""),
+        (replace(IMAGE, labels={}), BASED, "records no base image"),
+        (labelled(base_digest="sha256:short"), BASED, "records no base image"),
+        (labelled(base_name=""), BASED, "records no base image"),
+        (replace(IMAGE, labels={}), {**BASED, "bases": {"engine": "registry.example/debian:12"}}, ""),
         (layer(2 * GIB), {}, ""),
         (layer(2 * GIB + 1), {}, "more than 2 GiB: weights in it?"),
         (layer(5 * GIB), {"largest_layer": "6GiB"}, ""),
@@ -121,6 +123,18 @@ def test_a_lock_without_images_holds():
     assert verdict.outcome is Outcome.HOLD
 
 
+def test_what_images_yml_asks_counts_until_the_playbook_says_otherwise():
+    old = {"engine": labelled(version="b8000", base_name="")}
+    asked = GateContext(NODE, CONTRACT, old, policy=ImagePolicy(base="required", minimum={"engine": "b8146"}))
+    verdict = build_gate(GateSpec("images_policy", {})).judge(asked, {})
+    assert verdict.outcome is Outcome.HOLD
+    assert [words in " ".join(verdict.reasons) for words in ("no base image", "older than b8146")] == [1, 1]
+    lenient = build_gate(GateSpec("images_policy", {"base": "noted", "minimum": {}}))
+    verdict = lenient.judge(asked, {})
+    assert verdict.outcome is Outcome.PASS
+    assert "no base image" in verdict.reasons[1]
+
+
 @pytest.mark.parametrize(
     "params", [{"minimum": {"engine": "latest"}}, {"max_age": "old"}, {"largest_layer": -1}, {"age": 1}]
 )
@@ -136,7 +150,7 @@ def test_versions_compare_by_number_within_their_letter():
 
 
 def test_a_base_that_images_yml_declares_is_recorded():
-    gate = build_gate(GateSpec("images_policy", {}))
+    gate = build_gate(GateSpec("images_policy", BASED))
     bare = {"engine": replace(IMAGE, labels={})}
     declared = GateContext(NODE, CONTRACT, bare, bases={"engine": "registry.example/debian:12"})
     assert gate.judge(declared, {}).outcome is Outcome.PASS

@@ -89,7 +89,8 @@ def nested(signature):
         (SIGNATURE, {"keys": KEYS}, ""),
         ("", {}, ""),
         (SIGNATURE, {"signature": "ignore"}, ""),
-        (SIGNATURE, {}, "/m/model.sig: no key is trusted"),
+        (SIGNATURE, {}, ""),
+        (SIGNATURE, {"signature": "required"}, "/m/model.sig: no key is trusted"),
         (SIGNATURE, {"keys": STRANGER}, "/m/model.sig: no key that is trusted signed it"),
         ("", {"signature": "required", "keys": KEYS}, "has no model.sig: the model is not signed"),
         (f"{SIGNATURE}?", {"keys": KEYS}, "/m/model.sig: "),
@@ -100,6 +101,14 @@ def test_signatures_count_as_the_playbook_says(signature, params, words):
     verdict = judged(SIGNED[:1], nested(signature), **params)
     assert (verdict.outcome is Outcome.HOLD) == bool(words)
     assert not words or words in verdict.reasons[0]
+
+
+def test_a_signature_that_nobody_can_check_is_said_to_be_unchecked():
+    verdict = judged(SIGNED[:1], nested(SIGNATURE))
+    assert verdict.reasons == (
+        "1 files as pinned",
+        "/m/model.sig is not checked: no key is given to check it",
+    )
 
 
 def test_a_file_in_a_subfolder_is_covered_by_the_signature_above_it():

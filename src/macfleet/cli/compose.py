@@ -42,8 +42,10 @@ def desired_of(fleet: FleetContext, *, pins: bool = False, write: bool = False) 
     they are kept in images.lock.
     """
     from macfleet.cli.image_lock import checked_lock, resolver_of
+    from macfleet.cli.image_rules import image_rules
     from macfleet.cli.releases import own_images
     from macfleet.gates import build_gate
+    from macfleet.gates.image_rules import ImageRules
     from macfleet.playbooks import load_stage
     from macfleet.rollout.desired import Desired
 
@@ -73,6 +75,11 @@ def desired_of(fleet: FleetContext, *, pins: bool = False, write: bool = False) 
         own = own_images(fleet)
     except MacfleetError as error:
         problems += (each for each in error.diagnostics if each not in problems)
+    rules = ImageRules()
+    try:
+        rules = image_rules(fleet, (locked, *own.values()))
+    except MacfleetError as error:
+        problems += (each for each in error.diagnostics if each not in problems)
     if problems or contract is None:
         raise MacfleetError(problems)
     commit, dirty = fleet.commit
@@ -81,6 +88,7 @@ def desired_of(fleet: FleetContext, *, pins: bool = False, write: bool = False) 
         playbooks=playbooks,
         locked=locked,
         own=own,
+        rules=rules,
         network=network_lock(fleet),
         weights=weights_lock(fleet),
         secrets=fleet.secrets,

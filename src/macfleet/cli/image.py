@@ -14,6 +14,7 @@ from macfleet.cli.image_inspect import inspect
 from macfleet.cli.image_lock import existing_lock, platforms_used, replace_file, resolve_locked, resolver_of
 from macfleet.cli.image_push import push
 from macfleet.cli.image_smoke import smoke
+from macfleet.cli.scan import scan
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
 from macfleet.model.exit_codes import ExitCode
 
@@ -196,4 +197,5 @@ def _say(fleet: FleetContext, document: JsonObject, lines: list[str]) -> None:
 
 image.add_command(inspect)
 image.add_command(push)
+image.add_command(scan)
 image.add_command(smoke)

@@ -46,6 +46,7 @@ FILES: Mapping[str, _File] = {
     "offers": _File("contract/offers.yml", "Prices to rent or to own."),
     "budget": _File("contract/budget.yml", "Where the milliseconds of a request may go."),
     "images": _File("images.yml", "Images by name, and registries."),
+    "scan": _File("scan.yml", "What a scan of an image may find, exceptions with an end, VEX documents."),
     "weights": _File("weights.lock", "Weights on the nodes, with checksums."),
 }
 
@@ -109,6 +110,7 @@ def _file(name: str) -> Page:
 def _models(name: str) -> list[tuple[str, type[BaseModel]]]:
     from macfleet.contract.border import ContractFile
     from macfleet.contract.images_border import ImagesModel
+    from macfleet.gates.scan_policy import ScanModel
     from macfleet.inventory.settings import SettingsFile
     from macfleet.inventory.variables import NodeVariables
     from macfleet.playbooks import grammar
@@ -118,6 +120,7 @@ def _models(name: str) -> list[tuple[str, type[BaseModel]]]:
         "node": [("", NodeVariables)],
         "contract": [("", ContractFile)],
         "images": [("", ImagesModel)],
+        "scan": [("", ScanModel)],
         "playbook": [("", grammar.PlayBorder), ("a role", grammar.RoleUseBorder)],
         "task": [("besides its resource kind", grammar.TaskBorder)],
     }
@@ -134,11 +137,12 @@ def _keys(title: str, model: type[BaseModel]) -> Iterator[tuple[str, type[BaseMo
 
 
 def _shown(file: _File) -> str:
-    from macfleet.cli.scaffold import IMAGES, SETTINGS, WEIGHTS
+    from macfleet.cli.scaffold import IMAGES, SCAN, SETTINGS, WEIGHTS
 
     written = {
         "macfleet.yml": SETTINGS.format(name="my-fleet"),
         "images.yml": IMAGES,
+        "scan.yml": SCAN,
         "weights.lock": WEIGHTS,
     }
     if file.path in written:

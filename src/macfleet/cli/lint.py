@@ -163,7 +163,9 @@ def _promises(
     from macfleet.analysis.thresholds import load_thresholds
     from macfleet.cli.compose import PLAYBOOKS, frozen_contract, network_lock, weights_lock
     from macfleet.cli.image_lock import checked_lock
+    from macfleet.cli.image_rules import image_rules
     from macfleet.cli.releases import own_images
+    from macfleet.gates.image_rules import ImageRules
     from macfleet.rollout.desired import Desired
 
     checked.collect(partial(load_thresholds, fleet.files))
@@ -175,13 +177,15 @@ def _promises(
     weights = checked.collect(partial(weights_lock, fleet))
     locked = checked.collect(lambda: checked_lock(fleet, None, write=False)) if nodes else None
     own = checked.collect(partial(own_images, fleet)) if nodes else None
+    rules = checked.collect(lambda: image_rules(fleet, (locked or {}, *(own or {}).values())))
     checked.found += _unknown_nodes(network or {}, nodes)
     by_file = {playbook.file: playbook for playbook in playbooks}
     stages = {stage: by_file[path] for stage, path in PLAYBOOKS.items() if path in by_file}
     if contract is None or locked is None:
         return None
     checked.counts["fixtures"] = len(contract.fixture_hashes)
-    return Desired(contract, stages, locked, network or {}, weights or (), own=own or {})
+    rules = rules or ImageRules()
+    return Desired(contract, stages, locked, network or {}, weights or (), own=own or {}, rules=rules)
 
 
 def _compile(fleet: FleetContext, desired: Desired, checked: Checked) -> None:

@@ -28,6 +28,13 @@ variables:
   weights_file: {{description: Weights file below roots.weights, default: small-chat.gguf}}
   accelerator: {{description: "What the bare engine computes on: metal, vulkan or cpu", default: metal}}
   forwarder: {{description: "How a port leaves the VM: ssh or grpc", default: ssh}}
+
+# The vulnerability scanner of `macfleet image scan`, pinned by its hash; macfleet brings none.
+# scanner:
+#   command: [grype, "oci-dir:{{layout}}", -o, json]
+#   sha256: 0000000000000000000000000000000000000000000000000000000000000000
+#   format: grype
+#   status: [db, status, -o, json]
 """
 
 GITIGNORE = """\
@@ -41,6 +48,21 @@ IMAGES = """\
 images:
   engine: {reference: "registry.example/llama-server:b10434"}
   loadgen: {reference: "registry.example/python:3.13"}
+
+# What stage 2 asks of every image; `trust: untrusted` beside a reference keeps it off other nodes.
+# policy: {base: required, max_age: 180d, minimum: {engine: b8146}}
+"""
+
+SCAN = """\
+# What a scan may find; stage 2 holds images that are not scanned, or break this.
+limit: high
+flag: medium
+max_age: 7d
+database_age: 7d
+vex:
+  - {file: vex/engine.json, author: Release team, expires: 2027-03-31}
+exceptions:
+  - {id: CVE-2026-1234, images: [engine], expires: 2027-01-31, reason: "no TLS is spoken in there"}
 """
 
 WEIGHTS = """\

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import yaml
 
 from macfleet.contract.images_border import ImageModel, ImagesModel, LockedModel, LockModel, RegistryModel
+from macfleet.contract.images_policy import ImagePolicy
 from macfleet.documents import Document, parse_yaml, validate
 from macfleet.model.diagnostic import Diagnostic, Location, MacfleetError
 from macfleet.model.exit_codes import ExitCode
@@ -28,6 +29,7 @@ class WantedImage:
     Attributes:
         platforms: what to pin it for; empty means the platforms of the inventory's nodes.
         base_name, base_digest: base image as declared; empty means the image's labels say.
+        trust: ``trusted``, ``flagged`` or ``untrusted``; trust_at: where that stands.
     """
 
     name: str
@@ -36,6 +38,8 @@ class WantedImage:
     base_name: str
     base_digest: str
     where: Location
+    trust: str = "trusted"
+    trust_at: Location | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,7 @@ class WantedImages:
 
     images: tuple[WantedImage, ...]
     registries: tuple[RegistrySettings, ...]
+    policy: ImagePolicy = field(default_factory=ImagePolicy)
 
 
 def load_images(files: Files, path: str = IMAGES_FILE) -> WantedImages:
@@ -70,7 +75,7 @@ def load_images(files: Files, path: str = IMAGES_FILE) -> WantedImages:
     model = validate(document, ImagesModel, code="E0621", kind="images.yml")
     images = tuple(_wanted(document, name, model.images[name]) for name in sorted(model.images))
     registries = tuple(_settings(host, model.registries[host]) for host in sorted(model.registries))
-    return WantedImages(images, registries)
+    return WantedImages(images, registries, model.policy.policy())
 
 
 def load_images_lock(files: Files, path: str = IMAGES_LOCK) -> Mapping[str, LockedImage]:
@@ -163,6 +168,8 @@ def _wanted(document: Document, name: str, model: ImageModel) -> WantedImage:
         base.name if base else "",
         base.digest if base else "",
         document.at("images", name),
+        model.trust,
+        document.at("images", name, "trust"),
     )
 
 

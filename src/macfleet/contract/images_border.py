@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
+from macfleet.contract.images_policy import PolicyModel
 from macfleet.documents import Border
 from macfleet.model.reference import DIGEST, Reference
 
@@ -31,6 +32,10 @@ class ImageModel(Border):
         tuple[Platform, ...], Field(description="default: those of the inventory's nodes")
     ] = ()
     base: BaseModel | None = None
+    trust: Annotated[
+        Literal["trusted", "flagged", "untrusted"],
+        Field(description="`flagged` and `untrusted` images go only to nodes whose `trust` says so"),
+    ] = "trusted"
 
     @field_validator("reference")
     @classmethod
@@ -57,6 +62,7 @@ class ImagesModel(Border):
 
     images: dict[str, ImageModel]
     registries: Annotated[dict[str, RegistryModel], Field(default_factory=dict)]
+    policy: Annotated[PolicyModel, Field(default_factory=PolicyModel, description="asked by stage 2")]
 
     @field_validator("images")
     @classmethod

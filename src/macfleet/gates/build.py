@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from pydantic import Field, ValidationError, field_validator
 
+from macfleet.contract.images_policy import PolicyModel
 from macfleet.documents import Border, nearest
 from macfleet.facts.model_signature import key_problem
 from macfleet.gates.bind_sources import BindSources
@@ -14,7 +15,8 @@ from macfleet.gates.converged import Converged
 from macfleet.gates.gate import Gate
 from macfleet.gates.images_native import ImagesNative
 from macfleet.gates.images_pinned import ImagesPinned
-from macfleet.gates.images_policy import ImagesPolicy, Policy, comparable
+from macfleet.gates.images_policy import ImagesPolicy
+from macfleet.gates.images_scanned import ImagesScanned
 from macfleet.gates.loadtest_complete import LoadtestComplete
 from macfleet.gates.mounts_local import MountsLocal
 from macfleet.gates.network_proven import NetworkProven
@@ -24,7 +26,7 @@ from macfleet.gates.weights_safe import WeightsSafe
 from macfleet.gates.weights_verified import WeightsVerified
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
 from macfleet.model.node import Arm
-from macfleet.model.quantity import parse_bytes, parse_seconds
+from macfleet.model.quantity import parse_bytes
 from macfleet.model.stage import GateSpec
 
 
@@ -45,39 +47,13 @@ class MountsLocalParams(Border):
     refuse: tuple[str, ...] = Field(("icloud", "removable"), description="Places that are refused")
 
 
-class ImagesPolicyParams(Border):
-    """Parameters of images_policy."""
+class ImagesPolicyParams(PolicyModel):
+    """Parameters of images_policy; those that are given count before `policy:` in images.yml."""
 
     bases: dict[str, str] = Field(
         default_factory=dict,
         description="Base image by image name, where neither its labels nor images.yml record one",
     )
-    max_age: float = Field(0.0, ge=0, description="How long ago an image may have been built; 0 asks nothing")
-    largest_layer: int = Field(
-        2 * 2**30, ge=1, description="Compressed size above which a layer holds weights"
-    )
-    minimum: dict[str, str] = Field(
-        default_factory=dict,
-        description="Oldest version by image name; `b8146` has llama.cpp's GGUF parser mended",
-    )
-
-    @field_validator("max_age", mode="before")
-    @classmethod
-    def _seconds(cls, value: str | float) -> float:
-        return parse_seconds(value)
-
-    @field_validator("largest_layer", mode="before")
-    @classmethod
-    def _size(cls, value: str | int) -> int:
-        return parse_bytes(value)
-
-    @field_validator("minimum")
-    @classmethod
-    def _comparable(cls, value: dict[str, str]) -> dict[str, str]:
-        wrong = [version for version in value.values() if comparable(version) is None]
-        if wrong:
-            raise ValueError(f"{wrong[0]!r} is no version: write b8146, v0.11.2 or 1.4")
-        return value
 
 
 class WeightsSafeParams(Border):
@@ -127,6 +103,7 @@ KINDS: Mapping[str, Builder] = {
     "images_native": lambda params: _plain(params, ImagesNative),
     "images_pinned": lambda params: _plain(params, ImagesPinned),
     "images_policy": lambda params: _images_policy(ImagesPolicyParams.model_validate(params)),
+    "images_scanned": lambda params: _plain(params, ImagesScanned),
     "loadtest_complete": lambda params: _plain(params, LoadtestComplete),
     "mounts_local": lambda params: _mounts_local(MountsLocalParams.model_validate(params)),
     "network_proven": lambda params: _plain(params, NetworkProven),
@@ -188,4 +165,4 @@ def _weights_safe(params: WeightsSafeParams) -> Gate:
 
 
 def _images_policy(params: ImagesPolicyParams) -> Gate:
-    return ImagesPolicy(Policy(params.bases, params.max_age, params.largest_layer, params.minimum))
+    return ImagesPolicy({name: getattr(params, name) for name in params.model_fields_set})

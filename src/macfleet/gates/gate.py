@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
+from macfleet.contract.images_policy import ImagePolicy
 from macfleet.model.contract import Contract
 from macfleet.model.image import ResolvedImage
 from macfleet.model.json import Json
 from macfleet.model.node import Node
 from macfleet.model.stage import Evidence, EvidenceRequest, Outcome, Verdict
+
+if TYPE_CHECKING:
+    from macfleet.gates.scan_judgement import ScanJudgement
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,8 @@ class GateContext:
         images: locked images by name, resolved for the node's platform.
         mode: container network mode of ``network.lock``, ``bridge`` until there is one.
         bases: base image by image name, as images.yml declares it or the image's labels record it.
+        policy: what images.yml asks of every image.
+        scans: what scan.yml makes of each image's scan, by name; None where there is no scan.yml.
     """
 
     node: Node
@@ -44,6 +50,8 @@ class GateContext:
     weights: tuple[WeightsFile, ...] = ()
     mode: str = "bridge"
     bases: Mapping[str, str] = field(default_factory=dict)
+    policy: ImagePolicy = field(default_factory=ImagePolicy)
+    scans: Mapping[str, ScanJudgement] | None = None
 
 
 class Gate(Protocol):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import replace
 
+from macfleet.contract.images_policy import REQUIRED, ImagePolicy, comparable
 from macfleet.gates.gate import GateContext, held, missing, passed, record
 from macfleet.model.image import ResolvedImage
 from macfleet.model.quantity import show_bytes
@@ -20,83 +21,73 @@ _BASELESS = (
     f"it records no base image (labels {_LABEL}base.name and {_LABEL}base.digest, or base: in images.yml)"
 )
 _LAYER = re.compile(r"^application/vnd\.(oci\.image\.layer|docker\.image\.rootfs)\.\S*tar\S*$")
-_VERSION = re.compile(r"^([a-z]?)([0-9]{1,9}(?:\.[0-9]{1,9}){0,4})(?:[-+_.].*)?$")
 # Builds that want to be reproducible write the epoch, which is no date.
 _DATED = dt.datetime(2000, 1, 1, tzinfo=dt.UTC).timestamp()
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """What is asked of every image.
-
-    Attributes:
-        bases: base image by image name, where neither its labels nor images.yml name it.
-        max_age: seconds since it was built; 0 asks nothing.
-        largest_layer: compressed bytes; a layer with more holds weights.
-        minimum: oldest version allowed by image name, such as ``b8146``.
-    """
-
-    bases: Mapping[str, str] = field(default_factory=dict)
-    max_age: float = 0.0
-    largest_layer: int = 2 * 2**30
-    minimum: Mapping[str, str] = field(default_factory=dict)
-
-
 class ImagesPolicy:
-    """Refuses images that hide their base, their age or their engine's build, or carry weights in a layer."""
+    """Refuses images that hide their base, their age or their engine's build, or carry weights in a layer.
+
+    What is asked stands under `policy:` in images.yml; a parameter here counts before it. Where nothing is
+    asked, only layers that hold weights are refused.
+
+    Args:
+        given: fields of `ImagePolicy` that the playbook sets.
+    """
 
     kind = "images_policy"
     before = True
 
-    def __init__(self, policy: Policy) -> None:
-        self._policy = policy
+    def __init__(self, given: Mapping[str, object]) -> None:
+        self._given = dict(given)
 
     def needs(self, context: GateContext) -> tuple[EvidenceRequest, ...]:
         """The node's date, when age is limited; the rest stands in images.lock."""
-        _ = context
-        return (ProbeRequest(_NAME, Probe("date -u +%s", _parse)),) if self._policy.max_age else ()
+        limited = self._policy(context).max_age
+        return (ProbeRequest(_NAME, Probe("date -u +%s", _parse)),) if limited else ()
 
     def judge(self, context: GateContext, evidence: Evidence) -> Verdict:
         """Hold with every image that breaks the policy, and with names that only the policy knows."""
-        names = (_NAME,) if self._policy.max_age else ()
+        policy = self._policy(context)
+        names = (_NAME,) if policy.max_age else ()
         today = record(evidence.get(_NAME)).get("seconds")
         if names and not isinstance(today, int):
             return missing(self.kind, context, _NAME)
         now = today if isinstance(today, int) else 0
-        unknown = sorted({*self._policy.minimum, *self._policy.bases} - set(context.images))
+        unknown = sorted({*policy.minimum, *policy.bases} - set(context.images))
         reasons = [f"{name}: the policy names it, images.lock does not" for name in unknown]
+        baseless = [
+            f"{name}: {_BASELESS}"
+            for name, image in sorted(context.images.items())
+            if not (name in policy.bases or context.bases.get(name) or _records_base(image))
+        ]
+        reasons += baseless if policy.base == REQUIRED else []
         for name, image in sorted(context.images.items()):
-            based = name in self._policy.bases or bool(context.bases.get(name)) or _records_base(image)
-            reasons += [] if based else [f"{name}: {_BASELESS}"]
-            reasons += [f"{name}: {fault}" for fault in self._faults(name, image, now)]
+            reasons += [f"{name}: {fault}" for fault in _faults(name, image, policy, now)]
         if not context.images:
             reasons.append(f"images.lock has no image for {context.node.platform}")
         if reasons:
             mend = "Build the image with the labels it lacks, or a newer one, then: macfleet image pin"
             return held(self.kind, context, tuple(reasons), mend, names)
-        return passed(self.kind, context, f"{len(context.images)} images keep the policy", evidence=names)
+        kept = f"{len(context.images)} images keep the policy"
+        return passed(self.kind, context, kept, *baseless, evidence=names)
 
-    def _faults(self, name: str, image: ResolvedImage, now: int) -> Iterator[str]:
-        for layer in image.layers:
-            if layer.media_type and not _LAYER.match(layer.media_type):
-                yield f"layer {layer.digest[:19]} is {layer.media_type}, no layer of files"
-            elif layer.size > self._policy.largest_layer:
-                most = show_bytes(self._policy.largest_layer)
-                size = show_bytes(layer.size)
-                yield f"layer {layer.digest[:19]} has {size}, more than {most}: weights in it?"
-        if self._policy.max_age:
-            yield from _age_faults(image.created, now, self._policy.max_age)
-        if name in self._policy.minimum:
-            yield from _version_faults(image.labels.get(f"{_LABEL}version", ""), self._policy.minimum[name])
+    def _policy(self, context: GateContext) -> ImagePolicy:
+        return replace(context.policy, **self._given)  # type: ignore[arg-type]  # checked by the parameters
 
 
-def comparable(version: str) -> tuple[str, tuple[int, ...]] | None:
-    """Return a version's letter and its numbers (``b8146``, ``v0.11.2``, ``1.4``); None when it has none."""
-    matched = _VERSION.match(version.strip())
-    if matched is None:
-        return None
-    letter = "" if matched[1] == "v" else matched[1]
-    return letter, tuple(int(part) for part in matched[2].split("."))
+def _faults(name: str, image: ResolvedImage, policy: ImagePolicy, now: int) -> Iterator[str]:
+    for layer in image.layers:
+        if layer.media_type and not _LAYER.match(layer.media_type):
+            yield f"layer {layer.digest[:19]} is {layer.media_type}, no layer of files"
+        elif layer.size > policy.largest_layer:
+            most = show_bytes(policy.largest_layer)
+            size = show_bytes(layer.size)
+            yield f"layer {layer.digest[:19]} has {size}, more than {most}: weights in it?"
+    if policy.max_age:
+        yield from _age_faults(image.created, now, policy.max_age)
+    if name in policy.minimum:
+        yield from _version_faults(image.labels.get(f"{_LABEL}version", ""), policy.minimum[name])
 
 
 def _parse(output: ProbeOutput) -> State:

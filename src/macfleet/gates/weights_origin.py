@@ -32,7 +32,8 @@ class WeightsOrigin:
     """Verifies Hugging Face caches and signatures of models offline; what they say is held to weights.lock.
 
     Args:
-        signature: ``ignore``, ``when_present`` or ``required``.
+        signature: ``ignore``, ``when_present`` or ``required``; without a key a signature that is present is
+            only noted.
         keys: trusted public keys as PEM by name.
         allow: patterns of paths that may lie in a snapshot without being locked.
     """
@@ -59,17 +60,20 @@ class WeightsOrigin:
         if {model_folder(file.path) for file in context.weights} - set(found.signatures):
             return missing(self.kind, context, _NAME)
         signed: dict[str, Signed] = {}
+        unread = self._signature == WHEN_PRESENT and not self._keys
         reasons = (
             *_revision_faults(context.weights),
             *self._cache_faults(context.weights, found),
-            *self._signature_faults(context.weights, found, signed),
+            *(() if unread else self._signature_faults(context.weights, found, signed)),
         )
         if reasons:
             mend = (
                 "Fetch the pinned commit again, or pin on purpose: revision, size and sha256 in weights.lock."
             )
             return held(self.kind, context, reasons, mend, (_NAME,))
-        shown = [f"{folder}: signed by {each.key}" for folder, each in sorted(signed.items())]
+        present = sorted(folder for folder, text in found.signatures.items() if text and unread)
+        shown = [f"{folder}/{SIGNATURE} is not checked: no key is given to check it" for folder in present]
+        shown += [f"{folder}: signed by {each.key}" for folder, each in sorted(signed.items())]
         origins = sorted({file.provenance for file in context.weights if file.provenance})
         shown += [f"from {origin}" for origin in origins]
         return passed(

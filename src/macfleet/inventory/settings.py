@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator
 
@@ -42,6 +42,28 @@ class DeclaredVariable:
 
 
 @dataclass(frozen=True, slots=True)
+class ScannerSettings:
+    """The vulnerability scanner the operator has chosen; it runs on the controller.
+
+    Attributes:
+        command: program and arguments; ``{layout}`` stands for a folder with the image as OCI layout,
+            ``{archive}`` for the same as one tar.
+        sha256: digests (hex) the program may have, such as one a system.
+        format: ``grype``, ``trivy`` or ``osv``: what it prints.
+        status: arguments with which the program tells of its database; empty where it cannot.
+        deadline: seconds a scan may take; fresh: seconds within which the same scan is not repeated.
+    """
+
+    command: tuple[str, ...]
+    sha256: tuple[str, ...]
+    format: str
+    status: tuple[str, ...] = ()
+    deadline: float = 600.0
+    fresh: float = 86400.0
+    where: Location | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class FleetSettings:
     """What `macfleet.yml` says.
 
@@ -51,6 +73,7 @@ class FleetSettings:
         state: state URL, or a path relative to the root for the embedded store.
         forks: nodes worked on at once.
         variables: declared extra variables by name.
+        scanner: None where no scanner is chosen.
         origins: where each setting that the file gives stands.
     """
 
@@ -61,6 +84,7 @@ class FleetSettings:
     forks: int = 32
     retention: Retention = Retention()
     variables: Mapping[str, DeclaredVariable] = field(default_factory=dict)
+    scanner: ScannerSettings | None = None
     origins: Mapping[str, Location] = field(default_factory=dict)
 
 
@@ -104,6 +128,7 @@ def load_settings(files: Files, root: str) -> FleetSettings:
         forks=parsed.forks,
         retention=Retention(parsed.retention.runs, parsed.retention.events, parsed.retention.keep),
         variables=variables,
+        scanner=parsed.scanner.settings(document.at("scanner")) if parsed.scanner else None,
         origins={name: document.at(name) for name in value},
     )
 
@@ -203,6 +228,44 @@ class RetentionBorder(Border):
     keep: int = Field(default=Retention().keep, ge=1, description="runs that stay whatever their age")
 
 
+Argument = Annotated[str, Field(min_length=1)]
+Hash = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+class ScannerBorder(Border):
+    """The vulnerability scanner of `macfleet image scan`."""
+
+    command: tuple[Argument, ...] = Field(
+        min_length=2,
+        description="program and arguments; `{layout}` is a folder with the image as OCI layout, `{archive}` "
+        "the same as one tar",
+    )
+    sha256: Annotated[tuple[Hash, ...], BeforeValidator(_one_or_more)] = Field(
+        min_length=1, description="SHA-256 the program must have, or a list: one a system"
+    )
+    format: Literal["grype", "trivy", "osv"] = Field(description="what the program prints, always as JSON")
+    status: tuple[Argument, ...] = Field(
+        default=(), description="arguments with which the program tells of its database"
+    )
+    deadline: Duration = Field(default=600.0, gt=0, description="how long a scan may take")
+    fresh: Duration = Field(
+        default=86400.0, ge=0, description="how long the same scan of the same image is not repeated"
+    )
+
+    @field_validator("command")
+    @classmethod
+    def _takes_the_image(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not any("{layout}" in word or "{archive}" in word for word in value[1:]):
+            raise ValueError("must say where the image goes: {layout} or {archive}")
+        return value
+
+    def settings(self, where: Location) -> ScannerSettings:
+        """Return the values as what the rest of macfleet takes."""
+        return ScannerSettings(
+            self.command, self.sha256, self.format, self.status, self.deadline, self.fresh, where
+        )
+
+
 class VariableBorder(Border):
     """An extra variable that the inventory may set."""
 
@@ -226,6 +289,9 @@ class SettingsFile(Border):
     retention: RetentionBorder = Field(default=RetentionBorder(), description="how long things are kept")
     variables: dict[str, VariableBorder] = Field(
         default_factory=dict, description="extra variables the inventory may set"
+    )
+    scanner: ScannerBorder | None = Field(
+        default=None, description="vulnerability scanner of `macfleet image scan`"
     )
 
     @field_validator("name")

@@ -7,9 +7,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from macfleet.documents import nearest
+from macfleet.gates.trust import Trust, may_place, misplaced
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
 from macfleet.model.exit_codes import ExitCode
 from macfleet.model.image import ResolvedImage
+from macfleet.model.node import Node
 from macfleet.model.reference import Reference
 from macfleet.playbooks.expanded import Expanded
 from macfleet.playbooks.play import ParsedPlaybook
@@ -45,16 +47,46 @@ def refuse_images(
     expanded: Iterable[Expanded],
     files: Mapping[str, bytes],
     images: Mapping[str, ResolvedImage],
-    platform: str,
+    trust: Mapping[str, Trust],
+    node: Node,
     problems: list[Diagnostic],
 ) -> None:
-    """Refuse images without a digest, names that images.lock does not hold, and foreign platforms."""
+    """Refuse images without a digest, that images.lock does not hold, foreign ones, and misplaced ones."""
     pushed = {local_name(image) for image in images.values()}
     for each in expanded:
         if isinstance(each.params, DockerImageParams):
-            _check_locked(each, each.params.image, images, platform, problems)
+            _check_locked(each, each.params.image, images, node.platform, problems)
+            _check_trust(each, "image", {each.params.image}, trust, node, problems)
         if isinstance(each.params, ComposeProjectParams) and each.params.file in files:
-            _check_compose(each, each.params.file, files[each.params.file], pushed, problems)
+            content = files[each.params.file]
+            _check_compose(each, each.params.file, content, pushed, problems)
+            if trust:
+                _check_trust(each, "file", _named(content, images), trust, node, problems)
+
+
+def _named(content: bytes, images: Mapping[str, ResolvedImage]) -> set[str]:
+    """Return the names of images.lock that the services of a Compose file run."""
+    try:
+        run = {service.image for service in parse_compose(content)}
+    except ValueError:  # said by the check of the file itself
+        return set()
+    return {name for name, image in images.items() if run & {image.pinned, local_name(image)}}
+
+
+def _check_trust(
+    each: Expanded,
+    key: str,
+    names: Iterable[str],
+    trust: Mapping[str, Trust],
+    node: Node,
+    problems: list[Diagnostic],
+) -> None:
+    for name in sorted(names):
+        image = trust.get(name, Trust())
+        if not may_place(image, node.trust):
+            refused = misplaced(name, image, node.name, node.trust)
+            where = each.task.params.diagnose("E0740", refused.summary, key, on_value=True)
+            problems.append(replace(refused, where=where.where, snippet=where.snippet, span=where.span))
 
 
 def _content(each: Expanded, params: FileParams, playbook: ParsedPlaybook, renderer: Renderer) -> bytes:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from macfleet.gates import GateContext, WeightsFile
+from macfleet.gates.image_rules import ImageRules
 from macfleet.model.contract import Contract
 from macfleet.model.image import LockedImage, ResolvedImage
 from macfleet.model.json import Json
@@ -51,6 +52,7 @@ class Desired:
         network: choice by node name; a node without one uses bridge.
         secrets: who reads secret references.
         own: images of each node that is to run others than those of ``images.lock``, by its name.
+        rules: what images.yml and scan.yml ask of images.
         commit: git commit of the fleet folder; dirty: whether its tree differs from it.
     """
 
@@ -61,6 +63,7 @@ class Desired:
     weights: tuple[WeightsFile, ...] = ()
     secrets: Secrets | None = None
     own: Mapping[str, Mapping[str, LockedImage]] = field(default_factory=dict)
+    rules: ImageRules = field(default_factory=ImageRules)
     commit: str = ""
     dirty: bool = True
     # Compiling is pure: what was compiled for a node serves every later question of the same command.
@@ -85,7 +88,9 @@ class Desired:
     def gate_context(self, node: Node) -> GateContext:
         """Return what gates may know."""
         bases = {name: image.base_name for name, image in self._locked(node).items() if image.is_based}
-        return GateContext(node, self.contract, self.images(node), self.weights, self.mode(node), bases)
+        images = self.images(node)
+        mode, policy, scans = self.mode(node), self.rules.policy, self.rules.scans_of(images)
+        return GateContext(node, self.contract, images, self.weights, mode, bases, policy, scans)
 
     def compile(self, stage: StageName, node: Node, choice: TagChoice = WHOLE) -> CompiledStage:
         """Return the stage's resources for one node, those `choice` wants (raises MacfleetError)."""
@@ -94,7 +99,8 @@ class Desired:
             return known[1]
         if stage not in self._compilers:
             self._compilers[stage] = Compiler(self.playbooks[stage])
-        context = CompileContext(self.images(node), self._values(node), self.secrets)
+        images = self.images(node)
+        context = CompileContext(images, self._values(node), self.secrets, self.rules.trust_of(images))
         compiled = self._compilers[stage].compile(node, context, choice)
         self._compiled[stage, node.name, choice] = (node, compiled)
         return compiled
