@@ -183,12 +183,12 @@ def test_nothing_else_can_be_delegated_to(target, code, mend):
     assert (found, where, mended) == (code, "playbooks/stage.yml:6", mend)
 
 
-def test_a_roles_condition_holds_for_all_its_tasks_and_not_for_those_it_depends_on():
+def test_a_roles_condition_holds_for_all_its_tasks_and_for_the_roles_it_depends_on():
     use = "{{role: outer, when: {when}}}"
     for when, found in (
         ("\"'bare' in node.arms\"", ["/inner", "/outer", "/other"]),
-        ("[\"'bare' in node.arms\", port == 1]", ["/inner", "/other"]),
-        ("false", ["/inner", "/other"]),
+        ("[\"'bare' in node.arms\", port == 1]", ["/other"]),
+        ("false", ["/other"]),
     ):
         texts = stage(head=f"  roles: [{use.format(when=when)}, other]\n", **ROLES)
         assert chosen(texts) == found
@@ -201,6 +201,30 @@ def test_a_roles_condition_that_is_wrong_names_its_place():
     ]
 
 
-def test_a_condition_for_a_role_that_acts_already_is_refused():
-    texts = stage(head="  roles: [outer, {role: inner, when: false}]\n", **ROLES)
-    assert [code for code, *_ in findings(texts)] == ["E0326"]
+@pytest.mark.parametrize(
+    ("uses", "found"),
+    [
+        ("outer, {role: inner, when: false}", ["/inner", "/outer"]),
+        ("{role: outer, when: false}, inner", ["/inner"]),
+        ("{role: outer, when: false}, {role: inner, when: false}", []),
+        ("{role: outer, when: false}, other, {role: outer, when: port != 1}", ["/inner", "/outer", "/other"]),
+        ("{role: far, when: port == 1}, {role: inner, when: false}", []),
+        ("{role: far, when: port == 1}, {role: far, when: word == 'x', tags: t}", []),
+        ("{role: far, when: port == 1}, {role: outer, when: true}", ["/inner", "/outer"]),
+    ],
+)
+def test_a_role_that_is_named_more_than_once_acts_where_one_of_its_uses_wants_it(uses, found):
+    far = {
+        "roles/far/meta/main.yml": "dependencies: [{role: outer, when: port != 1}]\n",
+        "roles/far/defaults/main.yml": "word: y\n",
+        "roles/far/tasks/main.yml": "- directory: {path: /far}\n",
+    }
+    assert chosen(stage(head=f"  roles: [{uses}]\n", **ROLES, **far)) == found
+
+
+def test_a_condition_that_leads_to_a_role_sees_the_variables_of_the_use_that_says_it():
+    texts = stage(
+        head="  roles: [{role: outer, vars: {wanted: 'yes'}, when: wanted == 'yes'}]\n",
+        **{**ROLES, "roles/inner/defaults/main.yml": "wanted: 'no'\n"},
+    )
+    assert chosen(texts) == ["/inner", "/outer"]

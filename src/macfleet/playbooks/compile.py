@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from macfleet.documents import validate
-from macfleet.gates.trust import Trust
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
 from macfleet.model.image import ResolvedImage
 from macfleet.model.json import Json
@@ -18,7 +17,7 @@ from macfleet.model.resource import Resource
 from macfleet.playbooks import contents, order
 from macfleet.playbooks.expanded import Expanded
 from macfleet.playbooks.node_view import node_view
-from macfleet.playbooks.play import CompiledStage, ParsedPlaybook, Task, Variable
+from macfleet.playbooks.play import CompiledStage, Condition, ParsedPlaybook, Task, Variable
 from macfleet.playbooks.render import Renderer
 from macfleet.playbooks.scope import Scope
 from macfleet.playbooks.tags import WHOLE, TagChoice
@@ -33,13 +32,11 @@ class CompileContext:
         images: images.lock for the node's platform, by name.
         values: further names for expressions: ``contract``, ``network``, ``weights``, ``fleet``.
         secrets: who reads secret references; asked when a resource is probed, never while compiling.
-        trust: how far an image is trusted, by its name; the others are trusted.
     """
 
     images: Mapping[str, ResolvedImage] = field(default_factory=dict)
     values: Mapping[str, Json] = field(default_factory=dict)
     secrets: Secrets | None = None
-    trust: Mapping[str, Trust] = field(default_factory=dict)
 
 
 class Compiler:
@@ -86,7 +83,7 @@ class Compiler:
         order.refuse_duplicates(expanded, problems)
         files = contents.file_contents(expanded, self._playbook, self._renderer, problems)
         _stop(problems, node)
-        contents.refuse_images(expanded, files, context.images, context.trust, node, problems)
+        contents.refuse_images(expanded, files, context.images, node.platform, problems)
         needs = order.infer_needs(
             expanded, files, known_elsewhere=choice.partial, before=before, problems=problems
         )
@@ -101,20 +98,21 @@ class Compiler:
         self, node: Node, context: CompileContext, choice: TagChoice, problems: list[Diagnostic]
     ) -> Iterator[Expanded]:
         """Yield each task's parameters, rendered and checked, once per loop item."""
-        final = _final(node, context)
-        for task, tags, scope in self._tasks(node, final):
+        scopes = self._scopes(node, _final(node, context))
+        for task, tags in self._playbook.tagged:
             if not choice.wants(tags):
                 continue
             try:
-                if self._role_wanted(task.role, scope):
-                    yield from self._instances(task, scope)
+                if self._role_wanted(task.role, scopes):
+                    yield from self._instances(task, scopes[task.role])
             except MacfleetError as error:
                 problems += error.diagnostics
 
-    def _tasks(
-        self, node: Node, final: Mapping[str, Variable]
-    ) -> Iterator[tuple[Task, frozenset[str], Scope]]:
-        """Yield each task, its tags and what it sees: defaults < inventory < playbook < role < lock files."""
+    def _scopes(self, node: Node, final: Mapping[str, Variable]) -> Mapping[str, Scope]:
+        """Return what a role's tasks see: defaults < inventory < playbook < role < lock files.
+
+        What the playbook's own tasks see has an empty name.
+        """
         playbook = self._playbook
         inventory = {name: Variable(value) for name, value in node.variables.items()}
         defaults: dict[str, Variable] = {}
@@ -124,14 +122,17 @@ class Compiler:
         for role in playbook.roles:
             own = (defaults, role.defaults, inventory, playbook.variables, role.variables, final)
             scopes[role.name] = Scope(self._renderer, own)
-        yield from ((task, tags, scopes[task.role]) for task, tags in playbook.tagged)
+        return scopes
 
-    def _role_wanted(self, name: str, scope: Scope) -> bool:
+    def _role_wanted(self, name: str, scopes: Mapping[str, Scope]) -> bool:
+        """Whether one of the ways that led to a role holds; the playbook's own tasks are wanted."""
         role = next((role for role in self._playbook.roles if role.name == name), None)
-        if role is None or role.used is None:
-            return True
+        return role is None or any(all(self._holds(each, scopes) for each in way) for way in role.ways)
+
+    def _holds(self, condition: Condition, scopes: Mapping[str, Scope]) -> bool:
         return all(
-            self._renderer.condition(text, scope, role.used, "when", at) for at, text in enumerate(role.when)
+            self._renderer.condition(text, scopes[condition.role], condition.used, "when", at)
+            for at, text in enumerate(condition.texts)
         )
 
     def _instances(self, task: Task, scope: Scope) -> Iterator[Expanded]:

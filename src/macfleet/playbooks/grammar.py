@@ -62,7 +62,8 @@ class RoleUseBorder(Border):
     role: str = Field(description="Name of the role.")
     vars: dict[str, Any] = Field(default_factory=dict, description="Variables for this role alone.")
     when: bool | str | tuple[str, ...] = Field(
-        (), description="Expressions that must all be true, or none of its tasks acts."
+        (),
+        description="Expressions that must all be true, or neither it acts nor what it depends on.",
     )
     tags: str | tuple[str, ...] = Field(
         (), description="Tags that each of its tasks, and of the roles it depends on, has besides its own."

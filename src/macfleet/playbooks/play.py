@@ -53,6 +53,20 @@ class Task:
         return f"{self.role} · {self.name}" if self.role else self.name
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Condition:
+    """The `when` of a role where it is used.
+
+    Attributes:
+        role: whose variables the expressions see.
+        texts: expressions that all must be true; they stand below ``when`` of `used`.
+    """
+
+    role: str
+    texts: tuple[str, ...]
+    used: Document
+
+
 @dataclass(frozen=True, slots=True)
 class Role:
     """A role as one playbook uses it.
@@ -61,7 +75,8 @@ class Role:
         variables: vars/main.yml, and what the playbook says where it uses the role.
         files: bytes by path below the role's files/ folder.
         tags: what its tasks are tagged with besides their own tags.
-        when: expressions that all must be true for any of its tasks to act; `used` is where they stand.
+        ways: for each use of the role, its conditions and those of the roles that led to it. Its tasks act
+            where all conditions of one way hold.
     """
 
     name: str
@@ -70,8 +85,7 @@ class Role:
     tasks: tuple[Task, ...] = ()
     files: Mapping[str, bytes] = field(default_factory=dict)
     tags: frozenset[str] = frozenset()
-    when: tuple[str, ...] = ()
-    used: Document | None = None
+    ways: tuple[tuple[Condition, ...], ...] = ((),)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from macfleet.model.diagnostic import MacfleetError
 from macfleet.model.json import Json
 from macfleet.model.ports import Files
 from macfleet.playbooks.grammar import RoleMetaBorder, RoleUseBorder
-from macfleet.playbooks.play import Role, Variable
+from macfleet.playbooks.play import Condition, Role, Variable
 from macfleet.playbooks.section import section
 from macfleet.playbooks.tasks import parse_tasks, texts_of
 
@@ -39,13 +39,12 @@ def declared_variables(files: Files, roles: Iterable[str] | None = None) -> Mapp
 
 @dataclass(frozen=True, slots=True)
 class RoleUse:
-    """A role where it is named: by the playbook, or by a role that depends on it; `place` is what says so."""
+    """A role where it is named, by the playbook or by a role that depends on it; `when` is one or none."""
 
     name: str
     variables: Mapping[str, Variable] = field(default_factory=dict)
     tags: frozenset[str] = frozenset()
-    when: tuple[str, ...] = ()
-    place: Document | None = None
+    when: tuple[Condition, ...] = ()
 
 
 def role_use(document: Document, *path: str | int) -> RoleUse:
@@ -55,7 +54,9 @@ def role_use(document: Document, *path: str | int) -> RoleUse:
         return RoleUse(said.value)
     use = validate(said, RoleUseBorder, code="E0301", kind="role")
     tags = frozenset(texts_of(use.tags))
-    return RoleUse(use.role, variables_of(said, "vars"), tags, texts_of(use.when), said)
+    when = texts_of(use.when)
+    conditions = (Condition(use.role, when, said),) if when else ()
+    return RoleUse(use.role, variables_of(said, "vars"), tags, conditions)
 
 
 class RoleReader:
@@ -67,10 +68,10 @@ class RoleReader:
         self.roles: dict[str, Role] = {}
         self.templates: dict[str, str] = {}
         self._reading: list[str] = []
-        self._below: dict[str, tuple[str, ...]] = {}
+        self._below: dict[str, tuple[RoleUse, ...]] = {}
 
-    def read(self, use: RoleUse, used: Document, *path: str | int) -> None:
-        """Add a role that `used` names at `path`.
+    def read(self, use: RoleUse, used: Document, *path: str | int, above: tuple[Condition, ...] = ()) -> None:
+        """Add a role that `used` names at `path`; `above` are the conditions of the roles that led to it.
 
         Raises:
             MacfleetError: no such role, a cycle of dependencies, variables for a role that has its place
@@ -83,8 +84,9 @@ class RoleReader:
             chain = " → ".join([*self._reading[self._reading.index(name) :], name])
             raise MacfleetError(used.diagnose("E0306", f"roles depend on each other: {chain}", *path))
         if name in self.roles:
-            self._again(use, used, path)
+            self._again(use, used, path, above)
             return
+        way = (*above, *use.when)
         self._reading.append(name)
         meta = _optional(self._files, f"{_FOLDER}/{name}/meta/main.yml")
         if meta is not None:
@@ -92,26 +94,30 @@ class RoleReader:
             uses = [role_use(meta, "dependencies", index) for index in range(len(wanted))]
             for index, dependency in enumerate(uses):
                 inherited = replace(dependency, tags=dependency.tags | use.tags)
-                self.read(inherited, meta, "dependencies", index)
-            self._below[name] = tuple(dependency.name for dependency in uses)
-        self.roles[name] = self._role(use)
+                self.read(inherited, meta, "dependencies", index, above=way)
+            self._below[name] = tuple(uses)
+        self.roles[name] = self._role(use, way)
         self._reading.pop()
 
-    def _again(self, use: RoleUse, used: Document, path: tuple[str | int, ...]) -> None:
-        """Refuse variables and conditions that would come too late; tags are joined to those it has."""
-        if use.variables or use.when:
+    def _again(
+        self, use: RoleUse, used: Document, path: tuple[str | int, ...], above: tuple[Condition, ...]
+    ) -> None:
+        """Refuse variables that would come too late; tags and ways are joined to those it has."""
+        if use.variables:
             why = "A role acts once in a stage, and it was named before: this would not be seen."
-            mend = "Give variables and when: where it is named first, or variables in the inventory."
+            mend = "Give variables where it is named first, or in the inventory."
             summary = f'role "{use.name}" acts already'
             raise MacfleetError(used.diagnose("E0326", summary, *path, why=why, mend=mend))
-        self._tag(use.name, use.tags)
+        self._join(use, use.tags, above)
 
-    def _tag(self, name: str, tags: frozenset[str]) -> None:
-        self.roles[name] = replace(self.roles[name], tags=self.roles[name].tags | tags)
-        for below in self._below.get(name, ()):
-            self._tag(below, tags)
+    def _join(self, use: RoleUse, tags: frozenset[str], above: tuple[Condition, ...]) -> None:
+        role, way = self.roles[use.name], (*above, *use.when)
+        ways = tuple(dict.fromkeys((*role.ways, way)))
+        self.roles[use.name] = replace(role, tags=role.tags | tags, ways=ways)
+        for below in self._below.get(use.name, ()):
+            self._join(below, tags | below.tags, way)
 
-    def _role(self, use: RoleUse) -> Role:
+    def _role(self, use: RoleUse, way: tuple[Condition, ...]) -> Role:
         folder = f"{_FOLDER}/{use.name}"
         tasks = _optional(self._files, f"{folder}/tasks/main.yml")
         self.templates |= read_templates(self._files, f"{folder}/templates")
@@ -121,9 +127,7 @@ class RoleReader:
         }
         parsed = parse_tasks(tasks, use.name) if tasks is not None else ()
         own = {**_mapping(self._files, f"{folder}/vars/main.yml"), **use.variables}
-        return Role(
-            use.name, _defaults(self._files, use.name), own, parsed, contents, use.tags, use.when, use.place
-        )
+        return Role(use.name, _defaults(self._files, use.name), own, parsed, contents, use.tags, (way,))
 
     def _unknown(self, name: str, used: Document, path: tuple[str | int, ...]) -> MacfleetError:
         guess = nearest(name, self._known)

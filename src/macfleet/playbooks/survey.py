@@ -91,9 +91,10 @@ def _playbook(work: _Survey, playbook: ParsedPlaybook) -> None:
     _variables(work, playbook.variables, own)
     for role in playbook.roles:
         _variables(work, role.variables, own | frozenset(role.variables))
-        if role.used is not None:
-            for at, text in enumerate(role.when):
-                condition = Text(text, role.used, ("when", at), bare=True)
+        # What a role above wants is noted with that role.
+        for each in dict.fromkeys(each for way in role.ways for each in way if each.role == role.name):
+            for at, text in enumerate(each.texts):
+                condition = Text(text, each.used, ("when", at), bare=True)
                 _note(work, condition, own | frozenset(role.variables))
     folder = posixpath.join(posixpath.dirname(playbook.file), "templates")
     _tasks(work, playbook.tasks, own)
