@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from macfleet.documents import validate
+from macfleet.gates.trust import Trust
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
 from macfleet.model.image import ResolvedImage
 from macfleet.model.json import Json
@@ -32,11 +33,13 @@ class CompileContext:
         images: images.lock for the node's platform, by name.
         values: further names for expressions: ``contract``, ``network``, ``weights``, ``fleet``.
         secrets: who reads secret references; asked when a resource is probed, never while compiling.
+        trust: how far an image is trusted, by its name; the others are trusted.
     """
 
     images: Mapping[str, ResolvedImage] = field(default_factory=dict)
     values: Mapping[str, Json] = field(default_factory=dict)
     secrets: Secrets | None = None
+    trust: Mapping[str, Trust] = field(default_factory=dict)
 
 
 class Compiler:
@@ -83,7 +86,7 @@ class Compiler:
         order.refuse_duplicates(expanded, problems)
         files = contents.file_contents(expanded, self._playbook, self._renderer, problems)
         _stop(problems, node)
-        contents.refuse_images(expanded, files, context.images, node.platform, problems)
+        contents.refuse_images(expanded, files, context.images, context.trust, node, problems)
         needs = order.infer_needs(
             expanded, files, known_elsewhere=choice.partial, before=before, problems=problems
         )
