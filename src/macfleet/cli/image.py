@@ -12,6 +12,7 @@ import click
 from macfleet.cli.fleet import FleetContext, fleet_command
 from macfleet.cli.image_inspect import inspect
 from macfleet.cli.image_lock import existing_lock, platforms_used, replace_file, resolve_locked, resolver_of
+from macfleet.cli.image_prune import prune
 from macfleet.cli.image_push import push
 from macfleet.cli.image_smoke import smoke
 from macfleet.cli.scan import scan
@@ -196,6 +197,7 @@ def _say(fleet: FleetContext, document: JsonObject, lines: list[str]) -> None:
 
 
 image.add_command(inspect)
+image.add_command(prune)
 image.add_command(push)
 image.add_command(scan)
 image.add_command(smoke)
