@@ -50,10 +50,12 @@ def push(
 
     pinned = checked_lock(fleet, None, write=False)
     own = own_images(fleet)
-    nodes = [_told(node, relay) for node in fleet.nodes(limit) if node.delivery == "push"]
-    if not nodes:
+    chosen = [node for node in fleet.nodes(limit) if node.delivery == "push"]
+    if not chosen:
         raise MacfleetError(_nobody(limit))
-    images = {node.name: _for(node, _chosen(own.get(node.name, pinned), names)) for node in nodes}
+    locked = {node.name: own.get(node.name, pinned) for node in chosen}
+    images = {node.name: _for(node, _chosen(locked[node.name], names)) for node in chosen}
+    nodes = [_told(node, relay, _for(node, locked[node.name])) for node in chosen]
     as_json = fleet.output == "json"
     with (
         open_ports(fleet, EventLines(as_json=as_json, on_stdout=fleet.stream)) as ports,
@@ -82,8 +84,13 @@ def _chosen(locked: Mapping[str, LockedImage], names: Sequence[str]) -> Mapping[
     return {name: locked[name] for name in names or locked}
 
 
-def _told(node: Node, relay: bool | None) -> Node:
-    return node if relay is None else replace(node, relay=relay)
+def _told(node: Node, relay: bool | None, images: Mapping[str, ResolvedImage]) -> Node:
+    """Tell a node what its load client's image is called on it, and whether to relay if that was typed."""
+    from macfleet.resources import local_name
+
+    client = local_name(images["loadgen"]) if "loadgen" in images else ""
+    told = replace(node, variables={"loadgen_image": client, **node.variables})
+    return told if relay is None else replace(told, relay=relay)
 
 
 def _for(node: Node, locked: Mapping[str, LockedImage]) -> dict[str, ResolvedImage]:
@@ -120,6 +127,7 @@ def _document(pushed: Mapping[str, Pushed], *, check: bool) -> JsonObject:
             "sent": each.sent,
             "relayed": each.relayed,
             "from": sorted(each.sources),
+            "notes": list(each.notes),
         }
         for name, each in pushed.items()
     }
@@ -141,6 +149,7 @@ def _say(pushed: Mapping[str, Pushed], *, check: bool) -> None:
                 f", {show_bytes(each.relayed)} from {', '.join(sorted(each.sources))}" if each.relayed else ""
             )
             show([clean(f"✓ {name}: {', '.join(each.images)}, {show_bytes(each.sent)} sent{near}")])
+        show(clean(f"  ! {note}") for note in each.notes)
     if not check:
         show([f"{show_bytes(sum(each.sent for each in pushed.values()))} left this machine"])
 

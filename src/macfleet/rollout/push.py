@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from macfleet.engine import apply_plan, make_plan, observe
 from macfleet.engine.lock import Holder
@@ -11,7 +11,6 @@ from macfleet.engine.redial import Redial
 from macfleet.model.event import Event
 from macfleet.model.image import ResolvedImage
 from macfleet.model.node import Node
-from macfleet.resources import local_name
 from macfleet.resources.docker_image import DockerImage
 from macfleet.rollout.node_log import BothEvents
 from macfleet.rollout.ports import Ports
@@ -27,13 +26,16 @@ class Pushed:
 
     Attributes:
         images: names of the images it lacked.
-        sent: bytes of parts that left the controller for it; relayed: that came from its site.
+        sent: bytes of parts that left the controller for it; relayed: that came from its site, from the
+            nodes `sources`.
+        notes: why parts did not come from its site.
     """
 
     images: tuple[str, ...]
     sent: int = 0
     relayed: int = 0
     sources: set[str] = field(default_factory=set)
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +63,15 @@ def push_images(
 
     Args:
         images: by node name, those it is to have by name.
-        nodes: pushed to; of a site that relays, one goes before the others.
+        nodes: pushed to; of a site that relays, one goes before the others, and `loadgen_image` says what
+            its relay is run from.
         ports: adapters of the command.
         options: who, and how long to wait.
 
     Raises:
         MacfleetError: E0590 (exit 6) another run holds one of the nodes.
     """
-    by_name = {node.name: _called(node, images[node.name]) for node in nodes}
+    by_name = {node.name: node for node in nodes}
     if options.check:
         return ports.executor.each(tuple(by_name), lambda n: _lacking(by_name[n], images[n], ports))
     claim = Claim(tuple(by_name), options.run_id, "image push", options.wait)
@@ -83,12 +86,6 @@ def push_images(
             if ports.relay is not None:
                 ports.relay.close(ports.executor, ports.events)
     return done
-
-
-def _called(node: Node, images: Mapping[str, ResolvedImage]) -> Node:
-    """Tell a node what its load client's image is called on it: a relay is run from that one."""
-    name = local_name(images["loadgen"]) if "loadgen" in images else ""
-    return replace(node, variables={"loadgen_image": name, **node.variables})
 
 
 def _heads_first(by_name: Mapping[str, Node], ports: Ports) -> list[tuple[str, ...]]:
@@ -146,6 +143,8 @@ class _Tally:
 
     def emit(self, event: Event) -> None:
         """Count a part."""
+        if event.kind == "relay.failed":
+            self.pushed.notes.append(str(event.data.get("words")))
         if event.kind != "part.brought":
             return
         sent, size = event.data.get("sent"), event.data.get("bytes")
