@@ -6,8 +6,8 @@ import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NamedTuple
 
-import fabric
 import paramiko
 
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
@@ -64,33 +64,24 @@ def place_of(route: Route) -> Route:
     return tuple(replace(hop, node="", pin="") for hop in route)
 
 
-class _Found(paramiko.SSHConfigDict):
-    """What Fabric looks at, and what it does not know."""
+class _Place(NamedTuple):
+    """Where a hop is and whom it is asked for."""
 
-    def __init__(self, options: Options) -> None:
-        super().__init__(hostname=options.host, port=str(options.port))
-        if options.user:
-            self["user"] = options.user
-        self.options = options
+    host: str
+    user: str
+    port: int
 
 
 class _SshConfig(paramiko.SSHConfig):
-    """ssh_config for Fabric as OpenSSH reads it; paramiko's own reader knows no Include (paramiko 5.1).
+    """One host's options for Fabric; paramiko's own reader knows no Include (paramiko 5.1)."""
 
-    Attributes:
-        user: whom the next lookup asks for, as ``ssh -l`` does; empty when nobody says.
-        port: the same for ``ssh -p``.
-    """
-
-    def __init__(self, files: ConfigFiles) -> None:
+    def __init__(self, options: Options) -> None:
         super().__init__()
-        self._files = files
-        self.user = ""
-        self.port: int | None = None
+        self._found = paramiko.SSHConfigDict(hostname=options.host, port=str(options.port))
 
-    def lookup(self, hostname: str) -> _Found:
-        """Return what counts for a host (raises ValueError with file and line)."""
-        return _Found(options_for(self._files, hostname, self.user, self.port))
+    def lookup(self, hostname: str) -> paramiko.SSHConfigDict:  # noqa: ARG002  (one host's alone)
+        """Return what counts for the host."""
+        return self._found
 
 
 class Routes:
@@ -106,11 +97,9 @@ class Routes:
 
     def __init__(self, ssh_config: Path | None = None, say: Say = lambda _: None) -> None:
         try:
-            self._ssh_config = _SshConfig(ConfigFiles(ssh_config))
+            self._files = ConfigFiles(ssh_config)
         except ValueError as error:
             raise MacfleetError(trouble.bad_config("", str(error))) from error
-        # Lazy: Fabric's own fabric.yml files have no say here, ssh_config has.
-        self._config = fabric.Config(lazy=True, ssh_config=self._ssh_config)
         self._say = say
         self._said: set[tuple[str, str]] = set()
         self._lock = threading.Lock()
@@ -150,21 +139,16 @@ class Routes:
             hops.append(hop if index == 0 and not hops else replace(hop, proxy_command=""))
         return tuple(hops)
 
-    def _resolve(self, wanted: JumpHop, node: Node) -> tuple[fabric.Connection, Options]:
-        self._ssh_config.user, self._ssh_config.port = wanted.user, wanted.port
+    def _resolve(self, wanted: JumpHop, node: Node) -> tuple[_Place, Options]:
         try:
-            found = fabric.Connection(
-                wanted.host,
-                user=wanted.user or None,
-                port=wanted.port,
-                gateway=False,
-                config=self._config,
-            )
+            options = options_for(self._files, wanted.host, wanted.user, wanted.port)
         except ValueError as error:
             raise MacfleetError(trouble.bad_config(node.name, str(error))) from error
-        options: Options = found.ssh_config.options
         self._remark(options, wanted.host, node)
-        return found, options
+        user = wanted.user or options.user
+        if not user:
+            return _by_fabric(wanted, options), options
+        return _Place(options.host, user, wanted.port or options.port), options
 
     def _remark(self, options: Options, host: str, node: Node) -> None:
         refused = [remark for remark in options.remarks if remark.refused]
@@ -176,6 +160,16 @@ class Routes:
                 self._say(trouble.otherwise(host, remark))
 
 
+def _by_fabric(wanted: JumpHop, options: Options) -> _Place:
+    """Return the place with Fabric's defaults, for a hop whose user nobody names; else it is not imported."""
+    import fabric  # noqa: PLC0415  (it and invoke take as long as all of macfleet.ssh)
+
+    # Lazy: Fabric's own fabric.yml files have no say here, ssh_config has.
+    config = fabric.Config(lazy=True, ssh_config=_SshConfig(options))
+    found = fabric.Connection(wanted.host, port=wanted.port, gateway=False, config=config)
+    return _Place(str(found.host), str(found.user), int(found.port))
+
+
 def _jumps(jump: str, node: Node) -> Iterable[JumpHop]:
     try:
         return jump_hops(jump)
@@ -183,13 +177,13 @@ def _jumps(jump: str, node: Node) -> Iterable[JumpHop]:
         raise MacfleetError(trouble.bad_route(node.name, str(error))) from error
 
 
-def _hop(node: str, found: fabric.Connection, options: Options, identity: str, pin: str) -> Hop:
+def _hop(node: str, found: _Place, options: Options, identity: str, pin: str) -> Hop:
     identities = (str(Path(identity).expanduser()),) if identity else options.identities
     return Hop(
         node=node,
-        host=str(found.host),
-        port=int(found.port),
-        user=str(found.user),
+        host=found.host,
+        port=found.port,
+        user=found.user,
         identities=tuple(path for path in identities if path != "none"),
         search=not identities,
         pin=pin,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 
 from macfleet.model.shell import quote
@@ -43,10 +42,11 @@ def ending(groups: Iterable[int]) -> str:
 
 def announcement(nonce: str, stderr: bytes) -> tuple[int, bytes] | None:
     """Return the announced process group and stderr without the announcement; None before it is there."""
-    found = re.search(re.escape(nonce).encode() + rb" ([0-9]+)\n", stderr)
-    if found is None:
+    before, said, rest = stderr.partition(f"{nonce} ".encode())
+    group, ended, after = rest.partition(b"\n")
+    if not said or not ended or not group.isdigit():
         return None
-    return int(found[1]), stderr[: found.start()] + stderr[found.end() :]
+    return int(group), before + after
 
 
 def _announce(nonce: str) -> str:

@@ -1,0 +1,39 @@
+"""What reaching a node imports: paramiko, and of what stands around it only what is used."""
+
+import subprocess
+import sys
+
+import pytest
+
+_ROUTE = """
+from pathlib import Path
+from macfleet.model.node import Endpoint, Node
+from macfleet.ssh.route import Routes
+hop = Routes(Path("/dev/null")).to(Node(name="mac-01", endpoint=Endpoint("10.0.0.1", user={user!r})))[-1]
+assert (hop.host, hop.port, bool(hop.user)) == ("10.0.0.1", 22, True)
+"""
+
+
+def imported(script):
+    """Modules in memory after a script."""
+    told = "\nimport sys; print('\\n'.join(sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", script + told], capture_output=True, text=True, check=True, timeout=60
+    )
+    return set(done.stdout.splitlines())
+
+
+def test_connections_need_neither_fabric_nor_invoke_nor_an_event_loop():
+    found = imported("import macfleet.ssh.pool" + _ROUTE.format(user="ops"))
+    assert "paramiko" in found
+    assert not {"fabric", "invoke", "asyncio", "unittest.mock", "macfleet.ssh.enrolment"} & found
+
+
+def test_a_node_whose_user_nobody_names_gets_the_one_of_fabric():
+    assert "fabric" in imported(_ROUTE.format(user=""))
+
+
+@pytest.mark.parametrize("other", ["fabric", "invoke"])
+def test_what_paramiko_was_kept_from_can_be_imported_after_it(other):
+    found = imported(f"import macfleet.ssh.pool, {other}")
+    assert {"paramiko", "invoke", other} <= found
