@@ -9,6 +9,7 @@ import socket
 import subprocess
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -119,6 +120,20 @@ class FleetContext:
     def begin_connections(self, nodes: Sequence[Node]) -> None:
         """Log in to the nodes that will be asked first, while the rest of the command gets ready."""
         self.transports.begin(nodes[: self.forks or self.settings.forks])
+
+    def begin_early(self, playbook: str, limit: str) -> None:
+        """Begin to log in to the nodes of a playbook before all of the fleet folder is read.
+
+        What cannot be told yet, or is wrong, is said by whoever reads it next.
+        """
+        from macfleet.inventory import select
+        from macfleet.playbooks import hosts_of
+
+        with suppress(MacfleetError):
+            hosts = hosts_of(self.files, playbook)
+            named = {node.name for node in select(self.inventory, hosts)} if hosts else set()
+            if wanted := [node for node in self.nodes(limit) if node.name in named]:
+                self.begin_connections(wanted)
 
     @cached_property
     def passphrases(self) -> Passphrases:

@@ -131,7 +131,11 @@ def _run(
     wait: float = 0.0,
     resume: str = "",
 ) -> StageResult:
-    from macfleet.cli.compose import desired_of, new_run_id, open_ports, stage_nodes
+    from macfleet.cli.compose import PLAYBOOKS, desired_of, new_run_id, open_ports, stage_nodes
+
+    stage = _stage_of(fleet, playbook)
+    if not resume:
+        fleet.begin_early(PLAYBOOKS[stage], limit)
     from macfleet.cli.interrupts import interrupts
     from macfleet.cli.resume import how_to_resume, resumed
     from macfleet.rollout.run import Options, rollout
@@ -143,7 +147,6 @@ def _run(
     from macfleet.views.terminal import show, show_json
 
     desired = desired_of(fleet)
-    stage = _stage_of(fleet, playbook)
     if not check and desired.playbooks[stage].measure is not None:
         raise MacfleetError(_measures(playbook, stage))
     choice = chosen_tags(desired.playbooks[stage], *tags)

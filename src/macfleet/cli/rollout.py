@@ -76,7 +76,11 @@ def rollout(
 
     Example: macfleet rollout stage3 --check -l mac-07
     """
-    from macfleet.cli.compose import desired_of, open_ports, stage_nodes
+    from macfleet.cli.compose import PLAYBOOKS, desired_of, open_ports, stage_nodes
+
+    begins = StageName.PROVISION if what == "all" else STAGES.get(what)
+    if begins is not None and not resume:
+        fleet.begin_early(PLAYBOOKS[begins], limit)
     from macfleet.views.progress import EventLines
 
     pins = what in ("stage2", "all")
@@ -107,8 +111,7 @@ def rollout(
     )
     events = EventLines(as_json=fleet.output == "json", on_stdout=fleet.stream)
     with suppress(MacfleetError):  # a stage without nodes says so when its turn comes
-        begins = StageName.PROVISION if what == "all" else STAGES[what]
-        fleet.begin_connections(stage_nodes(fleet, desired, begins, limit))
+        fleet.begin_connections(stage_nodes(fleet, desired, begins or StageName.PROVISION, limit))
     with open_ports(fleet, events) as ports:
         if what == "all":
             with _whole_way(fleet, ports, wanted):

@@ -3,38 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from macfleet.documents import Document, nearest, parse_yaml, validate
+from macfleet.documents import Document, nearest, validate
 from macfleet.model.diagnostic import MacfleetError
 from macfleet.model.json import Json
 from macfleet.model.ports import Files
+from macfleet.playbooks.defaults import ROLES, defaults_file, mapping_in, optional, role_names
 from macfleet.playbooks.grammar import RoleMetaBorder, RoleUseBorder
 from macfleet.playbooks.play import Condition, Role, Variable
 from macfleet.playbooks.section import section
 from macfleet.playbooks.tasks import parse_tasks, texts_of
 
 _NAME = re.compile(r"^[a-z][a-z0-9_-]*$")
-_FOLDER = "roles"
-
-
-def role_names(files: Files) -> tuple[str, ...]:
-    """Return the names of all roles of the fleet folder, sorted."""
-    return tuple(sorted({path.split("/")[1] for path in files.list(_FOLDER) if path.count("/") > 1}))
-
-
-def declared_variables(files: Files, roles: Iterable[str] | None = None) -> Mapping[str, Json]:
-    """Return the defaults of the roles (of all unless some are named) by variable name.
-
-    Raises:
-        MacfleetError: a defaults file cannot be read as a mapping.
-    """
-    declared: dict[str, Json] = {}
-    for name in roles if roles is not None else role_names(files):
-        for variable, default in _defaults(files, name).items():
-            declared.setdefault(variable, default.value)
-    return declared
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +70,7 @@ class RoleReader:
             return
         way = (*above, *use.when)
         self._reading.append(name)
-        meta = _optional(self._files, f"{_FOLDER}/{name}/meta/main.yml")
+        meta = optional(self._files, f"{ROLES}/{name}/meta/main.yml")
         if meta is not None:
             wanted = validate(meta, RoleMetaBorder, code="E0305", kind="meta/main.yml").dependencies
             uses = [role_use(meta, "dependencies", index) for index in range(len(wanted))]
@@ -118,8 +100,8 @@ class RoleReader:
             self._join(below, tags | below.tags, way)
 
     def _role(self, use: RoleUse, way: tuple[Condition, ...]) -> Role:
-        folder = f"{_FOLDER}/{use.name}"
-        tasks = _optional(self._files, f"{folder}/tasks/main.yml")
+        folder = f"{ROLES}/{use.name}"
+        tasks = optional(self._files, f"{folder}/tasks/main.yml")
         self.templates |= read_templates(self._files, f"{folder}/templates")
         prefix = f"{folder}/files/"
         contents = {
@@ -161,19 +143,10 @@ def variables_of(document: Document, *path: str | int) -> dict[str, Variable]:
 
 
 def _defaults(files: Files, name: str) -> dict[str, Variable]:
-    return _mapping(files, f"{_FOLDER}/{name}/defaults/main.yml")
+    return _mapping(files, defaults_file(name))
 
 
 def _mapping(files: Files, path: str) -> dict[str, Variable]:
     """Return a file's variables; none when it is missing or empty."""
-    document = _optional(files, path)
-    if document is None or document.value is None:
-        return {}
-    if not isinstance(document.value, Mapping):
-        kind = path.split("/")[-2]
-        raise MacfleetError(document.diagnose("E0305", f"{kind} must be a mapping", on_value=True))
-    return variables_of(document)
-
-
-def _optional(files: Files, path: str) -> Document | None:
-    return parse_yaml(files.read(path), path) if files.exists(path) else None
+    document = mapping_in(files, path)
+    return {} if document is None else variables_of(document)

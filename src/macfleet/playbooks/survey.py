@@ -12,9 +12,10 @@ import jinja2
 from macfleet.documents import Document, nearest
 from macfleet.model.diagnostic import Diagnostic, Location, MacfleetError, Severity
 from macfleet.model.ports import Files
+from macfleet.playbooks.defaults import role_names
 from macfleet.playbooks.names import Named, Reader, Text, message, texts_in, texts_of_task
 from macfleet.playbooks.play import ParsedPlaybook, Role, Task, Variable
-from macfleet.playbooks.roles import RoleReader, RoleUse, role_names
+from macfleet.playbooks.roles import RoleReader, RoleUse
 
 BUILT_IN = frozenset({"inventory_hostname", "node", "images", "contract", "network", "weights", "item"})
 """Names that expressions see besides variables."""
