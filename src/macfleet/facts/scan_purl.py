@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import string
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from urllib.parse import parse_qsl, quote, unquote
 
 from macfleet.facts.scan import Finding
+
+_PLAIN = frozenset((string.ascii_letters + string.digits + ".-_~").encode())
+_ENCODED = re.compile("(?:%[0-9A-Fa-f]{2})+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +56,22 @@ def parse_purl(text: str) -> PackageUrl | None:
     named = named if mark else version
     if not kind or not named.strip("/"):
         return None
-    plain = unquote(named).strip("/").lower()
-    return PackageUrl(kind.lower(), plain, unquote(version) if mark else "", dict(parse_qsl(query)))
+    plain = decoded(named).strip("/").lower()
+    pairs = (pair.partition("=") for pair in query.split("&") if "=" in pair)
+    qualifiers = {key.lower(): decoded(value) for key, _, value in pairs}
+    return PackageUrl(kind.lower(), plain, decoded(version) if mark else "", qualifiers)
 
 
 def purl(kind: str, path: str, version: str, qualifiers: Mapping[str, str]) -> str:
     """Return the canonical text of a package URL; empty qualifiers are left out."""
-    named = "/".join(quote(part, safe=".-_~") for part in path.split("/"))
     given = sorted((key, value) for key, value in qualifiers.items() if value)
-    asked = "&".join(f"{key}={quote(value, safe='.-_~/:')}" for key, value in given)
-    return f"pkg:{kind}/{named}@{quote(version, safe='.-_~:')}" + (f"?{asked}" if asked else "")
+    asked = "&".join(f"{key}={_encoded(value, '/:')}" for key, value in given)
+    return f"pkg:{kind}/{_encoded(path, '/')}@{_encoded(version, ':')}" + (f"?{asked}" if asked else "")
+
+
+def decoded(text: str) -> str:
+    """Return text with ``%41`` and the like as what they stand for, in UTF-8."""
+    return _ENCODED.sub(lambda run: bytes.fromhex(run[0].replace("%", "")).decode("utf-8", "replace"), text)
 
 
 def names_package(text: str, finding: Finding) -> bool:
@@ -97,3 +107,8 @@ def _same(named: PackageUrl, finding: Finding) -> bool:
     """Whether the versions in two package URLs are the same, where a scanner shows another form of it."""
     own = parse_purl(finding.purl)
     return own is not None and own.version == named.version
+
+
+def _encoded(text: str, kept: str) -> str:
+    plain = _PLAIN | frozenset(kept.encode())
+    return "".join(chr(byte) if byte in plain else f"%{byte:02X}" for byte in text.encode())

@@ -10,13 +10,12 @@ import datetime as dt
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal
-from urllib.parse import unquote
 
 from pydantic import Field
 
 from macfleet.facts.model_bytes import shown
 from macfleet.facts.scan import Finding
-from macfleet.facts.scan_purl import ImageNames, names_image, names_package
+from macfleet.facts.scan_purl import ImageNames, decoded, names_image, names_package
 from macfleet.facts.scan_reading import Part, ScanRefused, Words, plain, read
 
 VEX_LIMIT = 16 * 2**20
@@ -258,7 +257,7 @@ def _referred(ref: str, known: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]
     """Return the names of what is referred to: a component here, or the purl a link elsewhere ends in."""
     if ref in known:
         return known[ref]
-    link = unquote(ref.partition("#")[2]) if ref.startswith("urn:cdx:") else ref
+    link = decoded(ref.partition("#")[2]) if ref.startswith("urn:cdx:") else ref
     return (link,)
 
 
