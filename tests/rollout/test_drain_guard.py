@@ -102,14 +102,15 @@ def test_force_takes_the_last_node_out_and_is_recorded_with_what_it_overrode(por
                 "reason": "the room is on fire",
                 "refusal": "pool chat would keep 0 of the 1 nodes it needs",
             },
-        )
+        ),
+        ("mac-03", "service.closed", {"who": "ana", "reason": "the room is on fire", "run": "", "cut": 0}),
     ]
     assert "drain.forced" in ports.events.kinds("mac-03")
 
 
 def test_force_that_was_not_needed_is_not_recorded(ports, history):
     drain(ONE, Wish("noise", force=True), ports)
-    assert history == []
+    assert [kind for _, kind, _ in history] == ["service.closed"]
 
 
 def test_a_node_without_containers_is_opened_and_nothing_is_proven(ports):

@@ -30,6 +30,7 @@ COMMANDS: dict[str, Entry] = {
     "exec": Entry("macfleet.cli.reach", "exec_", "Run a command on many nodes."),
     "explain": Entry("macfleet.cli.explain", "explain", "What an error code, gate or threshold means."),
     "facts": Entry("macfleet.cli.facts", "facts", "Typed facts of nodes: versions, memory, chip."),
+    "history": Entry("macfleet.cli.history", "history", "Who did what to the fleet, when and why."),
     "image": Entry("macfleet.cli.image", "image", "Resolve, pin, push, verify and prune images by digest."),
     "init": Entry("macfleet.cli.init", "init", "Make a new fleet folder, ready to edit."),
     "inventory": Entry("macfleet.cli.inventory", "inventory", "List, explain and check the inventory."),

@@ -48,9 +48,9 @@ def rollback(
 ) -> int:
     """Return nodes to the digests before: a node, a pool, an environment or any pattern.
 
-    The lock says so first; then stages 2 and 3 bring the images and run them, with each node drained, and
-    each node's digests are read back and its promised routes asked. One that broke off is finished by the same
-    command.
+    The lock says so first; then stages 2 and 3 bring the images and run them, with each node drained; then
+    each node's digests are read back and its promised routes asked. The same command finishes one that broke
+    off.
 
     Example: macfleet rollback mac-03 --reason "b10434 stalls at 8k context"
     """

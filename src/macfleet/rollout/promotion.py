@@ -30,7 +30,11 @@ class Environment:
 
 @dataclass(frozen=True, slots=True)
 class ImageMove:
-    """What becomes of one image; a digest of the index is empty where the environment lacks the image."""
+    """What becomes of one image; a digest is empty where the environment lacks it.
+
+    Digests are those of the target's platform, which its containers are proven by; of the index where its
+    nodes have several platforms.
+    """
 
     name: str
     reference: str
@@ -115,7 +119,7 @@ def plan_promotion(
         target.name,
         release,
         target.lock.in_use,
-        _moves(target.lock.in_use.images, release.images),
+        _moves(target, release),
         tuple(replace(each, declared=_why(each, meant)) for each in found),
         tuple(node.name for node in target.nodes),
         tuple(each for each in meant if not any(each.allows(d.what, d.after) for d in found)),
@@ -192,12 +196,23 @@ def _shapes(nodes: Sequence[Node], desired: Desired) -> dict[str, Mapping[str, s
     return {node.name: shape(node, desired) for node in nodes}
 
 
-def _moves(before: Mapping[str, LockedImage], after: Mapping[str, LockedImage]) -> tuple[ImageMove, ...]:
-    def index(images: Mapping[str, LockedImage], name: str) -> str:
-        return images[name].index if name in images else ""
+def _moves(target: Environment, release: Release) -> tuple[ImageMove, ...]:
+    before, after = target.lock.in_use.images, release.images
+    platforms = {node.platform for node in target.nodes}
+
+    def digest(image: LockedImage | None) -> str:
+        if image is None:
+            return ""
+        found = {image.platforms[each].manifest for each in platforms if each in image.platforms}
+        return found.pop() if len(found) == 1 and len(platforms) == 1 else image.index
 
     return tuple(
-        ImageMove(name, (after.get(name) or before[name]).reference, index(before, name), index(after, name))
+        ImageMove(
+            name,
+            (after.get(name) or before[name]).reference,
+            digest(before.get(name)),
+            digest(after.get(name)),
+        )
         for name in sorted({*before, *after})
     )
 

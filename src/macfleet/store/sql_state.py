@@ -12,6 +12,7 @@ from sqlalchemy import Engine, insert, select, update
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
 from macfleet.model.json import JsonObject
 from macfleet.model.stage import StageName, StageRecord
+from macfleet.store.sql_history import SqlHistory
 from macfleet.store.sql_locks import SqlLocks
 from macfleet.store.sql_services import SqlLeases, SqlServices
 from macfleet.store.stage_records import COLUMNS, record_of, row_of
@@ -204,6 +205,7 @@ class SqlState(SqlJournal, SqlEvidences):
         self.services = SqlServices(self.engine)
         self.leases = SqlLeases(self.engine, clock)
         self.locks = SqlLocks(self.engine, clock)
+        self.history = SqlHistory(self.engine)
 
     def close(self) -> None:
         """Give up all connections."""

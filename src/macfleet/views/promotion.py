@@ -59,6 +59,16 @@ def document(found: Promotion, *, done: bool) -> dict[str, Json]:
     }
 
 
+def named(reference: str) -> str:
+    """Return a reference without the digest that stands beside it."""
+    return reference.partition("@")[0]
+
+
+def moment(stamp: str) -> str:
+    """Return an RFC 3339 time in UTC to the second, as tables show it."""
+    return f"{stamp[:10]} {stamp[11:19]}Z"
+
+
 def short(digest: str) -> str:
     """Return the beginning of a digest, a dash for none."""
     return f"{digest[:_DIGITS]}…" if digest else "–"
@@ -66,9 +76,9 @@ def short(digest: str) -> str:
 
 def _image(each: ImageMove) -> tuple[str, ...]:
     if each.before == each.after:
-        return "·", each.name, short(each.before), "=", short(each.after), each.reference
+        return "·", each.name, short(each.before), "=", short(each.after), named(each.reference)
     symbol = "~" if each.before and each.after else "+" if each.after else "-"
-    return symbol, each.name, short(each.before), "←", short(each.after), each.reference
+    return symbol, each.name, short(each.before), "←", short(each.after), named(each.reference)
 
 
 def _difference(each: Difference) -> tuple[str, ...]:

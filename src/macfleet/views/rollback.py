@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from macfleet.model.json import Json
 from macfleet.rollout.result import FAILURES
 from macfleet.rollout.rollback import Proof, Return
-from macfleet.views.promotion import short
+from macfleet.views.promotion import moment, named, short
 from macfleet.views.symbols import NODES
 from macfleet.views.table import lines as table
 
@@ -66,7 +66,7 @@ def proof_row(proof: Proof, back: Return) -> dict[str, Json]:
 
 
 def _plan_row(each: Return) -> tuple[str, ...]:
-    references = sorted({image.reference for image in each.to.images.values()})
+    references = sorted({named(image.reference) for image in each.to.images.values()})
     arrow = "finish" if each.finishes else "→"
     return each.node.name, each.now.id, arrow, each.to.id, ", ".join(references), each.path
 
@@ -74,8 +74,8 @@ def _plan_row(each: Return) -> tuple[str, ...]:
 def _proof_row(each: Proof) -> tuple[str, ...]:
     symbol = NODES[each.outcome] if each.outcome in FAILURES or each.proven else "!"
     words = f"{symbol} {each.outcome}"
-    drained, routes = each.drained or "–", each.routes
-    return each.node, words, _digests(each.before), _digests(each.after), drained, routes, each.who, each.when
+    told = each.drained or "–", each.routes, each.who, moment(each.when)
+    return each.node, words, _digests(each.before), _digests(each.after), *told
 
 
 def _digests(found: Mapping[str, str] | None) -> str:
