@@ -61,6 +61,13 @@ class Packed:
     path: Path = Path("/nowhere")
 
 
+# The bare engine is the site's: without it the node has drifted and is held.
+ENGINE = """
+    - name: engine
+      command: {{run: ': >"$HOME/up.{port}"', unless: '[ -f "$HOME/up.{port}" ]'}}
+"""
+
+
 def fleet_of(root, bare, container):
     """Return a fleet of one node with one judged cell, whose state and runs lie below `root`."""
     fleet = Fleet.make(root, "mac-01")
@@ -75,6 +82,7 @@ def fleet_of(root, bare, container):
         name: text.replace("8081", str(bare)).replace("8080", str(container))
         for name, text in PROGRAMS.items()
     }
+    fleet.use(StageName.PROVISION, more=ENGINE.format(port=bare))
     state = SqlState(f"sqlite:///{root}/state.db")
     fleet.evidences = fleet.journal = state
     fleet.runs, fleet.clock = FolderRuns(root / "runs"), SystemClock()
@@ -85,6 +93,7 @@ def prepare(root, bare, container):
     """Bring the node through the stages before, and the load client onto it."""
     fleet = fleet_of(root, bare, container)
     fleet.load = FakeLoadGenerator()
+    (fleet.home("mac-01") / f"up.{bare}").touch()
     fleet.upto(StageName.LOADTEST)
     program = fleet.home("mac-01") / "macfleet/loadgen" / DIGEST / "run.py"
     program.parent.mkdir(parents=True)

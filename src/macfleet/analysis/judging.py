@@ -156,7 +156,11 @@ def _storage_signs(evidence: NodeEvidence, threshold: Threshold, cell: CellSumma
     else:
         found, line = 100 * evidence.storage_drop, 100 * limit
         text = f"storage proof: bind is {found:.0f} % below native, line {line:.0f} %"
-        signs.append(Condition(evidence.storage_drop > limit, text, (f"{evidence.run}/storage.json",)))
+        signs.append(
+            Condition(
+                evidence.storage_drop > limit, text, (f"{evidence.run}/nodes/{evidence.node}/storage.json",)
+            )
+        )
     return signs
 
 

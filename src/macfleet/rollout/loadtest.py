@@ -19,9 +19,10 @@ from macfleet.model.stage import EvidenceKey
 from macfleet.rollout import arms, vm
 from macfleet.rollout.desired import Desired
 from macfleet.rollout.load_profile import Block, LoadProfile, blocks, judged_concurrency
-from macfleet.rollout.loadtest_left import MEASURED, Left, after, take_over
+from macfleet.rollout.loadtest_left import MEASURED, STORAGE, Left, after, take_over
 from macfleet.rollout.loadtest_segment import Take, measure_segment
 from macfleet.rollout.ports import Ports
+from macfleet.rollout.storage_proof import prove_storage, storage_drop
 
 # How often one segment is measured at most when the client itself is late.
 _ATTEMPTS = 3
@@ -62,6 +63,9 @@ def measure_loadtest(
         _prepare_vm("", node, profile, transport)
         for arm in names:
             arms.stop(node, arm, transport)
+        storage = left.storage or prove_storage(node, desired, transport, short=profile.short)
+        if storage is not None:
+            writer.json(f"nodes/{node.name}/{STORAGE}", storage)
         running = ""
         for block in blocks(names, profile.segments):
             up: bool | None = None
@@ -76,7 +80,8 @@ def measure_loadtest(
             taken += work.measure(block, up=up)
     finally:
         _bring_back(names, node, profile, transport)
-    return _reduce(node, taken, profile, writer, left)
+    found = _reduce(node, taken, profile, writer, left)
+    return replace(found, evidence={**found.evidence, "storage_drop": storage_drop(storage)})
 
 
 def _bring_back(names: Sequence[str], node: Node, profile: LoadProfile, transport: Transport) -> None:

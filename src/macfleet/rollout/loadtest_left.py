@@ -17,6 +17,7 @@ from macfleet.rollout.loadtest_segment import Place, Take
 from macfleet.rollout.ports import Ports
 
 BEGUN = "begun.json"
+STORAGE = "storage.json"
 MEASURED = "segments.json"
 """Written when all segments of a node are there."""
 _RAW = re.compile(r"([a-z-]+)/(?:raw|cut)-(\d+)-(\d+)-(\d+)\.ndjson")
@@ -62,12 +63,14 @@ class Left:
         runs: the runs it comes from, oldest first.
         takes: finished attempts, in their order.
         unlike: what is different now from when those runs measured, so that nothing of them is used.
+        storage: the storage proof, None where none was made.
     """
 
     runs: tuple[str, ...] = ()
     takes: Mapping[Place, Take] = field(default_factory=dict)
     cuts: tuple[Cut, ...] = ()
     unlike: tuple[str, ...] = ()
+    storage: JsonObject | None = None
 
     def of(self, arm: str, segment: int, concurrency: int) -> tuple[Take, ...]:
         """Return the finished attempts at one segment of one cell."""
@@ -168,6 +171,7 @@ def _read(files: Mapping[str, str], bucket: str, runs: tuple[str, ...], unlike: 
         {place: takes[place] for place in order},
         tuple(cut for place, cut in cuts.items() if place not in takes),
         unlike,
+        json.loads(files[STORAGE]) if STORAGE in files else None,
     )
 
 

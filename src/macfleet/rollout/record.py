@@ -122,6 +122,7 @@ def facts_document(node: Node, result: NodeResult, desired: Desired) -> dict[str
         "images": {name: image.manifest for name, image in desired.images(node).items()},
         "mounts": _mounts(node, result),
         "runtime": "colima",
+        **({"storage_drop": drop} if (drop := _loadtest(result).get("storage_drop")) is not None else {}),
         "model": desired.contract.model,
         "versions": dict(result.key.parts) if result.key else {},
         "simulated": _simulated(result),

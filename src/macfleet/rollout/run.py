@@ -18,6 +18,7 @@ from macfleet.rollout.carry import Planned, in_waves, settle
 from macfleet.rollout.desired import Desired
 from macfleet.rollout.elsewhere import Elsewhere, plan_elsewhere, settle_elsewhere
 from macfleet.rollout.load_profile import LoadProfile
+from macfleet.rollout.loadtest_wake import wake
 from macfleet.rollout.node import take_back
 from macfleet.rollout.node_log import BothEvents
 from macfleet.rollout.planning import NodePlan, plan_node
@@ -93,6 +94,7 @@ def rollout(
         if options.wait:
             run = options.resume or options.run_id
             wait_for_strangers(nodes, ports, run, fence, began + options.wait)
+        wake(stage, nodes, ports, options)
         planned = _plan_fleet(stage, nodes, desired, ports, options)
         elsewhere = plan_elsewhere(stage, nodes, desired, ports, options)
         try:
