@@ -63,16 +63,19 @@ http.server.ThreadingHTTPServer(("0.0.0.0", int(sys.argv[3])), Parts).serve_fore
 """
 """Serves ``/relay/NAME`` to who has the token; arguments: seconds to live, the token's SHA-256, the port."""
 
+_LISTENS = 'import socket, sys; socket.create_connection(("127.0.0.1", int(sys.argv[1])), 2)'
+
 
 def keep_script(folder: str, mark: str, part: str) -> str:
     """Return the script that keeps a proven part of `folder` for the run `mark`.
 
     A second name of the same bytes: joining takes the first away. Everybody may read it, whoever the server
-    in the container is; the folder cannot be entered. What a killed controller left is removed after 3 h.
+    in the container is; the folder cannot be entered. Whoever brings images has the node to itself, so what
+    other runs kept was left by killed controllers.
     """
     kept = f"{folder}/kept-{mark}/relay"
-    old = "-mindepth 1 -maxdepth 1 -name 'kept-*' -mmin +180"
-    return f"""find {quote(folder)} {old} -exec rm -rf {{}} + 2>/dev/null
+    others = f"-mindepth 1 -maxdepth 1 -name 'kept-*' ! -name {quote(f'kept-{mark}')}"
+    return f"""find {quote(folder)} {others} -exec rm -rf {{}} + 2>/dev/null
 mkdir -p {quote(kept)} && ln -f {quote(f"{folder}/{part}")} {quote(f"{kept}/{part}")} &&
 chmod 755 {quote(kept)} && chmod 644 {quote(f"{kept}/{part}")}
 """
@@ -103,11 +106,19 @@ def serve_script(
 what={quote(f"relay/{part}")}; server={quote(SERVER)}
 if ! docker container inspect --format x {name} >/dev/null 2>&1; then
   docker image inspect --format x {quote(image)} >/dev/null 2>&1 || exit {NO_IMAGE}
+  for left in $(docker container ls --quiet --filter label={LABEL}); do
+    docker rm --force "$left" </dev/null >/dev/null || :
+  done
   docker run --detach --rm --pull never --name {name} --label {LABEL}={quote(mark)} \\
     --publish {_PORT} --user "$(id -u)" --cap-drop ALL --security-opt no-new-privileges --memory 256m \\
     --log-driver none --entrypoint python3 {quote(image)} -I -c "$server" {LIFE} {quote(digest)} {_PORT} \\
     </dev/null >/dev/null
   what=relay
+  turn=0
+  until docker exec {name} python3 -I -c {quote(_LISTENS)} {_PORT} </dev/null 2>/dev/null; do
+    turn=$((turn + 1)); [ "$turn" -lt 40 ] || {{ echo "its server does not start" >&2; exit 1; }}
+    sleep 0.5
+  done
 fi
 cd {quote(f"{folder}/kept-{mark}")}
 COPYFILE_DISABLE=1 tar -cf - "$what" | docker cp - {name}:/ >/dev/null
