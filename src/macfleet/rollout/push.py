@@ -11,6 +11,7 @@ from macfleet.engine.redial import Redial
 from macfleet.model.event import Event
 from macfleet.model.image import ResolvedImage
 from macfleet.model.node import Node
+from macfleet.model.resource import Plan
 from macfleet.resources.docker_image import DockerImage
 from macfleet.rollout.node_log import BothEvents
 from macfleet.rollout.ports import Ports
@@ -71,59 +72,77 @@ def push_images(
     Raises:
         MacfleetError: E0590 (exit 6) another run holds one of the nodes.
     """
-    by_name = {node.name: node for node in nodes}
+    names = tuple(node.name for node in nodes)
     if options.check:
-        return ports.executor.each(tuple(by_name), lambda n: _lacking(by_name[n], images[n], ports))
-    claim = Claim(tuple(by_name), options.run_id, "image push", options.wait)
-    done: dict[str, Pushed | Exception] = {}
-    with held(claim, ports.locks, ports.clock, ports.events) as fence:
+        return _what_came(_planned(nodes, images, ports))
+    with held(
+        Claim(names, options.run_id, "image push", options.wait), ports.locks, ports.clock, ports.events
+    ) as fence:
+        planned = _planned(nodes, images, ports)
+        done = dict(planned)
+
+        def bring(name: str) -> _Planned:
+            return _pushed(planned[name], ports, options, fence)
+
         try:
-            for part in _heads_first(by_name, ports):
-                done |= ports.executor.each(
-                    part, lambda n: _push(by_name[n], images[n], ports, options, fence)
-                )
+            for part in _heads_first(planned, ports):
+                done |= ports.executor.each(part, bring)
         finally:
             if ports.relay is not None:
                 ports.relay.close(ports.executor, ports.events)
-    return done
+    return _what_came(done)
 
 
-def _heads_first(by_name: Mapping[str, Node], ports: Ports) -> list[tuple[str, ...]]:
-    heads = () if ports.relay is None else ports.relay.heads(tuple(by_name.values()))
-    first = tuple(node.name for node in heads)
-    rest = tuple(name for name in by_name if name not in first)
+@dataclass(frozen=True, slots=True)
+class _Planned:
+    """What one node lacks."""
+
+    node: Node
+    resources: Sequence[DockerImage]
+    plan: Plan
+    pushed: Pushed
+
+
+def _planned(
+    nodes: Sequence[Node], images: Mapping[str, Mapping[str, ResolvedImage]], ports: Ports
+) -> dict[str, _Planned | Exception]:
+    by_name = {node.name: node for node in nodes}
+
+    def plan(name: str) -> _Planned:
+        node = by_name[name]
+        profile = profile_of(node)
+        resources = [DockerImage(each, image, True, profile) for each, image in images[name].items()]
+        seen = observe(name, resources, ports.transports.to(node), nonce=ports.nonce)
+        found = make_plan(name, resources, seen)
+        lacks = tuple(change.address.removeprefix("docker_image.") for change in found.pending)
+        return _Planned(node, resources, found, Pushed(lacks))
+
+    return dict(ports.executor.each(tuple(by_name), plan))
+
+
+def _heads_first(planned: Mapping[str, _Planned | Exception], ports: Ports) -> list[tuple[str, ...]]:
+    getting = [each.node for each in planned.values() if isinstance(each, _Planned) and each.plan.pending]
+    first = () if ports.relay is None else tuple(node.name for node in ports.relay.heads(getting))
+    rest = tuple(node.name for node in getting if node.name not in first)
     return [part for part in (first, rest) if part]
 
 
-def _resources(node: Node, images: Mapping[str, ResolvedImage]) -> list[DockerImage]:
-    profile = profile_of(node)
-    return [DockerImage(name, image, pushed=True, profile=profile) for name, image in images.items()]
+def _what_came(planned: Mapping[str, _Planned | Exception]) -> dict[str, Pushed | Exception]:
+    return {name: each.pushed if isinstance(each, _Planned) else each for name, each in planned.items()}
 
 
-def _lacking(node: Node, images: Mapping[str, ResolvedImage], ports: Ports) -> Pushed:
-    resources = _resources(node, images)
-    seen = observe(node.name, resources, ports.transports.to(node), nonce=ports.nonce)
-    pending = make_plan(node.name, resources, seen).pending
-    return Pushed(tuple(change.address.removeprefix("docker_image.") for change in pending))
-
-
-def _push(
-    node: Node, images: Mapping[str, ResolvedImage], ports: Ports, options: PushOptions, fence: Fence
-) -> Pushed:
-    """Bring what one node lacks (raises what observing and applying raise)."""
+def _pushed(planned: _Planned | Exception, ports: Ports, options: PushOptions, fence: Fence) -> _Planned:
+    """Bring what one node lacks (raises what applying raises)."""
+    if isinstance(planned, Exception):
+        raise planned
+    node = planned.node
     ports.go_on(node.name)
-    resources = _resources(node, images)
-    transport = ports.transports.to(node)
-    plan = make_plan(node.name, resources, observe(node.name, resources, transport, nonce=ports.nonce))
-    pushed = Pushed(tuple(change.address.removeprefix("docker_image.") for change in plan.pending))
-    if not plan.pending:
-        return pushed
+    events = BothEvents(ports.events, _Tally(planned.pushed))
     since = iso(ports.clock.now())
-    events = BothEvents(ports.events, _Tally(pushed))
     apply_plan(
-        plan,
-        resources,
-        transport,
+        planned.plan,
+        planned.resources,
+        ports.transports.to(node),
         sources=ports.sources,
         holder=Holder(options.run_id, options.who, since, fence.token, fence.store, "image push"),
         nonce=ports.nonce,
@@ -132,7 +151,7 @@ def _push(
         stop=ports.stop,
         courier=None if ports.relay is None else ports.relay.courier(node, events),
     )
-    return pushed
+    return planned
 
 
 @dataclass(frozen=True, slots=True)
