@@ -39,7 +39,7 @@ TELLING = f"""\
 
 @dataclass
 class Hunted:
-    """A twin whose stage 3 delivers a secret, and where else it could lie."""
+    """A twin whose rollout delivers a secret, and where else it could lie."""
 
     fleet: object
     nodes: Nodes
@@ -72,13 +72,17 @@ def hunted(spoilt, nodes):
 
 
 def test_a_secret_is_nowhere_but_in_its_file_whatever_is_asked_for_and_however_it_ends(hunted, tmp_path):
-    fleet, said = hunted.fleet, []
+    fleet = hunted.fleet
     layout, site = "playbooks/stage3-layout.yml", "playbooks/site.yml"
     verbose, as_json, fails = ("-v",), ("--output", "json"), TELLING % "exit 3"
+    everything = ("rollout", "all", "--again", "--yes", "--duration", "4s")
     befores = {layout: fleet.read(layout), site: SITE}
     with HUNT.in_processes() as watch:
+        said = [fleet("rollout", "stage1", "--again", *verbose, "-l", "mac-01")]
+        # One arm is measured in half the time and shows as much; stage 1 is the other's.
+        fleet.for_node("mac-01", arms=["container"])
         for playbook, words, more, exits in (
-            (layout, ("rollout", "stage3", *verbose), TELLING % ": >~/.told", 0),
+            (layout, (*everything, *verbose), TELLING % ": >~/.told", None),
             (site, ("plan", site, "--save", "kept.plan", *verbose), fails, 3),
             (site, ("drift", site, *as_json), fails, 3),
             (site, ("apply", site, *verbose), fails, 4),
@@ -95,11 +99,13 @@ def test_a_secret_is_nowhere_but_in_its_file_whatever_is_asked_for_and_however_i
         export_run(runs, run, bundle)
     told = "".join(each.stdout + each.stderr for each in said)
 
-    # It was really there, it really was told, and all of this was really looked at.
+    # It was really there, it really was told, and all of this was really looked at. A busy machine may make
+    # the load client late, and what it measured not count.
+    assert said[1].exit in (0, 7), said[1].text
     assert hunted.nodes.login("mac-01", f"cat {HERE}; stat -f %p {HERE}").stdout == f"{PLANTED}100600\n"
-    assert "***" in said[3].stderr + said[3].stdout
-    assert "***" in said[4].stdout
-    assert len(bundles) >= 4
+    assert "***" in said[4].stderr + said[4].stdout
+    assert "***" in said[5].stdout
+    assert {f"stage{number}" for number in range(1, 6)} <= {run.split("-")[1] for run in runs.ids()}
     assert (watch.rounds > 50, len(watch.processes) > 50) == (True, True)
     assert hunted.on_node() == [HERE]
 
