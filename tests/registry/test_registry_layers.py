@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 from image_pusher import layer, sha256
 
 from macfleet.cli.main import main
-from macfleet.facts.image_contents import contents_faults, contents_words, program_architecture
+from macfleet.facts.image_contents import (
+    all_packages,
+    contents_faults,
+    contents_words,
+    program_architecture,
+    system_name,
+)
 from macfleet.model.diagnostic import MacfleetError
 from macfleet.model.image import Blob
 from macfleet.registry import RegistryResolver
@@ -212,3 +218,12 @@ def test_the_command_names_every_fault_and_exits_7(pusher, registry, tmp_path, c
     assert (code, document["images"][0]["layers"][0]["programs"]) == (0, {"amd64": 1, "arm64": 1})
     code, _, err = macfleet("image", "inspect", "engin")
     assert (code, "E0671" in err, 'did you mean "engine"?' in err) == (2, True, True)
+
+
+def test_packages_are_those_of_the_last_layer_with_their_database():
+    older = inspected({"var/lib/dpkg/status": DPKG, "usr/lib/os-release": b"ID=debian\nVERSION_ID=12\n"})
+    newer = inspected({"var/lib/dpkg/status": DPKG.replace(b"Package: a", b"Package: c"), "etc/hosts": b""})
+    assert [each.name for each in all_packages([older])] == ["a"]
+    assert [each.name for each in all_packages([older, newer])] == ["c"]
+    assert [each.name for each in all_packages([older, inspected({"etc/hosts": b""})])] == ["a"]
+    assert (system_name([older, newer]), system_name([newer])) == ("debian 12", "")

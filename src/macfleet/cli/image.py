@@ -15,6 +15,7 @@ from macfleet.cli.image_lock import existing_lock, platforms_used, replace_file,
 from macfleet.cli.image_prune import prune
 from macfleet.cli.image_push import push
 from macfleet.cli.image_smoke import smoke
+from macfleet.cli.sbom import sbom
 from macfleet.cli.scan import scan
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
 from macfleet.model.exit_codes import ExitCode
@@ -199,5 +200,6 @@ def _say(fleet: FleetContext, document: JsonObject, lines: list[str]) -> None:
 image.add_command(inspect)
 image.add_command(prune)
 image.add_command(push)
+image.add_command(sbom)
 image.add_command(scan)
 image.add_command(smoke)

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from macfleet.model.image import ResolvedImage
     from macfleet.model.json import Json
 
-_KEPT = Path(".macfleet") / "layers"
+KEPT = Path(".macfleet") / "layers"
+"""Where a fleet keeps what was found in layers, by their digests."""
 
 
 @click.command()
@@ -45,7 +46,7 @@ def inspect(fleet: FleetContext, names: tuple[str, ...], platform: str, allow: t
     failed: list[MacfleetError] = []
     rows: list[Json] = []
     with resolver_of(fleet) as resolver:
-        inspector = LayerInspector(resolver, fleet.root / _KEPT)
+        inspector = LayerInspector(resolver, fleet.root / KEPT)
         for name, image in _chosen(fleet, names, platform):
             try:
                 layers = inspector.contents(image)

@@ -10,6 +10,7 @@ from fnmatch import fnmatchcase
 from macfleet.facts.gguf import MAGIC
 from macfleet.facts.model_bytes import shown
 from macfleet.facts.safetensors import looks_like_safetensors
+from macfleet.facts.scan_packages import Package, is_apk, is_dpkg, packages_in
 from macfleet.model.quantity import show_bytes
 
 # e_machine of the ELF specification → architecture as images call it.
@@ -50,6 +51,8 @@ class LayerContents:
         samples: at most five programs of each architecture.
         weights: path, format and size of model files, as words.
         packages: installed packages of the package databases in this layer, by database.
+        installed: the same by name, by the path of their database; those of rpm are not read.
+        system: what os-release in this layer says, such as ``debian 12``.
     """
 
     digest: str
@@ -59,6 +62,8 @@ class LayerContents:
     samples: tuple[Program, ...]
     weights: tuple[str, ...]
     packages: dict[str, int]
+    installed: dict[str, tuple[Package, ...]]
+    system: str
 
 
 def program_architecture(head: bytes) -> str:
@@ -85,16 +90,12 @@ def weights_kind(head: bytes, size: int) -> str:
     return ""
 
 
-def installed_packages(path: str, text: bytes) -> tuple[str, int] | None:
-    """Return a package database's name and how many packages it has installed; None for other files."""
-    if path == "var/lib/dpkg/status":
-        return "dpkg", sum(
-            line.startswith(b"Status:") and b" installed" in line for line in text.splitlines()
-        )
-    if path.startswith("var/lib/dpkg/status.d/") and not path.endswith(".md5sums"):
-        return _PARTS, int(text.startswith(b"Package:") or b"\nPackage:" in text)
-    if path in ("lib/apk/db/installed", "usr/lib/apk/db/installed"):
-        return "apk", sum(line.startswith(b"P:") for line in text.splitlines())
+def installed_packages(path: str, text: bytes) -> tuple[str, tuple[Package, ...]] | None:
+    """Return a package database's name and what it has installed; None for other files."""
+    if is_dpkg(path):
+        return _PARTS if "status.d/" in path else "dpkg", packages_in(path, text)
+    if is_apk(path):
+        return "apk", packages_in(path, text)
     return None
 
 
@@ -140,6 +141,17 @@ def contents_words(layers: Sequence[LayerContents]) -> str:
         f"programs for {', '.join(programs)}" if programs else "no native programs",
     ]
     return " · ".join(words)
+
+
+def all_packages(layers: Sequence[LayerContents]) -> tuple[Package, ...]:
+    """Return the packages of an image: of each database what its last layer says, sorted."""
+    last = {path: packages for layer in layers for path, packages in layer.installed.items()}
+    return tuple(sorted({package for packages in last.values() for package in packages}))
+
+
+def system_name(layers: Sequence[LayerContents]) -> str:
+    """Return what the last layer with an os-release says, such as ``debian 12``; empty where none has one."""
+    return next((layer.system for layer in reversed(layers) if layer.system), "")
 
 
 def samples_of(programs: Sequence[Program]) -> tuple[Program, ...]:

@@ -30,16 +30,13 @@ class ImagesPolicy:
 
     What is asked stands under `policy:` in images.yml; a parameter here counts before it. Where nothing is
     asked, only layers that hold weights are refused.
-
-    Args:
-        given: fields of `ImagePolicy` that the playbook sets.
     """
 
     kind = "images_policy"
     before = True
 
     def __init__(self, given: Mapping[str, object]) -> None:
-        self._given = dict(given)
+        self._given = dict(given)  # fields of `ImagePolicy` that the playbook sets
 
     def needs(self, context: GateContext) -> tuple[EvidenceRequest, ...]:
         """The node's date, when age is limited; the rest stands in images.lock."""

@@ -25,6 +25,7 @@ from macfleet.facts.image_contents import (
     weights_kind,
 )
 from macfleet.facts.model_bytes import shown
+from macfleet.facts.scan_packages import SYSTEM_FILES, Package, system_of
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
 from macfleet.model.exit_codes import ExitCode
 from macfleet.model.image import Blob, ResolvedImage
@@ -111,6 +112,8 @@ class _Found:
     programs: list[Program] = field(default_factory=list)
     weights: list[str] = field(default_factory=list)
     packages: dict[str, int] = field(default_factory=dict)
+    installed: dict[str, tuple[Package, ...]] = field(default_factory=dict)
+    system: str = ""
 
     def take(self, archive: tarfile.TarFile, member: tarfile.TarInfo) -> None:
         """Look at one regular file."""
@@ -129,12 +132,24 @@ class _Found:
         if is_package_database(path) and member.size <= _DATABASE_LIMIT:
             counted = installed_packages(path, head + content.read())
             if counted is not None:
-                self.packages[counted[0]] = self.packages.get(counted[0], 0) + counted[1]
+                self.packages[counted[0]] = self.packages.get(counted[0], 0) + len(counted[1])
+                self.installed[path] = counted[1]
+        if path in SYSTEM_FILES:
+            self.system = system_of(head) or self.system
 
     def settled(self, digest: str) -> LayerContents:
         """Return the report."""
-        samples, weights = tuple(self.programs), tuple(self.weights[:20])
-        return LayerContents(digest, self.files, self.size, self.counts, samples, weights, self.packages)
+        return LayerContents(
+            digest,
+            self.files,
+            self.size,
+            self.counts,
+            tuple(self.programs),
+            tuple(self.weights[:20]),
+            self.packages,
+            self.installed,
+            self.system,
+        )
 
 
 class _Unpacked(io.RawIOBase):
