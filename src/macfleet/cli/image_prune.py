@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -136,8 +137,9 @@ def _say(found: Mapping[str, Pruning], *, check: bool) -> None:
     for name, each in found.items():
         going = [f"- {_called(image)}  {show_bytes(image.size)}" for image in each.going]
         staying = [f"· {_called(image)}  {why}" for image, why in each.staying]
-        unknown = [f"? {_called(image)}  no lock knows its repository: left alone" for image in each.unknown]
-        parts = [f"- {len(each.parts)} parts, {show_bytes(sum(each.parts.values()))}"] if each.parts else []
+        unknown = [f"? {_called(image)}  left alone: no lock knows all its names" for image in each.unknown]
+        left = show_bytes(sum(each.parts.values()))
+        parts = [f"- what broken pushes left: {len(each.parts)} files, {left}"] if each.parts else []
         show([name, *(clean(f"  {line}") for line in (*going, *parts, *staying, *unknown))])
     freed = sum(image.size for each in found.values() for image in each.going)
     verb = "would go" if check else "went"
@@ -145,7 +147,7 @@ def _say(found: Mapping[str, Pruning], *, check: bool) -> None:
 
 
 def _called(image: StoredImage) -> str:
-    """Name an image shortly: a digest in a name is cut, since its id tells them apart."""
-    name = image.names[0] if image.names else image.id
-    repository, mark, rest = name.rpartition("@") if "@" in name else name.rpartition(":")
-    return f"{repository}{mark}{rest[:19]}" if repository else name[:19]
+    """Name an image shortly: of a digest its first digits are enough for people."""
+    return ", ".join(
+        re.sub(r"(sha256[:-][0-9a-f]{12})[0-9a-f]{52}", r"\1", n) for n in image.names or (image.id,)
+    )

@@ -13,7 +13,10 @@ from macfleet.model.shell import quote, words
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _TAG = re.compile(r"sha256-([0-9a-f]{64})")
-_PART = re.compile(r"(?:sha256|frame)-[0-9a-f]{64}")
+_PART = re.compile(
+    r"(?:sha256|frame)-[0-9a-f]{64}|\.(?:sha256|frame)-[0-9a-f]{64}\.[0-9a-f]{16}\.part(?:\.pid)?"
+    r"|kept-[0-9A-Za-z-]+|stage\.[0-9A-Za-z]+"
+)
 _FOLDER = '"$HOME/.macfleet/blobs"'
 _ROW = '{"id":{{json .Id}},"tags":{{json .RepoTags}},"digests":{{json .RepoDigests}},"size":{{json .Size}}}'
 _USED = '{"image":{{json .Image}},"wanted":{{json .Config.Image}},"name":{{json .Name}}}'
@@ -41,7 +44,10 @@ class StoredImage:
 
 @dataclass(frozen=True, slots=True)
 class ImageStore:
-    """An engine's images, the largest first, and the parts that lie beside it: bytes by name."""
+    """An engine's images, the largest first, and what lies beside it of others: bytes on disk by name.
+
+    That is parts, halves of parts, and folders that joins and relays left; see `part_of`.
+    """
 
     images: tuple[StoredImage, ...]
     parts: Mapping[str, int]
@@ -58,8 +64,8 @@ docker container ls --all --quiet --no-trunc | while read -r id; do
 done
 [ -d {_FOLDER} ] || exit 0
 cd {_FOLDER}
-for part in sha256-* frame-*; do
-  [ ! -f "$part" ] || printf 'part %s %s\\n' "$part" "$(wc -c <"$part" | tr -d ' ')"
+for part in sha256-* frame-* .sha256-* .frame-* kept-* stage.*; do
+  [ ! -e "$part" ] || printf 'part %s %s\\n' "$part" "$(du -sk "$part" | cut -f 1)"
 done
 """
 
@@ -82,7 +88,7 @@ def parse_store(output: ProbeOutput) -> ImageStore:
             name, _, size = rest.partition(" ")
             if not _PART.fullmatch(name) or not size.isdecimal():
                 raise ValueError(f"no part of an image: {rest!r}")
-            parts[name] = int(size)
+            parts[name] = int(size) * 1024
         elif line.strip():
             raise ValueError(f"not understood: {line[:200]!r}")
     images = sorted((_image(row, used) for row in rows), key=lambda image: (-image.size, image.id))
@@ -92,16 +98,19 @@ def parse_store(output: ProbeOutput) -> ImageStore:
 def removal_script(names: Sequence[str], parts: Sequence[str]) -> str:
     """Return POSIX sh that removes images by their names and parts; prints ``gone NAME`` for each image name.
 
-    Nothing is forced: an engine that finds a container of an image keeps it, and says why on stderr. What
-    relays and joins of killed controllers left is removed as well.
+    Nothing is forced: an engine that finds a container of an image keeps it, and says why on stderr.
     """
     lines = [
         f"docker image rm {quote(name)} </dev/null >/dev/null && echo {quote('gone ' + name)}"
         for name in names
     ]
-    files = f"rm -f {words(parts)}" if parts else ":"
-    swept = "rm -rf kept-* stage.*; rm -f .*.part .*.part.pid"
-    return "\n".join([*lines, f"[ ! -d {_FOLDER} ] || {{ cd {_FOLDER} && {files} && {swept}; }}", ""])
+    swept = f"[ ! -d {_FOLDER} ] || {{ cd {_FOLDER} && rm -rf {words(parts)}; }}" if parts else ":"
+    return "\n".join([*lines, swept, ""])
+
+
+def part_of(name: str) -> str:
+    """Return the part that a file of `ImageStore.parts` is, or is half of; other things are what they are."""
+    return name.removeprefix(".").partition(".")[0] if name.startswith(".") else name
 
 
 def _image(row: Mapping[str, Json], used: Sequence[tuple[str, str, str]]) -> StoredImage:

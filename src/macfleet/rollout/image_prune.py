@@ -7,7 +7,14 @@ from dataclasses import dataclass
 
 from macfleet.contract.releases import Release, ReleaseLock
 from macfleet.engine.lock import Holder
-from macfleet.facts.image_store import ImageStore, StoredImage, parse_store, removal_script, store_script
+from macfleet.facts.image_store import (
+    ImageStore,
+    StoredImage,
+    parse_store,
+    part_of,
+    removal_script,
+    store_script,
+)
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
 from macfleet.model.exit_codes import ExitCode
 from macfleet.model.image import ResolvedImage
@@ -45,7 +52,7 @@ class Pruning:
     Attributes:
         going: images nobody needs; staying: those that are needed, with the reason; unknown: those of
             repositories that no lock names, which are left alone.
-        parts: what lies beside the engine for images nobody needs, bytes by name.
+        parts: what broken pushes left beside the engine and no needed image is made of, bytes by name.
         done: names that were removed; empty where nothing was to be done, or nothing was done yet.
         refused: what the engine said about images it did not remove.
     """
@@ -108,7 +115,7 @@ def sort_out(store: ImageStore, kept: Kept) -> Pruning:
             going.append(image)
         else:
             unknown.append(image)
-    parts = {name: size for name, size in store.parts.items() if name not in kept.layers}
+    parts = {name: size for name, size in store.parts.items() if part_of(name) not in kept.layers}
     return Pruning(tuple(going), tuple(staying), tuple(unknown), parts)
 
 
