@@ -86,14 +86,18 @@ def test_any_run_of_a_chain_is_gone_on_with_within_a_limit(run, fleet):
 
 def test_a_load_test_is_gone_on_with_at_the_length_it_was_begun_with(run, fleet):
     journal = state(fleet)
-    journal.begin("20261123T041205Z-stage5-1a2b", "rollout loadtest", ["mac-01"], {"duration": 60.0})
+    journal.begin(
+        "20261123T041205Z-stage5-1a2b", "rollout loadtest", ["mac-01"], {"duration": 60.0, "segments": 4}
+    )
     arguments = ("rollout", "stage5", "--resume", "20261123T04")
-    code, _, err = run(*arguments, "--duration", "30s")
-    assert code == 2
-    assert "E0980" in err
-    assert "measures 60 s an arm and cell, not 30 s" in err
-    assert run(*arguments, "--yes")[0] == 5
-    assert journal.head(journal.last()).detail["duration"] == 60.0
+    for other in (("--duration", "30s"), ("--segments", "2"), ("--duration", "60s", "--segments", "8")):
+        code, _, err = run(*arguments, *other)
+        assert code == 2
+        assert "E0980" in err
+        assert "measures 60 s an arm and cell in 4 segments" in err
+    assert run(*arguments, "--duration", "60s", "--yes")[0] == 5
+    begun = journal.head(journal.last()).detail
+    assert (begun["duration"], begun["segments"]) == (60.0, 4)
     journal.close()
 
 
@@ -149,6 +153,8 @@ def test_drift_as_json_names_the_node_that_does_not_answer_and_never_says_nothin
         (("rollout", "stage1", "--resume", "r1"), 8, "E0113"),
         (("rollout", "stage5", "--duration", "soon"), 2, "E0114"),
         (("rollout", "stage5", "--duration", "1s"), 2, "E0114"),
+        (("rollout", "stage5", "--segments", "3"), 2, "--segments"),
+        (("rollout", "stage5", "--segments", "0"), 2, "--segments"),
         (("rollout", "stage1", "--max-failures", "many"), 2, "--max-failures"),
         (("rollout", "stage1", "--max-failures", "-1"), 2, "--max-failures"),
         (("rollout", "stage1", "--max-failures", "0"), 2, "--max-failures"),

@@ -64,6 +64,11 @@ def test_a_duration_under_30_minutes_is_short_and_few_seconds_have_few_segments(
     assert 1.0 <= found.warmup <= 5.0
 
 
+def test_few_seconds_have_as_many_segments_as_they_are_told():
+    found = short_profile(LoadProfile(1800.0), 8.0, 4)
+    assert (found.segments, found.window, found.warmup) == (4, 2.0, 1.0)
+
+
 @pytest.fixture
 def measured(tmp_path):
     """One node, measured, with what its engines were doing at each segment."""

@@ -1,4 +1,4 @@
-"""What a load test is about to do, how long it was told to take, and whether to start."""
+"""What a load test is about to do, and whether to start."""
 
 from __future__ import annotations
 
@@ -6,9 +6,6 @@ import sys
 from typing import TYPE_CHECKING
 
 import click
-
-from macfleet.model.diagnostic import Diagnostic, MacfleetError
-from macfleet.model.quantity import parse_seconds
 
 if TYPE_CHECKING:
     from macfleet.rollout.desired import Desired
@@ -52,18 +49,3 @@ def _clock_after(seconds: float) -> str:
     import datetime as dt
 
     return f"{dt.datetime.now().astimezone() + dt.timedelta(seconds=seconds):%H:%M}"
-
-
-def duration_of(text: str) -> float | None:
-    """Return what --duration says, in seconds; None when it says nothing (raises MacfleetError E0114)."""
-    if not text:
-        return None
-    try:
-        seconds = parse_seconds(text)
-    except ValueError as error:
-        raise MacfleetError(
-            Diagnostic("E0114", f"--duration: {error}", mend="Such as 30m or 20s.")
-        ) from error
-    if seconds < 2:
-        raise MacfleetError(Diagnostic("E0114", "--duration must be at least 2s", mend="Such as 30m or 20s."))
-    return seconds

@@ -9,6 +9,7 @@ from macfleet.model.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from macfleet.cli.fleet import FleetContext
+    from macfleet.cli.load_length import Asked
     from macfleet.model.stage import StageName
 
 
@@ -35,25 +36,29 @@ def resumed(fleet: FleetContext, run: str, stage: StageName, limit: str) -> tupl
     return origin, ",".join(left)
 
 
-def duration_to_resume(fleet: FleetContext, run: str, told: float | None) -> float | None:
-    """Return the seconds per arm and cell that a load test goes on with: those it was begun with.
+def as_begun(fleet: FleetContext, run: str, asked: Asked) -> Asked:
+    """Return the length and the segments that a load test goes on with: those it was begun with.
 
     Raises:
-        MacfleetError: E0980 (exit 2) another length was asked for: segments of unlike lengths do not add up.
+        MacfleetError: E0980 (exit 2) others were asked for: segments of unlike lengths do not add up.
     """
-    begun = fleet.state.head(run).detail.get("duration")
-    if not isinstance(begun, int | float):
-        return told
-    if told is not None and told != begun:
+    from macfleet.cli.load_length import Asked
+
+    detail = fleet.state.head(run).detail
+    seconds, segments = detail.get("duration"), detail.get("segments")
+    if not isinstance(seconds, int | float) or not isinstance(segments, int):
+        return asked
+    begun = Asked(float(seconds), segments)
+    if (asked.seconds or begun.seconds, asked.segments or begun.segments) != (begun.seconds, segments):
         raise MacfleetError(
             Diagnostic(
                 "E0980",
-                f"run {run} measures {begun:g} s an arm and cell, not {told:g} s",
+                f"run {run} measures {seconds:g} s an arm and cell in {segments} segments",
                 why="Its finished segments are used, and all segments of a cell are equally long.",
-                mend="Leave --duration out, or leave --resume out to measure anew.",
+                mend="Leave --duration and --segments out, or leave --resume out to measure anew.",
             )
         )
-    return float(begun)
+    return begun
 
 
 def how_to_resume(stage: StageName, run: str) -> str:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from macfleet.cli.announce import announce, duration_of
+from macfleet.cli.announce import announce
 from macfleet.cli.fleet import FleetContext, event_command, limit_option
+from macfleet.cli.load_length import Asked, duration_of, segments_of
 from macfleet.cli.network_lock import lock_network
 from macfleet.cli.params import count_or_share, wait_option
 from macfleet.cli.tags import chosen_tags, in_part, tag_options
@@ -52,6 +53,13 @@ STAGES = {
     help="Failures that stop; met means stop.",
 )
 @click.option("--duration", default="", metavar="TIME", help="Per arm and cell; under 30m cannot be signed.")
+@click.option(
+    "--segments",
+    callback=segments_of,
+    default="",
+    metavar="N",
+    help="Of each arm in a cell, an even number; a ratio needs 4.",
+)
 @wait_option
 @click.option("--reason", default="", help="Why, for the record.")
 @click.option("--yes", is_flag=True, help="Do not ask before a load test.")
@@ -68,6 +76,7 @@ def rollout(
     first: str | None,
     max_failures: str,
     duration: str,
+    segments: int | None,
     wait: float,
     reason: str,
     yes: bool,
@@ -89,10 +98,10 @@ def rollout(
         from macfleet.cli.matrix import matrix
 
         return matrix(fleet, desired, limit)
-    seconds = duration_of(duration)
+    load = Asked(duration_of(duration), segments)
     if resume:
         resume, limit = _resumed(fleet, resume, what, limit)
-        seconds = _length(fleet, resume, what, seconds)
+        load = _as_begun(fleet, resume, what, load)
     if what == "all" and (only_tags or skip_tags):
         raise MacfleetError(_no_parts_of_all())
     wanted = _Wanted(
@@ -103,7 +112,7 @@ def rollout(
         max_failures,
         reason,
         yes,
-        seconds,
+        load,
         only_tags,
         skip_tags,
         wait,
@@ -130,7 +139,7 @@ class _Wanted:
     max_failures: str
     reason: str
     yes: bool
-    duration: float | None
+    load: Asked
     only_tags: tuple[str, ...]
     skip_tags: tuple[str, ...]
     wait: float
@@ -252,13 +261,9 @@ def _options(
 ) -> Options:
     from macfleet.cli.compose import new_run_id
     from macfleet.rollout.desired import number
-    from macfleet.rollout.load_profile import LoadProfile, short_profile
     from macfleet.rollout.run import Options
 
     label = f"stage{number(stage)}" if number(stage) else "site"
-    profile = LoadProfile(desired.contract.duration)
-    if wanted.duration is not None:
-        profile = short_profile(profile, wanted.duration)
     return Options(
         run_id=new_run_id(label, ports.clock.now()),
         who=fleet.who,
@@ -267,7 +272,7 @@ def _options(
         resume=wanted.resume,
         why=wanted.reason,
         max_failures=wanted.max_failures,
-        load=profile,
+        load=wanted.load.profile(desired.contract.duration),
         wait=wanted.wait,
         tags=chosen_tags(desired.playbooks[stage], wanted.only_tags, wanted.skip_tags),
         ahead=wanted.ahead,
@@ -308,7 +313,7 @@ def _resumed(fleet: FleetContext, run: str, what: str, limit: str) -> tuple[str,
     return resumed(fleet, run, STAGES[what], limit)
 
 
-def _length(fleet: FleetContext, run: str, what: str, told: float | None) -> float | None:
-    from macfleet.cli.resume import duration_to_resume
+def _as_begun(fleet: FleetContext, run: str, what: str, load: Asked) -> Asked:
+    from macfleet.cli.resume import as_begun
 
-    return duration_to_resume(fleet, run, told) if STAGES[what] is StageName.LOADTEST else told
+    return as_begun(fleet, run, load) if STAGES[what] is StageName.LOADTEST else load

@@ -74,8 +74,8 @@ def seconds_needed(desired: Desired, node: Node, profile: LoadProfile) -> float:
     return turns * (cells * (profile.window + profile.warmup) + 5.0) + changes
 
 
-def short_profile(profile: LoadProfile, duration: float) -> LoadProfile:
-    """Return the profile with another duration; few seconds are split into fewer segments."""
-    segments = profile.segments if duration >= 240 else 2
-    warmup = min(profile.warmup, max(1.0, duration / segments / 5))
-    return replace(profile, duration=duration, segments=segments, warmup=warmup)
+def short_profile(profile: LoadProfile, duration: float, segments: int | None = None) -> LoadProfile:
+    """Return the profile with another duration; few seconds are split into fewer segments unless told."""
+    count = segments or (profile.segments if duration >= 240 else 2)
+    warmup = min(profile.warmup, max(1.0, duration / count / 5))
+    return replace(profile, duration=duration, segments=count, warmup=warmup)

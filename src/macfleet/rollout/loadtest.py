@@ -56,7 +56,7 @@ def measure_loadtest(
     left = take_over(node, desired.contract.primary, key, resumes, ports, writer)
     work = _Work(node, desired, ports, profile, writer, left)
     if left.runs:
-        detail: dict[str, Json] = {"segments": len(left.takes), "cut": len(left.cuts)}
+        detail: dict[str, Json] = {"segments": left.segments, "cut": len(left.cuts)}
         ports.events.emit(Event("loadtest.resumed", node.name, detail))
     taken: list[_Taken] = []
     try:

@@ -80,6 +80,11 @@ class Left:
             if (place.arm, place.segment, place.concurrency) == (arm, segment, concurrency)
         )
 
+    @property
+    def segments(self) -> int:
+        """How many segments are there, each counted once however often it was attempted."""
+        return len({(place.arm, place.segment, place.concurrency) for place in self.takes})
+
     def next_place(self, arm: str, segment: int, concurrency: int) -> tuple[Place, int]:
         """Return the first attempt that is not there yet, and the first index that nobody has sent."""
         places = [*self.takes, *(cut.place for cut in self.cuts)]
@@ -93,7 +98,7 @@ class Left:
         """Return for the evidence what was gone on with."""
         return {
             "runs": list(self.runs),
-            "reused": len(self.takes),
+            "reused": self.segments,
             "cut": [cut.document() for cut in self.cuts],
             "unlike": list(self.unlike),
         }

@@ -224,7 +224,7 @@ def _carry_fleet(
     if options.resume:
         detail["resumes"] = options.resume
     if stage is StageName.LOADTEST:
-        detail["duration"] = options.load.duration
+        detail |= {"duration": options.load.duration, "segments": options.load.segments}
     ports.journal.begin(options.run_id, f"rollout {stage}", names, detail)
     for name in idle:
         settle(options.run_id, done[name], ports)
