@@ -5,6 +5,9 @@ import hashlib
 import pytest
 
 from macfleet.engine import observe
+from macfleet.engine.script import Fragment, bundle, unbundle
+from macfleet.model.resource import ProbeOutput
+from macfleet.model.shell import quote
 from macfleet.resources.file import File
 from macfleet.testing.mac import PROGRAMS, FakeMac
 from macfleet.testing.transport import LocalTransport
@@ -55,3 +58,63 @@ def test_what_is_no_file_is_neither_read_nor_waited_for(mac):
     states = look(mac, [mac.home / "pipe", mac.home / "link", mac.home / "missing"])
     assert states == [{"type": "special"}, {"type": "link"}, None]
     assert "shasum" not in (mac.home / "starts").read_text()
+
+
+def answers(tmp_path, *fragments):
+    """Run probes as one script; each one's answer by name."""
+    done = LocalTransport(tmp_path).run(bundle(fragments, nonce="abc"), deadline=60)
+    return unbundle(fragments, done.stdout.decode(), nonce="abc")
+
+
+def asking(name, path, limit=20.0):
+    return Fragment(name, f'printf "{name} "; mf_file {quote(str(path))}', limit, file=str(path))
+
+
+def test_neighbours_that_ask_about_files_share_one_shell():
+    files = [asking(str(number), f"/tmp/{number}") for number in range(9)]
+    other = Fragment("other", "echo other", 20)
+    starts = [line.partition(" ")[0] for line in bundle([*files, other, *files], nonce="abc").split("\n")]
+    assert [each for each in starts if each.startswith("mf_look")][-3:] == [
+        "mf_look_files",
+        "mf_look",
+        "mf_look_files",
+    ]
+
+
+def test_an_answer_is_the_same_in_a_group_and_alone(mac, tmp_path):
+    (tmp_path / "a").write_text("a")
+    fragments = [
+        asking("one", mac.home / "a"),
+        asking("two", mac.home / "a"),
+        asking("three", mac.home / "b"),
+    ]
+    other = Fragment("other", "echo said; echo wrong >&2; exit 3", 20)
+    done = mac.run(bundle([*fragments, other], nonce="abc"), deadline=60)
+    found = unbundle([*fragments, other], done.stdout.decode(), nonce="abc")
+    digest = hashlib.sha256(b"a").hexdigest()
+    for name in ("one", "two"):
+        head, tail = found[name].stdout.splitlines()
+        assert head.startswith(f"{name} 06")
+        assert tail == f"{digest}  {mac.home}/a"
+    assert (found["three"].exit, found["three"].stdout) == (1, "three ")
+    assert found["other"] == ProbeOutput(3, "said\n", "wrong\n")
+
+
+def test_one_of_a_group_that_hangs_is_cut_and_those_before_it_count(tmp_path):
+    fragments = [
+        Fragment("first", "echo first", 0.5, file="/none/1"),
+        Fragment("hangs", "printf begun; sleep 60", 0.5, file="/none/2"),
+        Fragment("last", "echo last", 0.5, file="/none/3"),
+        Fragment("other", "echo other", 20),
+    ]
+    found = answers(tmp_path, *fragments)
+    assert found["first"] == ProbeOutput(0, "first\n")
+    assert (found["hangs"].stdout, found["hangs"].cut) == ("begun", True)
+    assert "last" not in found
+    assert found["other"].stdout == "other\n"
+
+
+@pytest.mark.parametrize("path", ["/a\\b", "/a\nb", ""])
+def test_what_the_tables_cannot_name_is_asked_alone(path):
+    fragments = [Fragment(str(number), "echo", 20, file=path) for number in range(2)]
+    assert "mf_look_files" not in bundle(fragments, nonce="abc")

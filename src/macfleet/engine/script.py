@@ -10,9 +10,11 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
+from macfleet.engine.files import FUNCTIONS, Tables, can_share, group_call, tables_of
 from macfleet.model.resource import Probe, ProbeOutput, Put, Run
-from macfleet.model.shell import quote, words
+from macfleet.model.shell import quote
 
 HOMEBREW_PATH = "/opt/homebrew/bin:/opt/homebrew/sbin:/usr/bin:/bin:/usr/sbin:/sbin"
 
@@ -73,27 +75,6 @@ mf_look() {{
 }}
 mf_show() {{ eval "cat $mf_seen" 2>/dev/null; mf_seen=; }}
 """
-# Two programs for the files of all probes: on a Mac each start of shasum(1) takes 20 ms.
-_FILES = """mf_file() {
-  [ -f "$mf_dir/sums" ] || mf_files
-  mf_mode=; mf_sum=
-  while IFS= read -r mf_line; do
-    if [ "${mf_line#* * }" = "$1" ]; then mf_mode=${mf_line#* }; mf_mode="${mf_line%% *} ${mf_mode%% *}"; fi
-  done <"$mf_dir/modes"
-  while IFS= read -r mf_line; do
-    if [ "${mf_line#*  }" = "$1" ]; then mf_sum=$mf_line; fi
-  done <"$mf_dir/sums"
-  if [ -n "$mf_mode" ] && [ -n "$mf_sum" ]; then printf '%s\\n' "$mf_mode" "$mf_sum"; return; fi
-  stat -f 'FORMAT' "$1" && shasum -a 256 <"$1"
-}
-mf_files() {
-  set --
-  for mf_path in PATHS; do if [ -f "$mf_path" ]; then set -- "$@" "$mf_path"; fi; done
-  stat -f 'FORMAT %N' "$@" >"$mf_dir/modes" 2>/dev/null
-  shasum -a 256 "$@" >"$mf_dir/sums" 2>/dev/null
-}
-"""
-_FORMAT = "%Mp%Lp %Su:%Sg"
 _CODA = """
 mf_say end
 kill -9 "$mf_watcher" 2>/dev/null # its sleep of a second holds nothing open; looking for it would cost more
@@ -138,29 +119,46 @@ def bundle(fragments: Sequence[Fragment], *, nonce: str, preface: str = "") -> s
         _PRELUDE,
         f"mf_mark={quote('--' + nonce)}",
         "mf_ok=1",
-        _files(fragments),
+        FUNCTIONS if any(_shares(fragment) for fragment in fragments) else "",
         preface,
     ]
     group = ""
     looked = False
-    for index, fragment in enumerate(fragments):
-        is_probe = not fragment.guard and not fragment.job
-        if looked and not is_probe:
-            lines.append("mf_show")
-        looked = is_probe
-        if fragment.guard and fragment.guard != group:
-            lines.append(f"mf_begin {index}")
-        group = fragment.guard
-        limit = max(1, round(fragment.limit))
-        call = f"{'mf_look' if is_probe else 'mf_run'} {index} {limit} {quote(fragment.text)}"
-        if fragment.job:
-            call = f"mf_job {index} {quote(fragment.job)} {quote(fragment.text)}"
-        # Never in an `||` list or a condition: there bash and zsh ignore a fragment's own `set -e`.
-        guarded = f'if [ "$mf_ok" = 1 ]; then {call}; [ "$mf_rc" = 0 ] || mf_ok=0; fi'
-        lines.append(guarded if fragment.guard else call)
+    for shared, run in groupby(enumerate(fragments), key=lambda each: _shares(each[1])):
+        members = list(run)
+        if shared:
+            limit = round(sum(fragment.limit for _, fragment in members))
+            lines.append(group_call([(at, each.text, each.file) for at, each in members], max(1, limit)))
+            looked = True
+            continue
+        for index, fragment in members:
+            is_probe = not fragment.guard and not fragment.job
+            if looked and not is_probe:
+                lines.append("mf_show")
+            looked = is_probe
+            if fragment.guard and fragment.guard != group:
+                lines.append(f"mf_begin {index}")
+            group = fragment.guard
+            lines.append(_call(index, fragment))
     if looked:
         lines.append("mf_show")
     return "\n".join(lines) + _CODA
+
+
+def _shares(fragment: Fragment) -> bool:
+    """Whether a fragment runs in one shell with its neighbours of the kind."""
+    return not fragment.guard and not fragment.job and can_share(fragment.file)
+
+
+def _call(index: int, fragment: Fragment) -> str:
+    limit = max(1, round(fragment.limit))
+    verb = "mf_run" if fragment.guard else "mf_look"
+    call = f"{verb} {index} {limit} {quote(fragment.text)}"
+    if fragment.job:
+        call = f"mf_job {index} {quote(fragment.job)} {quote(fragment.text)}"
+    # Never in an `||` list or a condition: there bash and zsh ignore a fragment's own `set -e`.
+    guarded = f'if [ "$mf_ok" = 1 ]; then {call}; [ "$mf_rc" = 0 ] || mf_ok=0; fi'
+    return guarded if fragment.guard else call
 
 
 def purpose_of(script: str) -> str:
@@ -174,29 +172,63 @@ def unbundle(fragments: Sequence[Fragment], stdout: str, *, nonce: str) -> Mappi
 
     The nonce is unguessable for the node, so printed text cannot pass for a marker.
     """
-    found: dict[str, ProbeOutput] = {}
-    head: tuple[str, int, bool] | None = None
-    out = ""
-    for part in stdout.split(f"\n--{nonce} ")[1:]:
-        label, _, body = part.partition("\n")
-        fields = label.split()
-        if fields[0] == "out":
-            head = (fragments[int(fields[1])].name, int(fields[2]), fields[3] == "1")
-            out = body
-        elif fields[0] == "err" and head is not None:
-            name, exit_status, cut = head
-            found[name] = ProbeOutput(exit_status, out, body, cut)
-    return found
+    sections = [part.partition("\n")[::2] for part in stdout.split(f"\n--{nonce} ")[1:]]
+    tables = tables_of(sections)
+    answer = _Answer(fragments)
+    for label, body in sections:
+        word, *fields = label.split()
+        if word == "out":
+            answer.begin(int(fields[0]), int(fields[1]), body, cut=fields[2] == "1")
+        elif word == "file":
+            answer.asked = True
+        elif word == "part":
+            answer.part(int(fields[0]), int(fields[1]), tables)
+            answer.out = body
+        elif word == "err":
+            answer.end(body)
+    return answer.found
+
+
+class _Answer:
+    """The sections of an answer while they are put together."""
+
+    def __init__(self, fragments: Sequence[Fragment]) -> None:
+        self._fragments = fragments
+        self._head: tuple[int, int, bool] | None = None
+        self._parts: list[str] = []
+        self.found: dict[str, ProbeOutput] = {}
+        self.out = ""
+        self.asked = False
+
+    def begin(self, index: int, exit_status: int, out: str, *, cut: bool) -> None:
+        """Take the head of a fragment, or of a group by its first member."""
+        self._head, self._parts, self.out, self.asked = (index, exit_status, cut), [], out, False
+
+    def part(self, index: int, exit_status: int, tables: Tables) -> None:
+        """Take the end of a member of a group; what it asked about its file is in the tables."""
+        fragment = self._fragments[index]
+        lines = tables.of(fragment.file) if self.asked else ""
+        self.asked = False
+        self._parts.append(fragment.name)
+        self.found[fragment.name] = (
+            ProbeOutput(1, self.out, "its mode or its digest could not be read")
+            if lines is None
+            else ProbeOutput(exit_status, self.out + lines)
+        )
+
+    def end(self, err: str) -> None:
+        """Take what was printed on stderr: of the fragment, or of the member at which its group ended."""
+        if self._head is None:
+            return
+        first, exit_status, cut = self._head
+        at = first + len(self._parts)
+        if at == first or (cut and at < len(self._fragments)):
+            self.found[self._fragments[at].name] = ProbeOutput(exit_status, self.out, err, cut)
 
 
 def probe_fragments(probes: Mapping[str, Probe]) -> tuple[Fragment, ...]:
     """Return the probes as fragments, in the mapping's order."""
     return tuple(Fragment(name, probe.script, probe.limit, file=probe.file) for name, probe in probes.items())
-
-
-def _files(fragments: Sequence[Fragment]) -> str:
-    paths = [fragment.file for fragment in fragments if fragment.file]
-    return _FILES.replace("FORMAT", _FORMAT).replace("PATHS", words(paths)) if paths else ""
 
 
 def _counted(fragments: Sequence[Fragment]) -> str:

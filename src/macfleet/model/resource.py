@@ -43,7 +43,8 @@ class Probe:
         limit: seconds after which the probe alone is stopped.
         file: path of a small file about which the script asks ``mf_file PATH`` where there is such a
             function: it prints mode and owner as ``stat -f '%Mp%Lp %Su:%Sg'`` does, then the line of
-            ``shasum -a 256``; one program of each reads the files of all probes. Empty for none.
+            ``shasum -a 256``; one program of each reads the files of all probes. Such a script runs in one
+            shell with others of its kind: it does not end that shell. Empty for none.
     """
 
     script: str
