@@ -50,7 +50,8 @@ test: check packages oracle browser ## All of it: check, real servers, the lab
 bench-calibration: setup ## How often our own rules are wrong, into docs/benchmarks.md
 	$(PY) -m bench.calibration
 
-bench-loadgen: setup ## The load client's accuracy, quiet and under a hog, into docs/benchmarks.md
+bench-loadgen: setup ## The load client's accuracy, under a hog, beside GuideLLM and AIPerf, into docs/benchmarks.md
+	-@scripts/peers-load.sh
 	$(PY) -m bench.loadgen
 
 bench-compare: setup ## 200 runs of 100,000 requests compared: seconds and memory, into docs/benchmarks.md

@@ -1,4 +1,4 @@
-"""The load client's accuracy on this machine, quiet and under a hog; keeps its section of the page."""
+"""The load client here: accuracy, behaviour under a hog, peers beside it; keeps its section of the page."""
 
 from __future__ import annotations
 
@@ -11,28 +11,34 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 from bench.sections import keep
 from macfleet import __version__
 from macfleet.analysis.accuracy import ADDED_P50, ADDED_P99, BIAS, CPU, Accuracy, accuracy
+from macfleet.analysis.agreement import Beside
 from macfleet.analysis.validity import client_was_late
 from macfleet.cli.selftest import golden_engine, measured, misread_streams, segment_of
-from macfleet.model.load import SegmentReport
+from macfleet.cli.selftest_peers import RAMP, beside, clients
+from macfleet.loadgen.measure import measure
+from macfleet.model.load import Sample, SegmentReport
 from macfleet.testing.hostile_streams import HOSTILE_STREAMS
 
-STREAMS, RATE, SECONDS, RUNS = 64, 50, 20.0, 5
-HOG_TRIES, HOG_SECONDS = 20, 3.0
+STREAMS, RATE, SECONDS, RUNS = 64, 50, 12.0, 3
+HOG_TRIES, HOG_SECONDS = 20, 2.0
+LIGHT_STREAMS, BESIDE_SECONDS = 4, 6.0
+PEERS = Path(__file__).parent.parent / ".peers-load"
+CPU_SHARE = 0.5
+"""What our client may use of a peer's CPU for each event."""
 _HOG = "while True: pass"
 
 
 def main() -> None:
     """Measure, print, keep."""
     load = os.getloadavg()[0]
-    quiet = [_measure(STREAMS, SECONDS) for _ in range(RUNS)]
-    found = [each for each, _, _ in quiet]
+    quiet = [_measure() for _ in range(RUNS)]
     wrong = misread_streams()
-    with _hogs():
-        invalid = sum(_measure(STREAMS, HOG_SECONDS)[2] for _ in range(HOG_TRIES))
+    invalid = _invalid_under_hogs()
     text = "\n".join(
         [
             (
@@ -44,17 +50,61 @@ def main() -> None:
             "",
             "| figure | measured | promised |",
             "|---|---|---|",
-            *_rows(found, [report for _, report, _ in quiet]),
+            *_rows([found for found, _, _ in quiet], [report for _, report, _ in quiet]),
             f"| runs INVALID: the client was late | {sum(late for *_, late in quiet)} of {RUNS} | 0 |",
             f"| hostile streams misread | {len(wrong)} of {len(HOSTILE_STREAMS)} | 0 |",
             (
-                f"| INVALID under a hog ({2 * (os.cpu_count() or 1)} busy processes) "
-                f"| {invalid} of {HOG_TRIES} | {HOG_TRIES} of {HOG_TRIES} |"
+                f"| INVALID under a hog ({2 * (os.cpu_count() or 1)} busy processes), "
+                f"{HOG_SECONDS:g} s a try | {invalid} of {HOG_TRIES} | {HOG_TRIES} of {HOG_TRIES} |"
             ),
+            "",
+            *_beside(),
         ]
     )
     print(text)
     keep("loadgen", text)
+
+
+def _beside() -> list[str]:
+    """Put the peers beside ours at two loads; a sentence instead where they are not installed."""
+    if not (PEERS / ".ready").exists():
+        return ["GuideLLM and AIPerf were not installed beside it: `scripts/peers-load.sh`."]
+    os.environ["PATH"] = f"{PEERS / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    lines = [
+        (
+            f"{_versions()} in turn on the same engine, streams entering over {RAMP:g} s, then "
+            f"{BESIDE_SECONDS:g} s. Medians of answers; in brackets what the engine stamped in the same run, "
+            "from a request read to its first token written. Agreement: 1 % or 2 ms. CPU is that of all the "
+            f"client's processes while every stream was busy; ours is promised to use {CPU_SHARE:g} × each "
+            "peer's at most."
+        ),
+        "",
+        "| streams | client | answers | TTFT, ms | ITL, ms | tokens/s | agrees | CPU an event, µs | ours of it |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for streams in (STREAMS, LIGHT_STREAMS):
+        runs = [beside(client, streams, RATE, BESIDE_SECONDS) for client in clients()]
+        lines += [_beside_row(streams, each, runs[0]) for each in runs]
+    return lines
+
+
+def _beside_row(streams: int, run: Beside, ours: Beside) -> str:
+    own, true = run.reading, run.truth
+    agrees = "yes" if not run.misses() else f"**no**: {'; '.join(run.misses())}"
+    share = "" if run is ours else f"{(ours.cpu or 0) / (run.cpu or 1):.2f} ×"
+    return (
+        f"| {streams} | {run.client} | {own.answers} "
+        f"| {1e3 * own.ttft:.2f} ({1e3 * true.ttft:.2f}) | {1e3 * own.itl:.3f} ({1e3 * true.itl:.3f}) "
+        f"| {own.rate:.2f} ({true.rate:.2f}) | {agrees} | {1e6 * (run.cpu or 0):.0f} | {share} |"
+    )
+
+
+def _versions() -> str:
+    pinned = (Path(__file__).parent / "peers-load.txt").read_text(encoding="utf-8").splitlines()
+    found = [line.split()[0] for line in pinned if line.startswith(("guidellm==", "aiperf=="))]
+    return " and ".join(
+        each.replace("guidellm==", "GuideLLM ").replace("aiperf==", "AIPerf ") for each in found
+    )
 
 
 def _rows(found: list[Accuracy], reports: list[SegmentReport]) -> list[str]:
@@ -77,9 +127,9 @@ def _rows(found: list[Accuracy], reports: list[SegmentReport]) -> list[str]:
     ]
 
 
-def _measure(streams: int, seconds: float) -> tuple[Accuracy, SegmentReport, bool]:
+def _measure() -> tuple[Accuracy, SegmentReport, bool]:
     with golden_engine(100, 200.0, 1000 / RATE) as url:
-        samples, answers, report = measured(segment_of(url, streams, seconds))
+        samples, answers, report = measured(segment_of(url, STREAMS, SECONDS))
     found = accuracy(answers)
     late = client_was_late(report, samples)
     if found is None:
@@ -87,6 +137,18 @@ def _measure(streams: int, seconds: float) -> tuple[Accuracy, SegmentReport, boo
         found = Accuracy(0, 0, 0.0, 0.0, 0.0, 0.0, 0.0, 0)
     window = (report.window_end - report.window_start) / 1e9
     return replace(found, cpu=report.cpu_share * window / max(report.token_events, 1)), report, late
+
+
+def _invalid_under_hogs() -> int:
+    """Return how many short tries say INVALID while every core is busy twice over."""
+    invalid = 0
+    with golden_engine(100, 200.0, 1000 / RATE) as url, _hogs():
+        for _ in range(HOG_TRIES):
+            samples: list[Sample] = []
+            spec = replace(segment_of(url, STREAMS, HOG_SECONDS), warmup=0.5, grace=0.2)
+            report = measure(spec, samples.append)
+            invalid += client_was_late(report, samples)
+    return invalid
 
 
 @contextmanager

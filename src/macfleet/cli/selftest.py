@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 import click
@@ -18,6 +18,7 @@ from macfleet.model.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from macfleet.analysis.accuracy import Accuracy, Answered
+    from macfleet.analysis.agreement import Beside
     from macfleet.model.json import Json
     from macfleet.model.load import LoadSpec, Sample, SegmentReport
     from macfleet.testing.hostile_streams import HostileStream
@@ -39,12 +40,14 @@ _BODY: Mapping[str, Json] = {
     "--rate", type=click.IntRange(1, 1000), default=50, show_default=True, help="Tokens/s a stream."
 )
 @click.option("--seconds", type=click.FloatRange(1, 3600), default=15.0, show_default=True, help="Window.")
+@click.option("--alone", is_flag=True, help="Leave GuideLLM and AIPerf out, though they are on PATH.")
 @click.option("--output", type=click.Choice(["text", "json"]), default="text", help="Form of the result.")
-def selftest(streams: int, rate: int, seconds: float, output: str) -> int:
+def selftest(streams: int, rate: int, seconds: float, output: str, *, alone: bool) -> int:
     """Measure the load client against an engine with an absolute schedule and stamps of its own.
 
     Client and engine are two processes on this machine. Hostile streams follow: every outcome and token
-    count must be right. Ends with 7 when a promise does not hold here, or the client was late itself.
+    count must be right. Where GuideLLM and AIPerf are on PATH they measure the same engine in turn, beside
+    ours. Ends with 7 when a promise does not hold here, or the client was late itself.
     """
     from macfleet.analysis.accuracy import accuracy
     from macfleet.analysis.validity import client_was_late
@@ -63,8 +66,33 @@ def selftest(streams: int, rate: int, seconds: float, output: str) -> int:
     sys.stderr.write("⌛ hostile streams\n")
     wrong = misread_streams()
     late = client_was_late(report, samples)
-    _print(found, wrong, report, late=late, output=output)
+    others = Others() if alone else _others(streams, rate, seconds)
+    _print(found, wrong, report, others, late=late, output=output)
     return ExitCode.HELD if late or wrong or found.misses() else ExitCode.DONE
+
+
+@dataclass(frozen=True, slots=True)
+class Others:
+    """Clients beside each other, ours first, and what went wrong with some; empty where none is installed."""
+
+    runs: tuple[Beside, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+def _others(streams: int, rate: int, seconds: float) -> Others:
+    from macfleet.cli.selftest_peers import beside, clients
+
+    chosen = clients()
+    if len(chosen) == 1:
+        return Others()
+    runs, problems = [], []
+    for client in chosen:
+        sys.stderr.write(f"⌛ {client.name}\n")
+        try:
+            runs.append(beside(client, streams, rate, seconds))
+        except MacfleetError as error:
+            problems += [f"{each.summary}: {each.why}" for each in error.diagnostics]
+    return Others(tuple(runs), tuple(problems))
 
 
 def measured(spec: LoadSpec) -> tuple[list[Sample], list[Answered], SegmentReport]:
@@ -172,9 +200,17 @@ def _nothing_whole(samples: Sequence[Sample]) -> Diagnostic:
     )
 
 
-def _print(found: Accuracy, wrong: Sequence[str], report: SegmentReport, *, late: bool, output: str) -> None:
+def _print(
+    found: Accuracy,
+    wrong: Sequence[str],
+    report: SegmentReport,
+    others: Others,
+    *,
+    late: bool,
+    output: str,
+) -> None:
     from macfleet.testing.hostile_streams import HOSTILE_STREAMS
-    from macfleet.views.selftest import selftest_lines
+    from macfleet.views.selftest import beside_lines, selftest_lines
 
     if output == "json":
         document = {
@@ -184,8 +220,11 @@ def _print(found: Accuracy, wrong: Sequence[str], report: SegmentReport, *, late
             "misses": list(found.misses()),
             "hostile": {"streams": len(HOSTILE_STREAMS), "misread": list(wrong)},
             "client": {"invalid": late, "loop_lag_p99": report.loop_lag_p99, "cpu_share": report.cpu_share},
+            "beside": [asdict(each) | {"misses": list(each.misses())} for each in others.runs],
+            "not_beside": list(others.problems),
         }
         sys.stdout.write(json.dumps(document) + "\n")
         return
     lines = selftest_lines(found, wrong, len(HOSTILE_STREAMS), report, late=late)
+    lines += beside_lines(others.runs, others.problems)
     sys.stdout.write("\n".join(lines) + "\n")

@@ -24,6 +24,8 @@ STAMPS = "/stamps"
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 END = b"0\r\n\r\n"
 DONE = b"data: [DONE]\n\n"
+_MODELS = b'{"object": "list", "data": [{"id": "golden", "object": "model", "owned_by": "macfleet"}]}'
+"""Answer to every other GET: clients ask for the models, or for health, before they begin."""
 
 
 @dataclass(slots=True)
@@ -171,6 +173,8 @@ def scheduled(
         writer.write(HEAD + chunk(event(delta(role="assistant", content=""))))
         for number in range(tokens):
             await at(first_ms + number * gap_ms)
+            if writer.is_closing():
+                return  # the client went away; what would be written now, nobody reads
             request.sent.append(time.monotonic_ns())
             writer.write(chunk(event(delta(content=f"t{number} "))))
         await at(first_ms + (tokens - 1) * gap_ms + usage_late_ms)
@@ -204,7 +208,8 @@ def raw(*pieces: bytes | str, pause: float = 0.0) -> Answer:
 def main(arguments: list[str] | None = None) -> None:
     """Serve in a process of its own until standard input ends: ``python -m macfleet.testing.golden_engine``.
 
-    The first line on standard output is the address. ``GET /stamps`` answers with what was sent when.
+    The first line on standard output is the address. ``GET /stamps`` answers with what was sent when,
+    any other GET with the list of models.
     """
     parser = argparse.ArgumentParser(prog="golden_engine")
     parser.add_argument("--tokens", type=int, default=64)
@@ -216,13 +221,21 @@ def main(arguments: list[str] | None = None) -> None:
     async def answer(request: Request, writer: asyncio.StreamWriter) -> None:
         if request.line.startswith(f"GET {STAMPS} "):
             text = "".join(stamp(each) for each in engine.requests if each.body).encode()
-            writer.write(f"HTTP/1.1 200 OK\r\nContent-Length: {len(text)}\r\n\r\n".encode() + text)
+            writer.write(whole(text))
+        elif request.line.startswith("GET "):
+            writer.write(whole(_MODELS))
         else:
             await streamed(request, writer)
 
     with GoldenEngine(answer) as engine:
         print(engine.url, flush=True)
         sys.stdin.buffer.read()
+
+
+def whole(body: bytes) -> bytes:
+    """One answer that is no stream."""
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    return head.encode() + body
 
 
 def stamp(request: Request) -> str:

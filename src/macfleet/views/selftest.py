@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from macfleet.analysis.accuracy import ADDED_P50, ADDED_P99, BIAS, CPU, Accuracy
+from macfleet.analysis.agreement import Beside
 from macfleet.model.load import SegmentReport
 
 
@@ -32,3 +33,32 @@ def selftest_lines(
     elif not wrong and not found.misses():
         lines.append("✓ figures measured from here can be trusted")
     return lines
+
+
+def beside_lines(runs: Sequence[Beside], problems: Sequence[str]) -> list[str]:
+    """Return load clients beside each other, each with what the engine stamped in its own run."""
+    if not runs and not problems:
+        return []
+    rows = [("client", "answers", "TTFT ms (true)", "ITL ms (true)", "tokens/s (true)", "CPU an event")]
+    rows += [
+        (
+            each.client,
+            f"{each.reading.answers:,}",
+            f"{1e3 * each.reading.ttft:.2f} ({1e3 * each.truth.ttft:.2f})",
+            f"{1e3 * each.reading.itl:.3f} ({1e3 * each.truth.itl:.3f})",
+            f"{each.reading.rate:.2f} ({each.truth.rate:.2f})",
+            "not measured" if each.cpu is None else f"{1e6 * each.cpu:.0f} µs",
+        )
+        for each in runs
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["", "Beside other clients, medians of answers, the engine's own stamps in brackets:"]
+    lines += [
+        "  ".join(
+            f"{cell:>{width}}" if place else f"{cell:<{width}}"
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    ]
+    lines += [f"! {each.client} reads {words}" for each in runs for words in each.misses()]
+    return lines + [f"! {words}" for words in problems]
