@@ -7,6 +7,7 @@ import json
 import pytest
 
 from macfleet.model.ports import Completed
+from macfleet.sources.starts import ColdStarts
 
 
 class Printed:
@@ -43,6 +44,25 @@ def test_a_service_that_starts_alone_is_a_tick(run, fleet, answer):
     assert (code, out) == (0, "✓ mac-01: starts without a network (running, health healthy)\n")
     assert "/Users/ops/macfleet/compose.yaml" in nodes.scripts[0]
     assert "macfleet-smoke-" in nodes.scripts[0]
+
+
+@pytest.mark.parametrize("called", ["registry.example/e@sha256:{}", "registry.example/e:sha256-{}"])
+def test_a_cold_start_is_kept_by_the_digest_of_its_image(run, fleet, answer, called):
+    digest = "ab" * 32
+    answer(f"state running 0 healthy\ncold 12 {called.format(digest)}\n")
+    code, out, _ = run("image", "smoke", "-l", "mac-01")
+    assert (code, "health healthy, ready after 12 s" in out) == (0, True)
+    answer(f"state running 0 healthy\ncold 14 {called.format(digest)}\n")
+    assert run("image", "smoke", "-l", "mac-02")[0] == 0
+    starts = ColdStarts(fleet / ".macfleet" / "starts").of(f"sha256:{digest}")
+    assert {name: start.seconds for name, start in starts.items()} == {"mac-01": 12, "mac-02": 14}
+
+
+@pytest.mark.parametrize("image", ["", "registry.example/e:latest", "../../etc/passwd"])
+def test_a_start_of_an_image_without_a_digest_is_not_kept(run, fleet, answer, image):
+    answer(f"state running 0 healthy\ncold 12 {image}\n")
+    assert run("image", "smoke", "-l", "mac-01")[0] == 0
+    assert not (fleet / ".macfleet" / "starts").exists()
 
 
 def test_what_is_fetched_is_exit_7_and_named(run, fleet, answer):

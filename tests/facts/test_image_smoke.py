@@ -21,6 +21,7 @@ case "$*" in
     [ -z "$REFUSED" ] || { echo "$REFUSED" >&2; exit 1; } ;;
   "network inspect "*) echo "${CLOSED:-true}" ;;
   "inspect --format {{range"*) echo "trial_default " ;;
+  "inspect --format {{.Config"*) echo "registry.example/engine@sha256:ab" ;;
   "inspect --format {{.State"*) echo "${STATE:-running 0 healthy}" ;;
   "logs "*) printf "$LOG" ;;
 esac
@@ -68,6 +69,7 @@ def test_a_service_that_needs_no_network_passes_and_nothing_of_the_trial_stays(n
     found, calls = node(shell, LOG="model loaded\\nserver is listening\\n")
     assert (found.state, found.health, found.fetches) == ("running", "healthy", ())
     assert smoke_faults(found) == ()
+    assert (found.image, found.seconds in (0, 1)) == ("registry.example/engine@sha256:ab", True)
     assert "networks: {default: {internal: true}}" in calls
     assert calls.splitlines()[-2] == f"rm -f {NAME}"
     assert calls.splitlines()[-1].endswith("down --remove-orphans")
@@ -120,7 +122,20 @@ def test_a_serving_project_is_not_touched(node):
 
 
 def test_a_service_without_a_health_check_has_to_run_all_the_time(node):
-    assert smoke_faults(node(STATE="running 0 -")[0]) == ()
+    found, _ = node(STATE="running 0 -")
+    assert smoke_faults(found) == ()
+    assert (found.seconds, found.image) == (None, "")  # nobody knows when it was ready
+
+
+@pytest.mark.parametrize("state", ["running 0 unhealthy", "running 0 starting", "exited 1 -"])
+def test_a_start_that_did_not_end_well_took_no_time(node, state):
+    assert node(STATE=state)[0].seconds is None
+
+
+@pytest.mark.parametrize("line", ["cold", "cold 3", "cold x image", "cold 3 a b", "cold 3 a\ncold 4 b"])
+def test_a_time_that_is_not_understood_is_none(line):
+    found = parse_smoke(ProbeOutput(0, f"state running 0 healthy\n{line}\n"))
+    assert (found.seconds, found.image) == (None, "")
 
 
 def test_a_node_without_the_compose_file_is_told(node, tmp_path):

@@ -23,6 +23,7 @@ from macfleet.model.diagnostic import MacfleetError
 from macfleet.model.image import Blob
 from macfleet.registry import RegistryResolver
 from macfleet.registry.layers import LayerInspector, inspect_layer
+from macfleet.sources.starts import ColdStart, ColdStarts
 
 MIB = 2**20
 
@@ -216,6 +217,9 @@ def test_the_command_names_every_fault_and_exits_7(pusher, registry, tmp_path, c
     code, out, _ = macfleet("image", "inspect", "engine", "--allow", "bin/a", "--output", "json")
     document = json.loads(out)
     assert (code, document["images"][0]["layers"][0]["programs"]) == (0, {"amd64": 1, "arm64": 1})
+    manifest = document["images"][0]["manifest"]
+    ColdStarts(tmp_path / ".macfleet" / "starts").keep(manifest, {"mac-01": ColdStart(12, 0.0)})
+    assert " · ready after 12 s on mac-01\n" in macfleet("image", "inspect")[1]
     code, _, err = macfleet("image", "inspect", "engin")
     assert (code, "E0671" in err, 'did you mean "engine"?' in err) == (2, True, True)
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import secrets
+from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -19,7 +22,10 @@ if TYPE_CHECKING:
 
 _BESIDES = 120.0
 """Seconds for Compose to create and remove what the trial needs."""
-_WAIT = click.IntRange(1, 900)
+STARTS = Path(".macfleet") / "starts"
+"""Where a fleet keeps how long images take to become ready."""
+# Pulled images are called by their digest, pushed ones by a tag that names it.
+_DIGEST = re.compile(r"sha256[:-]([0-9a-f]{64})$")
 
 
 @click.command()
@@ -31,7 +37,8 @@ _WAIT = click.IntRange(1, 900)
 def smoke(fleet: FleetContext, limit: str, wait: int) -> int:
     """Start the Compose service of nodes once on a network without a way out, and remove it again.
 
-    What it tries to fetch is named from its log (exit 7). An engine that keeps silent about it is found only
+    How long it takes to become healthy is kept by the image's digest: `image inspect` shows it. What it
+    tries to fetch is named from its log (exit 7). An engine that keeps silent about it is found only
     where it does not become healthy; llama-server with -hf is one. A node whose project runs is left alone:
     drain it and stop the project first, since a second engine may take its memory.
 
@@ -45,13 +52,37 @@ def smoke(fleet: FleetContext, limit: str, wait: int) -> int:
     rows: dict[str, Json] = {}
     for name, start in found.items():
         faults = smoke_faults(start)
-        rows[name] = {"state": start.state, "health": start.health, "faults": list(faults)}
+        rows[name] = {
+            "state": start.state,
+            "health": start.health,
+            "cold_start_s": start.seconds,
+            "image": start.image,
+            "faults": list(faults),
+        }
         if faults:
             failed.append(MacfleetError(_fault(name, fault) for fault in faults))
         elif fleet.output != "json":
-            show([clean(f"✓ {name}: starts without a network ({start.state}, health {start.health})")])
+            took = "" if start.seconds is None else f", ready after {start.seconds} s"
+            words = f"{start.state}, health {start.health}{took}"
+            show([clean(f"✓ {name}: starts without a network ({words})")])
+    _keep(fleet, found)
     document: dict[str, Json] = {"schema": 1, "kind": "image.smoke", "nodes": rows}
     return finish(failed, document if fleet.output == "json" else None)
+
+
+def _keep(fleet: FleetContext, found: Mapping[str, SmokeStart]) -> None:
+    """Keep how long each node's start took, by the digest its image is called by."""
+    from macfleet.sources.starts import ColdStart, ColdStarts
+
+    now = fleet.clock.now()
+    by_image: dict[str, dict[str, ColdStart]] = {}
+    for name, start in found.items():
+        digest = _DIGEST.search(start.image)
+        if digest is not None and start.seconds is not None:
+            starts = by_image.setdefault(f"sha256:{digest[1]}", {})
+            starts[name] = ColdStart(start.seconds, now)
+    for manifest, starts in by_image.items():
+        ColdStarts(fleet.root / STARTS).keep(manifest, starts)
 
 
 def _started(fleet: FleetContext, node: Node, wait: int) -> SmokeStart:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,7 @@ import click
 
 from macfleet.cli.drain_each import finish, say
 from macfleet.cli.fleet import FleetContext, fleet_command
+from macfleet.cli.image_inspect import chosen_images
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
 from macfleet.model.exit_codes import ExitCode
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from macfleet.facts.scan import Scanned
     from macfleet.gates.scan_judgement import ScanJudgement
     from macfleet.inventory.settings import ScannerSettings
-    from macfleet.model.image import LockedImage, ResolvedImage
+    from macfleet.model.image import ResolvedImage
     from macfleet.model.json import Json
     from macfleet.registry import OciSources
     from macfleet.sources.scanner import ImageScanner, ScanCache
@@ -67,47 +67,6 @@ def scan(fleet: FleetContext, names: tuple[str, ...], platform: str, again: bool
                 _show(name, image, found, verdict, verbose=fleet.verbose)
     document: dict[str, Json] = {"schema": 1, "kind": "image.scan", "images": rows}
     return finish(failed, document if fleet.output == "json" else None)
-
-
-def chosen_images(
-    fleet: FleetContext, names: tuple[str, ...], platform: str
-) -> Iterator[tuple[str, ResolvedImage]]:
-    """Yield the images of every lock in use that were named, or all, each manifest of a name once.
-
-    Raises:
-        MacfleetError: E0671 a name that no lock has.
-    """
-    from macfleet.cli.releases import own_images
-    from macfleet.contract.images import load_images_lock
-    from macfleet.documents import nearest
-
-    locks = (load_images_lock(fleet.files), *own_images(fleet).values())
-    known = sorted({name for lock in locks for name in lock})
-    unknown = [name for name in names if name not in known]
-    if unknown:
-        raise MacfleetError(
-            Diagnostic(
-                "E0671",
-                f'images.lock has no image "{name}"',
-                mend=f'did you mean "{guess}"?' if (guess := nearest(name, known)) else "macfleet image pin",
-            )
-            for name in unknown
-        )
-    seen: set[tuple[str, str]] = set()
-    for name, image in _images(locks, names or known):
-        if platform in ("", image.platform) and (name, image.manifest) not in seen:
-            seen.add((name, image.manifest))
-            yield name, image
-
-
-def _images(
-    locks: Iterable[Mapping[str, LockedImage]], names: Iterable[str]
-) -> Iterator[tuple[str, ResolvedImage]]:
-    every = tuple(locks)
-    for name in names:
-        for lock in every:
-            if name in lock:
-                yield from ((name, image) for image in lock[name].platforms.values())
 
 
 def _settings(fleet: FleetContext) -> ScannerSettings:

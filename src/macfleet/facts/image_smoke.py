@@ -22,6 +22,7 @@ _HOSTS = (
     re.compile(r"(?:lookup|resolve host:?|resolve hostname:?) ([A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+)"),
 )
 _NETWORKS = "{{range $name, $_ := .NetworkSettings.Networks}}{{$name}} {{end}}"
+_IMAGE = "{{.Config.Image}}"
 _STATE = "{{.State.Status}} {{.State.ExitCode}} {{if .State.Health}}{{.State.Health.Status}}{{else}}-{{end}}"
 # The project of the trial has the container's name, so that nothing of the serving project is touched.
 _SCRIPT = """\
@@ -39,6 +40,7 @@ trap 'exit 1' HUP INT TERM
 serving=$(docker compose -p {project} -f "$file" ps --status running --quiet) || exit 1
 [ -z "$serving" ] || {{ echo 'state serving 0 -'; exit 0; }}
 printf 'networks: {{default: {{internal: true}}}}\\n' >"$work/closed.yaml"
+begun=$(date +%s)
 if ! trial run -d --no-deps --name "$name" "$service" >"$work/said" 2>&1; then
   echo 'state refused 0 -'
   tail -n 5 "$work/said" | cut -c 1-300 | sed 's/^/last /'
@@ -55,7 +57,9 @@ while :; do
   [ "$n" -lt {limit} ] || break
   n=$((n + 1)); sleep 1
 done
+took=$(($(date +%s) - begun))
 echo "state $state"
+case $state in 'running '*' healthy') echo "cold $took $(docker inspect --format {image} "$name")" ;; esac
 docker logs "$name" >"$work/log" 2>&1
 grep -iE {fetches} "$work/log" | head -n 20 | cut -c 1-300 | sed 's/^/fetch /'
 tail -n 5 "$work/log" | cut -c 1-300 | sed 's/^/last /'
@@ -73,6 +77,9 @@ class SmokeStart:
             of the container has a way out).
         exit_code: of the container; health: ``healthy``, ``-`` for a service without a health check.
         fetches: lines of its log that tell of a host that was not reached; last: its last lines. Untrusted.
+        seconds: from Compose's start to a healthy container by the node's clock, whole ones; None where it
+            did not become healthy, or has no health check.
+        image: what the container's image is called, where `seconds` is known.
     """
 
     state: str
@@ -80,6 +87,8 @@ class SmokeStart:
     health: str
     fetches: tuple[str, ...]
     last: tuple[str, ...]
+    seconds: int | None = None
+    image: str = ""
 
 
 def smoke_script(file: str, service: str, project: str, name: str, limit: int) -> str:
@@ -100,6 +109,7 @@ def smoke_script(file: str, service: str, project: str, name: str, limit: int) -
         limit=limit,
         fetches=quote(_FETCHES),
         networks=quote(_NETWORKS),
+        image=quote(_IMAGE),
         state=quote(_STATE),
     )
 
@@ -114,7 +124,10 @@ def parse_smoke(output: ProbeOutput) -> SmokeStart:
     _, state, code, health = states[0]
     fetches = tuple(line.removeprefix("fetch ") for line in lines if line.startswith("fetch "))
     last = tuple(line.removeprefix("last ") for line in lines if line.startswith("last "))
-    return SmokeStart(state, int(code), health, fetches, last)
+    cold = [line.split() for line in lines if line.startswith("cold ")]
+    timed = len(cold) == 1 and len(cold[0]) == 3 and cold[0][1].isdecimal()
+    seconds, image = (int(cold[0][1]), cold[0][2]) if timed else (None, "")
+    return SmokeStart(state, int(code), health, fetches, last, seconds, image)
 
 
 def smoke_faults(found: SmokeStart) -> tuple[str, ...]:
