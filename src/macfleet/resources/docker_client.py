@@ -55,3 +55,17 @@ def guarded(profile: str, script: str) -> str:
         "case $driver in null|'') echo 'engine silent'; exit 0 ;; esac\n"
         f"printf 'engine %s\\n' \"$driver\"\n{script}"
     )
+
+
+def room(profile: str) -> str:
+    """Return text that sets ``room`` to the KiB free for images inside the VM; empty where it does not say.
+
+    The engine's disk is the VM's: the Mac's own free space says nothing about it.
+    """
+    instance = "colima" if profile == "default" else f"colima-{profile}"
+    return (
+        "store=$(docker info --format '{{.DockerRootDir}}' 2>/dev/null)\n"
+        'room=$(LIMA_HOME="$HOME/.colima/_lima" limactl shell --workdir / '
+        f'{quote(instance)} df -Pk "${{store:-/}}" </dev/null 2>/dev/null | '
+        "awk 'NR == 2 && $4 ~ /^[0-9]+$/ { print $4 }')"
+    )

@@ -18,7 +18,7 @@ _PORT = 8000
 
 SERVER = r"""
 import hashlib, hmac, http.server, os, re, shutil, sys, threading
-life, known = float(sys.argv[1]), sys.argv[2]
+life, known, port, folder = float(sys.argv[1]), sys.argv[2], int(sys.argv[3]), sys.argv[4]
 
 class Parts(http.server.BaseHTTPRequestHandler):
     protocol_version, timeout = "HTTP/1.1", 30
@@ -26,7 +26,7 @@ class Parts(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         word, _, token = self.headers.get("Authorization", "").partition(" ")
         said = hashlib.sha256(token.encode()).hexdigest()
-        path = "/relay" + self.path
+        path = folder + self.path
         if word != "Bearer" or not hmac.compare_digest(said, known):
             self.head(403, 0)
         elif not re.fullmatch(r"/[a-z0-9]+-[0-9a-f]{64}", self.path) or not os.path.isfile(path):
@@ -59,9 +59,14 @@ class Parts(http.server.BaseHTTPRequestHandler):
 timer = threading.Timer(life, os._exit, [0])
 timer.daemon = True
 timer.start()
-http.server.ThreadingHTTPServer(("0.0.0.0", int(sys.argv[3])), Parts).serve_forever()
+server = http.server.ThreadingHTTPServer(("0.0.0.0", port), Parts)
+print(server.server_port, flush=True)
+server.serve_forever()
 """
-"""Serves ``/relay/NAME`` to who has the token; arguments: seconds to live, the token's SHA-256, the port."""
+"""Serves parts to who has the token, and prints its port.
+
+Arguments: seconds to live, the token's SHA-256 in hexadecimal, a port or 0, the folder.
+"""
 
 _LISTENS = 'import socket, sys; socket.create_connection(("127.0.0.1", int(sys.argv[1])), 2)'
 
@@ -111,8 +116,8 @@ if ! docker container inspect --format x {name} >/dev/null 2>&1; then
   done
   docker run --detach --rm --pull never --name {name} --label {LABEL}={quote(mark)} \\
     --publish {_PORT} --user "$(id -u)" --cap-drop ALL --security-opt no-new-privileges --memory 256m \\
-    --log-driver none --entrypoint python3 {quote(image)} -I -c "$server" {LIFE} {quote(digest)} {_PORT} \\
-    </dev/null >/dev/null
+    --log-driver none --entrypoint python3 {quote(image)} -I -c "$server" \\
+    {LIFE} {quote(digest)} {_PORT} /relay </dev/null >/dev/null
   what=relay
   turn=0
   until docker exec {name} python3 -I -c {quote(_LISTENS)} {_PORT} </dev/null 2>/dev/null; do
