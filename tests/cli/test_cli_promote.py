@@ -186,6 +186,42 @@ def test_a_release_that_lacks_a_platform_of_the_target_is_refused(run, two):
     assert (code, "linux/riscv64" in err) == (2, True)
 
 
+def test_an_environment_whose_nodes_are_to_run_two_releases_has_none_to_hand_on(run, two):
+    (two / "inventory/hosts.yml").write_text(
+        INVENTORY.replace(
+            "staging}, hosts: {", "staging}, hosts: {mac-03: {ansible_host: 127.0.0.1, ansible_port: 11}, "
+        )
+    )
+    run("promote", "staging", "production", "--yes")
+    repin(two, "2", "7")
+    run("promote", "staging", "production", "--yes")
+    assert run("rollback", "production", "--yes")[0] == 5
+    code, out, _ = run("promote", "staging", "production", "--check", "--output", "json")
+    assert (code, document(out)["release"]["before"]) == (3, releases(two).earlier[0].id)
+    run("promote", "production", "staging", "--yes")
+    run("promote", "production", "staging", "--yes")
+    assert run("rollback", "mac-03", "--yes")[0] == 5
+    code, _, err = run("promote", "staging", "production", "--yes")
+    assert (code, "E0685" in err, "mac-03" in err) == (2, True, True)
+
+
+def test_who_went_back_alone_goes_along_with_the_next_promotion(run, two):
+    run("promote", "staging", "production", "--yes")
+    repin(two, "2", "7")
+    run("promote", "staging", "production", "--yes")
+    (two / "inventory/hosts.yml").write_text(
+        INVENTORY.replace(
+            "production}, hosts: {",
+            "production}, hosts: {mac-03: {ansible_host: 127.0.0.1, ansible_port: 11}, ",
+        )
+    )
+    run("rollback", "mac-02", "--yes")
+    assert set(releases(two).returned) == {"mac-02"}
+    code, out, _ = run("promote", "staging", "production", "--yes", "--output", "json")
+    assert (code, document(out)["back"]) == (0, ["mac-02"])
+    assert not releases(two).returned
+
+
 def test_a_damaged_lock_of_an_environment_stops_every_command_that_needs_it(run, two):
     (two / OWN).write_text("schema: 1\nimages: {engine: {}}\n")
     for arguments in (
