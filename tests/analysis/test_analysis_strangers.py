@@ -21,8 +21,8 @@ vllm:request_success_total{engine="0",finished_reason="length",model_name="chat"
 """
 
 
-def sample(tokens=16, outcome="ok", source="usage"):
-    return Sample("short×1", 0, "bare", 0, "a", outcome, 200, *range(8), tokens, source)
+def sample(tokens=16, outcome="ok", source="usage", prompt=None, cached=None):
+    return Sample("short×1", 0, "bare", 0, "a", outcome, 200, *range(8), tokens, source, prompt, cached)
 
 
 @pytest.mark.parametrize(
@@ -69,6 +69,15 @@ BEFORE = {"generated": 100.0, "prompt": 50.0, "busy": 0.0}
         ),
         ({"generated": 900.0}, [sample(), sample(4, "censored", "events")], None, ""),
         ({"generated": 117.0}, [sample(16, "ok", "events")], 16, ""),
+        # Ours were 64 and 60 tokens to read; an embedding generates nothing and reads all the same.
+        ({"generated": 132.0, "prompt": 175.0}, [sample(prompt=64), sample(prompt=68, cached=8)], 16, ""),
+        (
+            {"generated": 132.0, "prompt": 203.0},
+            [sample(prompt=64), sample(prompt=68, cached=8)],
+            16,
+            "the engine read 29 tokens of prompts that were not the load client's",
+        ),
+        ({"generated": 116.0, "prompt": 900.0}, [sample(prompt=None)], 16, ""),
         ({"busy": 2.0}, [], 16, "2 requests were at the engine when the load client had none"),
         ({"requests": 3.0}, [sample()], 16, "the engine served 2 requests more than the load client sent"),
         (

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from macfleet.model.load import RequestOutcome, Sample
 
 _EXACT = "usage"
+_OTHERS = "the engine read {:.0f} tokens of prompts that were not the load client's"
 ESTIMATE = 0.02
 """Of tokens the client only estimated: what the engine's count may differ by."""
 
@@ -39,10 +40,22 @@ def strangers(
         return f"{busy} requests were at the engine when the load client had none"
     if (more := round(grown.get("requests", 0.0)) - len(samples)) > 0:
         return f"the engine served {more} requests more than the load client sent"
+    told = _generated(grown.get("generated", 0.0), samples, longest)
+    # An engine that counts requests counts cached tokens of prompts as well.
+    return told or ("" if "requests" in after else _read(grown.get("prompt", 0.0), samples))
+
+
+def _generated(tokens: float, samples: Sequence[Sample], longest: int | None) -> str:
     known, unsure = _asked_for(samples, longest)
-    if (extra := grown.get("generated", 0.0) - known) > unsure:
-        return f"the engine generated {extra:.0f} tokens for requests that were not the load client's"
-    return ""
+    if tokens - known <= unsure:
+        return ""
+    return f"the engine generated {tokens - known:.0f} tokens for requests that were not the load client's"
+
+
+def _read(tokens: float, samples: Sequence[Sample]) -> str:
+    """Tell of prompts beyond ours, a token a request aside, which an engine may read twice."""
+    more = tokens - _read_for(samples)
+    return "" if more <= len(samples) else _OTHERS.format(more)
 
 
 def _asked_for(samples: Sequence[Sample], longest: int | None) -> tuple[float, float]:
@@ -55,3 +68,13 @@ def _asked_for(samples: Sequence[Sample], longest: int | None) -> tuple[float, f
         elif sample.token_source != _EXACT:
             unsure += ESTIMATE * sample.tokens + 1
     return known, unsure
+
+
+def _read_for(samples: Sequence[Sample]) -> float:
+    """Prompt tokens the engine had to read for the client, cached ones left out; +∞ where it did not say."""
+    known = 0.0
+    for sample in samples:
+        if sample.outcome != RequestOutcome.OK or sample.prompt_tokens is None:
+            return math.inf
+        known += sample.prompt_tokens - (sample.cached_tokens or 0)
+    return known
