@@ -2,13 +2,18 @@
 
 import hashlib
 import itertools
+import os
+import subprocess
+import threading
+import time
 from dataclasses import dataclass, replace
 
 import pytest
 
-from macfleet.engine import apply_plan, make_plan, observe
+from macfleet.engine import Redial, apply_plan, make_plan, observe
 from macfleet.engine.lock import Holder
-from macfleet.model.diagnostic import MacfleetError, NodeUnreachable
+from macfleet.model.diagnostic import Diagnostic, MacfleetError, NodeUnreachable
+from macfleet.model.exit_codes import ExitCode
 from macfleet.model.ports import Part
 from macfleet.model.resource import Assemble, Probe, compare
 from macfleet.testing import LocalTransport
@@ -37,6 +42,7 @@ class Thing:
     """A resource that is joined of parts."""
 
     ask: str = ASK
+    join: str = JOIN
     address: str = "thing.x"
     kind: str = "thing"
     needs: tuple[str, ...] = ()
@@ -54,7 +60,7 @@ class Thing:
         return compare(self.address, self.desired(), actual)
 
     def steps(self, change):
-        return (Assemble("thing", self.ask, JOIN),) if change.fields else ()
+        return (Assemble("thing", self.ask, self.join),) if change.fields else ()
 
 
 class Sources:
@@ -90,7 +96,7 @@ def node(tmp_path):
     return Counting(tmp_path)
 
 
-def converge(node, thing=None, parts=PARTS, holder=HOLDER):
+def converge(node, thing=None, parts=PARTS, holder=HOLDER, **options):
     numbers = itertools.count()
     resources = [thing or Thing()]
 
@@ -98,7 +104,7 @@ def converge(node, thing=None, parts=PARTS, holder=HOLDER):
         return f"n{next(numbers)}"
 
     plan = make_plan("n", resources, observe("n", resources, node, nonce=nonce))
-    return apply_plan(plan, resources, node, sources=Sources(parts), holder=holder, nonce=nonce)
+    return apply_plan(plan, resources, node, sources=Sources(parts), holder=holder, nonce=nonce, **options)
 
 
 def test_every_part_travels_to_a_blank_node_once(node, tmp_path):
@@ -163,3 +169,71 @@ def test_a_part_that_is_not_what_it_was_named_for_is_refused_and_joined_into_not
         converge(node, parts=(PARTS[0], wrong))
     assert caught.value.diagnostics[0].code == "E0418"
     assert not (tmp_path / "joined").exists()
+
+
+BROKEN = Diagnostic("E0404", "the line broke", exit_code=ExitCode.UNREACHABLE)
+JOINS_SLOWLY = f"""echo join >>"$HOME/steps"; while [ ! -f "$HOME/go" ]; do sleep 0.05; done
+{JOIN}"""
+
+
+class Cut(Counting):
+    """Loses its connection while parts are joined, once; what runs on the node goes on until it is asked for."""
+
+    def __init__(self, home):
+        super().__init__(home)
+        self.steps, self.dead = home / "steps", False
+
+    def run(self, script, **options):
+        if self.dead:
+            raise NodeUnreachable(BROKEN)
+        if "echo joining" in script and self.steps.exists():
+            (self.home / "go").touch()
+        if "mf_job 0 " not in script or self.steps.exists():
+            return super().run(script, **options)
+        environment = {**os.environ, "HOME": str(self.home), "TMPDIR": "/tmp"}
+        pipe = subprocess.PIPE
+        running = subprocess.Popen([*self.shell, "-s"], stdin=pipe, stdout=pipe, env=environment, text=True)
+        running.stdin.write(f"{{ {script}\n}} </dev/null\n")
+        running.stdin.close()
+        until = time.monotonic() + 60
+        while not self.steps.exists():
+            assert time.monotonic() < until, "nothing was joined"
+            time.sleep(0.01)
+        running.stdout.close()
+        # As sshd would: nobody else is left to wait for it.
+        threading.Thread(target=running.wait, daemon=True).start()
+        raise NodeUnreachable(BROKEN)
+
+
+@pytest.mark.slow
+def test_a_join_that_lost_its_connection_is_followed_and_not_begun_again(tmp_path):
+    node = Cut(tmp_path)
+    converge(node, Thing(join=JOINS_SLOWLY), redial=Redial(lambda: node, lambda _seconds: None))
+    assert node.steps.read_text() == "join\n"
+    assert (tmp_path / "joined").stat().st_size == node.travelled == 5000
+    assert not list((tmp_path / ".macfleet/jobs").iterdir())
+
+
+@pytest.mark.slow
+def test_a_join_that_lost_its_controller_is_followed_by_who_goes_on_with_the_run(tmp_path):
+    node = Cut(tmp_path)
+
+    def dies():
+        node.dead = True
+        raise NodeUnreachable(BROKEN)
+
+    with pytest.raises(NodeUnreachable):
+        converge(node, Thing(join=JOINS_SLOWLY), redial=Redial(dies, lambda _seconds: None))
+    node.dead = False
+    converge(node, Thing(join=JOINS_SLOWLY))
+    assert node.steps.read_text() == "join\n"
+    assert (tmp_path / "joined").stat().st_size == node.travelled == 5000
+
+
+@pytest.mark.slow
+def test_a_join_that_lost_its_connection_and_lacked_something_gets_everything(tmp_path):
+    (tmp_path / "had").write_text("a\n")
+    node = Cut(tmp_path)
+    converge(node, Thing(join=JOINS_SLOWLY), redial=Redial(lambda: node, lambda _seconds: None))
+    assert node.steps.read_text() == "join\n" * 2
+    assert (tmp_path / "joined").stat().st_size == node.travelled == 5000

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from typing import Protocol
 
 from macfleet.engine.transfer import Offer, Parcel, collect, deliver
@@ -17,7 +18,10 @@ from macfleet.model.shell import quote
 _ASK_LIMIT = 120.0
 _SLOWEST = 2**19
 """Bytes a second below which a part is given up; what arrived stays for the next run."""
-_LACKING = 75
+LACKING = 75
+"""Exit status of a join that found less than it was thought to have."""
+ATTEMPTS = 2
+"""Joins of one change at most: with what the node said it has, and with everything brought."""
 _OFFER_FAILED = ("E0418", "E0642")
 _ROOM = 2
 """How many times the missing bytes must be free: a part lies in the folder while the engine unpacks it."""
@@ -28,6 +32,16 @@ class Runner(Protocol):
 
     def __call__(self, script: str, limit: float, stdin: Iterable[bytes] | None = None) -> Completed:
         """Run `script` for at most `limit` seconds."""
+
+
+class Joiner(Protocol):
+    """Joins parts in a detached step of the node, which goes on when the connection breaks."""
+
+    def sighting(self) -> str:
+        """Return shell text that prints ``joining N`` when attempt N was begun over another connection."""
+
+    def __call__(self, script: str, limit: float, *, attempt: int) -> Completed:
+        """Run `script` for at most `limit` seconds, or follow the attempt that was begun already."""
 
 
 class Courier(Protocol):
@@ -67,6 +81,7 @@ def bring(
     parts: Sequence[Part],
     node: str,
     run: Runner,
+    join: Joiner,
     transport: Transport,
     courier: Courier | None = None,
 ) -> Completed:
@@ -75,20 +90,28 @@ def bring(
     One exec to ask, two a missing part, one to join. A part that broke off is gone on with by whoever
     brings it next. Where the node turns out not to have what it said, everything is brought, once.
     A part that a node of the same site offers is fetched there; where that fails it is brought from here.
+    Where parts are being joined already, by an attempt that lost its connection, that one is followed.
 
     Raises:
         MacfleetError: E0640 too little room, E0641 the node's answer is not understood, and as `deliver`.
         NodeUnreachable, DeadlineExceeded: from the transport.
     """
     arguments = f"set -- {' '.join(quote(part.name) for part in parts)}\n"
-    folder, free, have = _asked(run(arguments + step.ask, _ASK_LIMIT), node)
-    for known in (have, frozenset[str]()):
+    answer = _asked(run(f"{arguments}{join.sighting()}\n{step.ask}", _ASK_LIMIT), node)
+    done = Completed(LACKING, b"", b"")
+    if answer.joining:
+        done = join(arguments + step.script, step.limit, attempt=answer.joining)
+    for attempt, known in enumerate((answer.have, frozenset[str]()), 1):
+        if done.exit != LACKING:
+            break
+        if attempt <= answer.joining:
+            continue
         missing = [part for part in parts if part.name not in known]
-        _refuse_if_full(node, folder, free, missing)
+        _refuse_if_full(node, answer, missing)
         for part in missing:
-            _bring_one(part, folder, node, transport, courier or Alone())
-        done = run(arguments + step.script, step.limit)
-        if done.exit != _LACKING or len(missing) == len(parts):
+            _bring_one(part, answer.folder, node, transport, courier or Alone())
+        done = join(arguments + step.script, step.limit, attempt=attempt)
+        if len(missing) == len(parts):
             break
     return done
 
@@ -114,8 +137,18 @@ def _bring_one(part: Part, folder: str, node: str, transport: Transport, courier
         courier.brought(part, folder, done.sent, None)
 
 
-def _asked(done: Completed, node: str) -> tuple[str, int, frozenset[str]]:
-    folder, free = "", ""
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What a node has; `free` in bytes, `joining` the attempt that is at work or ended unseen, 0 for none."""
+
+    folder: str
+    free: int
+    have: frozenset[str]
+    joining: int
+
+
+def _asked(done: Completed, node: str) -> _Answer:
+    folder, free, joining = "", "", 0
     have: set[str] = set()
     for line in done.stdout.decode("utf-8", "replace").splitlines():
         word, _, rest = line.partition(" ")
@@ -125,6 +158,8 @@ def _asked(done: Completed, node: str) -> tuple[str, int, frozenset[str]]:
             free = rest
         elif word == "have":
             have.add(rest)
+        elif word == "joining" and rest.isdecimal():
+            joining = int(rest)
     if done.exit != 0 or not folder.startswith("/") or not free.isdecimal():
         said = (done.stderr or done.stdout).decode("utf-8", "replace").strip()[-400:]
         raise MacfleetError(
@@ -137,16 +172,16 @@ def _asked(done: Completed, node: str) -> tuple[str, int, frozenset[str]]:
                 exit_code=ExitCode.NODE_FAILED,
             )
         )
-    return folder, int(free) * 1024, frozenset(have)
+    return _Answer(folder, int(free) * 1024, frozenset(have), joining)
 
 
-def _refuse_if_full(node: str, folder: str, free: int, missing: Sequence[Part]) -> None:
+def _refuse_if_full(node: str, answer: _Answer, missing: Sequence[Part]) -> None:
     needed = _ROOM * sum(part.size for part in missing)
-    if free < needed:
+    if answer.free < needed:
         raise MacfleetError(
             Diagnostic(
                 "E0640",
-                f"{show_bytes(needed)} are needed in {folder}, {show_bytes(free)} are free",
+                f"{show_bytes(needed)} are needed in {answer.folder}, {show_bytes(answer.free)} are free",
                 why="Parts lie there while the engine unpacks them. Nothing was sent.",
                 mend="Make room on the node, then go on with --resume.",
                 node=node,

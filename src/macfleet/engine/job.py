@@ -73,7 +73,7 @@ mf_job() {{
 """
 
 
-def job_id(run: str, node: str, address: str, part: int) -> str:
+def job_id(run: str, node: str, address: str, part: int | str) -> str:
     """Return the id of a run's job: the same for a run and whoever goes on with it.
 
     A failed job is collected before it can be tried again, so that the second attempt finds no folder.

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from macfleet.engine.assemble import Courier, Runner, bring
+from macfleet.engine.assemble import ATTEMPTS, LACKING, Courier, Runner, bring
 from macfleet.engine.happening import Happening, Moment, Report
 from macfleet.engine.hearing import Heard, Hearing
-from macfleet.engine.job import FOLLOWING, LONG, job_id, job_text, limit_of, vanished
+from macfleet.engine.job import FOLDER, FOLLOWING, LONG, job_id, job_text, limit_of, vanished
 from macfleet.engine.lock import Holder, enter_lock, refuse_if_taken
 from macfleet.engine.observe import Observation, understand
 from macfleet.engine.refusals import step_failed
@@ -16,8 +16,10 @@ from macfleet.engine.script import ENVIRONMENT, Fragment, bundle, probe_fragment
 from macfleet.model.diagnostic import MacfleetError
 from macfleet.model.ports import Completed, Sources, Transport
 from macfleet.model.resource import Assemble, Change, Probe, ProbeOutput, Put, Resource, Run, Stream
+from macfleet.model.shell import quote
 
 _MARGIN = 30.0
+_LACKING = "macfleet: parts are lacking"
 _START = 60.0
 """Seconds for a detached job to start and for its end to be noticed."""
 
@@ -216,9 +218,13 @@ def _moment(heard: Heard, *, ends: bool) -> Moment | None:
 
 
 def _stream(change: Change, step: Stream | Assemble, work: Work, standing: Standing, *, last: bool) -> None:
+    if change.address not in standing.begun:
+        standing.begun.add(change.address)
+        work.report([Happening(Moment.BEGAN, change)])
     if isinstance(step, Assemble):
         parts = work.sources.parts(step.source)
-        done = bring(step, parts, work.node, _runner(work, standing), standing.transport, work.courier)
+        join = _Joining(change, work, standing)
+        done = bring(step, parts, work.node, _runner(work, standing), join, standing.transport, work.courier)
     else:
         run = _runner(work, standing)
         done = run(step.script, step.limit, work.sources.open(step.source))
@@ -230,6 +236,33 @@ def _stream(change: Change, step: Stream | Assemble, work: Work, standing: Stand
     if last:
         standing.flying.pop(change.address, None)
         work.report([Happening(Moment.DONE, change)])
+
+
+@dataclass(frozen=True, slots=True)
+class _Joining:
+    """A `Joiner` of one change."""
+
+    change: Change
+    work: Work
+    standing: Standing
+
+    def sighting(self) -> str:
+        jobs = ((attempt, self._job(attempt)) for attempt in range(1, ATTEMPTS + 1))
+        return "\n".join(f'[ ! -d "{FOLDER}"/{quote(job)} ] || echo joining {n}' for n, job in jobs)
+
+    def __call__(self, script: str, limit: float, *, attempt: int) -> Completed:
+        address, job = self.change.address, self._job(attempt)
+        # That something is lacking is an answer and no failure of the step.
+        told = f"[ $mf_end != {LACKING} ] || {{ echo {_LACKING}; exit 0; }}"
+        text = f"( {script}\n)\nmf_end=$?; {told}; exit $mf_end"
+        steps = job_text(job, address, [Run(text, limit=limit)])
+        piece = Fragment(f"{address}#join", steps, limit + _START, guard=address, job=job)
+        output = _send(_Batch([piece], {address: self.change}), self.work, self.standing)[piece.name]
+        lacks = output.stdout.endswith(f"{_LACKING}\n")
+        return Completed(LACKING if lacks else 0, output.stdout.encode(), output.stderr.encode())
+
+    def _job(self, attempt: int) -> str:
+        return job_id(self.work.holder.run, self.work.node, self.change.address, f"join {attempt}")
 
 
 def _runner(work: Work, standing: Standing) -> Runner:
