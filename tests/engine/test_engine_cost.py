@@ -100,6 +100,20 @@ def test_an_answer_is_the_same_in_a_group_and_alone(mac, tmp_path):
     assert found["other"] == ProbeOutput(3, "said\n", "wrong\n")
 
 
+def test_each_group_of_a_script_keeps_its_own_tables(mac):
+    for name in "ab":
+        (mac.home / name).write_text(name)
+    fragments = [
+        asking("one", mac.home / "a"),
+        Fragment("other", "echo other", 20),
+        asking("two", mac.home / "b"),
+    ]
+    done = mac.run(bundle(fragments, nonce="abc"), deadline=60)
+    found = unbundle(fragments, done.stdout.decode(), nonce="abc")
+    for name, content in (("one", b"a"), ("two", b"b")):
+        assert hashlib.sha256(content).hexdigest() in found[name].stdout
+
+
 def test_one_of_a_group_that_hangs_is_cut_and_those_before_it_count(tmp_path):
     fragments = [
         Fragment("first", "echo first", 0.5, file="/none/1"),

@@ -18,17 +18,18 @@ mf_file() {{
   stat -f '{_FORMAT}' "$1" && shasum -a 256 <"$1"
 }}
 mf_files() {{
+  mf_group=$1; shift
   for mf_path do shift; if [ -f "$mf_path" ]; then set -- "$@" "$mf_path"; fi; done
   [ $# -gt 0 ] || return
-  printf '\\n%s modes\\n' "$mf_mark" >"$mf_dir/modes"
-  stat -f '{_FORMAT} %N' "$@" >>"$mf_dir/modes" 2>/dev/null
-  printf '\\n%s sums\\n' "$mf_mark" >"$mf_dir/sums"
-  shasum -a 256 "$@" >>"$mf_dir/sums" 2>/dev/null
+  printf '\\n%s modes\\n' "$mf_mark" >"$mf_dir/modes.$mf_group"
+  stat -f '{_FORMAT} %N' "$@" >>"$mf_dir/modes.$mf_group" 2>/dev/null
+  printf '\\n%s sums\\n' "$mf_mark" >"$mf_dir/sums.$mf_group"
+  shasum -a 256 "$@" >>"$mf_dir/sums.$mf_group" 2>/dev/null
   mf_known=1
 }}
 mf_part() {{ printf '\\n%s part %s %s\\n' "$mf_mark" "$1" "$?"; }}
 mf_look_files() {{
-  mf_seen="$mf_seen \\"\\$mf_dir/modes\\" \\"\\$mf_dir/sums\\""
+  mf_seen="$mf_seen \\"\\$mf_dir/modes.$1\\" \\"\\$mf_dir/sums.$1\\""
   mf_look "$@"
 }}
 """
@@ -42,7 +43,9 @@ def can_share(path: str) -> bool:
 def group_text(parts: Sequence[tuple[int, str, str]]) -> str:
     """Return one fragment's text for several: each an index, the text and the file it asks about."""
     asked = words([path for _, _, path in parts])
-    return "\n".join([f"mf_files {asked}", *(f"{text}\nmf_part {index}" for index, text, _ in parts)])
+    return "\n".join(
+        [f"mf_files {parts[0][0]} {asked}", *(f"{text}\nmf_part {index}" for index, text, _ in parts)]
+    )
 
 
 def group_call(parts: Sequence[tuple[int, str, str]], limit: int) -> str:
