@@ -168,3 +168,27 @@ def test_what_was_measured_under_another_contract_is_not_used(broken_off):
     assert (told["reused"], told["unlike"]) == (0, ["contract"])
     assert outcomes(again) == {"mac-01": "unchanged"}
     assert len(broken_off.load.measured) == 4 + 4
+
+
+def test_what_a_run_that_broke_off_measured_of_other_nodes_is_in_the_one_that_goes_on(tmp_path):
+    fleet = Fleet.make(tmp_path, "mac-01", "mac-02", hardware="lab").upto(LOADTEST)
+    begun = fleet.runs.create("20261123T031200Z-stage5")
+
+    # The controller was gone when the second node began: the run is not sealed.
+    first = fleet.rollout(LOADTEST, "mac-01")
+    begun.files |= fleet.runs.opened.pop(first.run).files
+    fleet.evidences.record(replace(fleet.evidences.latest("mac-01", LOADTEST), run=begun.id))
+
+    again = fleet.rollout(LOADTEST, "mac-02", resume=begun.id, finished=("mac-01",))
+    manifest = fleet.runs.manifest(again.run)
+    assert manifest.nodes == ("mac-01", "mac-02")
+    assert manifest.profile["adopted"] == {"mac-01": begun.id}
+    files = fleet.runs.opened[again.run].files
+    assert files["nodes/mac-01/segments.json"] == begun.files["nodes/mac-01/segments.json"]
+    assert {cell["node"] for cell in files["summary.json"]["cells"]} == {"mac-01", "mac-02"}
+    assert {row["node"] for row in files["results.json"]["results"]} == {"mac-01", "mac-02"}
+    assert {row["node"] for row in files["verdicts.json"]["verdicts"]} == {"mac-01", "mac-02"}
+    assert fleet.evidences.latest("mac-01", LOADTEST).run == again.run
+    # What is sealed stays where it is.
+    third = fleet.rollout(LOADTEST, "mac-02", resume=begun.id, finished=("mac-01",), again=True)
+    assert fleet.runs.manifest(third.run).nodes == ("mac-02",)

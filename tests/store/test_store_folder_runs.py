@@ -205,3 +205,14 @@ def test_what_a_sealed_run_left_is_read_only_while_it_is_what_was_recorded(broke
     (found,) = caught.value.diagnostics
     assert found.code == "E0953"
     assert "raw-0-1-0.ndjson" in found.summary
+
+
+def test_a_node_of_a_run_that_broke_off_is_taken_over_whole(broken_off):
+    writer = broken_off.create("20261123T061205Z-stage5-5e6f")
+    writer.adopt(LATER, "nodes/mac-01")
+    writer.finish(replace(MANIFEST, id=writer.id))
+    assert sorted(broken_off.manifest(writer.id).files) == [
+        "nodes/mac-01/bare/raw-0-1-0.ndjson",
+        "nodes/mac-01/begun.json",
+    ]
+    assert broken_off.verify(writer.id) == ()

@@ -61,6 +61,12 @@ def as_begun(fleet: FleetContext, run: str, asked: Asked) -> Asked:
     return begun
 
 
+def finished_nodes(fleet: FleetContext, run: str) -> tuple[str, ...]:
+    """Return the nodes that a run, or one that went on with it, finished."""
+    left = fleet.state.unsettled(run)
+    return tuple(node for node in fleet.state.head(run).nodes if node not in left)
+
+
 def how_to_resume(stage: StageName, run: str) -> str:
     """Return what to type to go on with a run."""
     from macfleet.rollout.desired import number

@@ -260,6 +260,7 @@ def _options(
     fleet: FleetContext, desired: Desired, ports: Ports, stage: StageName, wanted: _Wanted
 ) -> Options:
     from macfleet.cli.compose import new_run_id
+    from macfleet.cli.resume import finished_nodes
     from macfleet.rollout.desired import number
     from macfleet.rollout.run import Options
 
@@ -270,6 +271,7 @@ def _options(
         check=wanted.check,
         again=wanted.again,
         resume=wanted.resume,
+        finished=finished_nodes(fleet, wanted.resume) if wanted.resume else (),
         why=wanted.reason,
         max_failures=wanted.max_failures,
         load=wanted.load.profile(desired.contract.duration),

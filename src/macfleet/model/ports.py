@@ -182,6 +182,9 @@ class RunWriter(Protocol):
     def series(self, path: str, rows: Sequence[JsonObject]) -> None:
         """Write a time series as Parquet at `path`; missing keys become nulls."""
 
+    def adopt(self, run_id: str, folder: str) -> None:
+        """Copy what a run that broke off holds below `folder` to the same place in this one."""
+
     def finish(self, manifest: RunManifest) -> str:
         """Seal the run: hash every file into the manifest; return the folder's path."""
 

@@ -19,6 +19,7 @@ from macfleet.model.stage import EvidenceKey
 from macfleet.rollout import arms, vm
 from macfleet.rollout.desired import Desired
 from macfleet.rollout.load_profile import Block, LoadProfile, blocks, judged_concurrency
+from macfleet.rollout.loadtest_adopt import SUMMARY
 from macfleet.rollout.loadtest_left import MEASURED, STORAGE, Left, after, take_over
 from macfleet.rollout.loadtest_segment import Take, measure_segment
 from macfleet.rollout.ports import Ports
@@ -226,6 +227,7 @@ def _reduce(
     cells = summarise(
         samples, reports, series, node=node.name, accelerators=accelerators, foreign=_foreign(standing)
     )
+    writer.json(f"{folder}/{SUMMARY}", summary_document(cells))
     rows: list[Json] = [
         {"arm": c.arm, "cell": c.cell, "n": c.n, "ok": c.ok, "invalid": list(c.invalid), "minutes": c.minutes}
         for c in cells

@@ -21,11 +21,12 @@ from macfleet.rollout.desired import Desired, number
 from macfleet.rollout.evidence import gather
 from macfleet.rollout.load_profile import seconds_needed
 from macfleet.rollout.loadtest import measure_loadtest
+from macfleet.rollout.loadtest_adopt import FACTS
 from macfleet.rollout.network import NetworkProfile, measure_network
 from macfleet.rollout.node_lock import to_itself
 from macfleet.rollout.planning import NodePlan, evidence_key
 from macfleet.rollout.ports import Ports
-from macfleet.rollout.record import iso
+from macfleet.rollout.record import facts_document, iso
 from macfleet.rollout.result import NodeOutcome, NodeResult, failed_result
 from macfleet.rollout.run_lock import cause
 from macfleet.rollout.service import come_back, leave
@@ -64,6 +65,9 @@ def carry_out(
             result = replace(result, outcome=NodeOutcome.INTERRUPTED)
         if result.outcome is NodeOutcome.FAILED:
             record_failure(stage, planned, ports, options)
+    if result.evidence:
+        # Whoever goes on with a run that broke off finds a measured node's facts beside its figures.
+        writer.json(f"nodes/{node.name}/{FACTS}", facts_document(node, result, desired))
     return come_back(result, node, left, ports)
 
 

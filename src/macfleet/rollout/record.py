@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from macfleet import __version__
@@ -15,6 +16,7 @@ from macfleet.model.run import RunManifest
 from macfleet.model.stage import StageName, Verdict
 from macfleet.rollout.desired import Desired, number
 from macfleet.rollout.load_profile import judged_concurrency
+from macfleet.rollout.loadtest_adopt import Adopted, result_row
 from macfleet.rollout.planning import NodePlan
 from macfleet.rollout.ports import Ports
 from macfleet.rollout.result import NodeResult
@@ -22,6 +24,7 @@ from macfleet.rollout.result import NodeResult
 if TYPE_CHECKING:
     from macfleet.rollout.run import Options
 
+_LAB = ("lab of simulated Mac nodes on one Linux machine",)
 _KINDS = {StageName.NETWORK: "network", StageName.LOADTEST: "loadtest"}
 
 
@@ -81,14 +84,17 @@ def finish_run(
     desired: Desired,
     ports: Ports,
     options: Options,
+    adopted: Sequence[Adopted] = (),
 ) -> str:
-    """Write facts and verdicts, seal the run, return its folder."""
+    """Write facts and verdicts, seal the run, return its folder; `adopted` nodes are in it already."""
     for node, result in zip(nodes, results, strict=True):
         if result.key is not None:
             writer.json(f"nodes/{node.name}/facts.json", facts_document(node, result, desired))
-    if cells := [cell for result in results for cell in _listed(_loadtest(result).get("summary"), "cells")]:
+    cells = [cell for result in results for cell in _listed(_loadtest(result).get("summary"), "cells")]
+    if cells := [*cells, *(cell for each in adopted for cell in each.cells)]:
         writer.json("summary.json", {"schema": 1, "cells": cells})
-    verdicts: list[Json] = [verdict_document(v) for result in results for v in result.verdicts]
+    judged = [*(result.verdicts for result in results), *(each.record.verdicts for each in adopted)]
+    verdicts: list[Json] = [verdict_document(verdict) for found in judged for verdict in found]
     writer.json("verdicts.json", {"schema": 1, "stage": str(stage), "verdicts": verdicts})
     journal: list[Json] = [
         {
@@ -100,8 +106,25 @@ def finish_run(
         }
         for r in results
     ]
+    journal += [result_row(each) for each in adopted]
     writer.json("results.json", {"schema": 1, "results": journal})
-    return writer.finish(_manifest(stage, nodes, results, desired, ports, options))
+    manifest = _manifest(stage, nodes, results, desired, ports, options)
+    return writer.finish(_with_adopted(manifest, adopted))
+
+
+def _with_adopted(manifest: RunManifest, adopted: Sequence[Adopted]) -> RunManifest:
+    """Say in the head of a run which nodes, arms and simulations came with what it took over."""
+    if not adopted:
+        return manifest
+    arms = {arm for each in adopted for arm in _mapping(each.facts, "accelerators")}
+    lab = any(each.facts.get("simulated") for each in adopted)
+    return replace(
+        manifest,
+        nodes=tuple(sorted({*manifest.nodes, *(each.node for each in adopted)})),
+        arms=tuple(sorted({*manifest.arms, *arms})),
+        simulated=manifest.simulated or (_LAB if lab else ()),
+        profile={**manifest.profile, "adopted": {each.node: each.record.run for each in adopted}},
+    )
 
 
 def facts_document(node: Node, result: NodeResult, desired: Desired) -> dict[str, Json]:
@@ -203,7 +226,7 @@ def _manifest(
         }
         if measured
         else {},
-        simulated=("lab of simulated Mac nodes on one Linux machine",) if lab else (),
+        simulated=_LAB if lab else (),
     )
 
 

@@ -18,6 +18,7 @@ from macfleet.rollout.carry import Planned, in_waves, settle
 from macfleet.rollout.desired import Desired
 from macfleet.rollout.elsewhere import Elsewhere, plan_elsewhere, settle_elsewhere
 from macfleet.rollout.load_profile import LoadProfile
+from macfleet.rollout.loadtest_adopt import adopt, measured_before, record_anew
 from macfleet.rollout.loadtest_wake import wake
 from macfleet.rollout.node import take_back
 from macfleet.rollout.node_log import BothEvents
@@ -44,6 +45,8 @@ class Options:
         run_id: id of the run.
         resume: id of the run whose unfinished nodes this one goes on with, empty for none: their locks
             are taken over and they are settled in its journal too.
+        finished: nodes that the resumed run finished; a run that broke off is never sealed, so what it
+            measured of them goes into this one.
         load: how long stage 5 measures.
         wait: seconds that another run on these nodes gets to finish.
         fence: what the store gave this run; nodes obey no controller with an older one.
@@ -57,6 +60,7 @@ class Options:
     check: bool = False
     again: bool = False
     resume: str = ""
+    finished: tuple[str, ...] = ()
     why: str = ""
     max_age: float = MAX_AGE
     max_failures: str = ""
@@ -216,21 +220,17 @@ def _carry_fleet(
         done |= _taken_back([n for n in nodes if n.name in idle], planned, desired, ports, options)
     for name in idle if options.resume else ():
         settle(options.resume, done[name], ports)
-    if not busy and not (elsewhere and elsewhere.pending):
+    adopted = measured_before(stage, (*options.finished, *idle), options.resume, ports)
+    if not busy and not adopted and not (elsewhere and elsewhere.pending):
         beside = elsewhere.result if elsewhere else None
         return StageResult(stage, tuple(done[node.name] for node in nodes), elsewhere=beside)
-    names = [node.name for node in nodes]
-    detail: dict[str, Json] = {"who": options.who, "why": options.why}
-    if options.resume:
-        detail["resumes"] = options.resume
-    if stage is StageName.LOADTEST:
-        detail |= {"duration": options.load.duration, "segments": options.load.segments}
-    ports.journal.begin(options.run_id, f"rollout {stage}", names, detail)
+    ports.journal.begin(options.run_id, f"rollout {stage}", [n.name for n in nodes], _begun(stage, options))
     for name in idle:
         settle(options.run_id, done[name], ports)
     writer = ports.runs.create(options.run_id)
     ports.logs.attach(writer)
     write_plans(writer, planned)
+    adopt(adopted, writer)
     if elsewhere:
         elsewhere = settle_elsewhere(elsewhere, stage, ports, options)
     if elsewhere and elsewhere.failed:
@@ -243,12 +243,25 @@ def _carry_fleet(
     results = tuple(done[node.name] for node in nodes)
     # An interrupted run is not sealed: what it holds is no evidence, and the journal tells what was done.
     stopped = ports.stop()
-    folder = "" if stopped else finish_run(writer, stage, nodes, results, desired, ports, options)
+    folder = ""
+    if not stopped:
+        folder = finish_run(writer, stage, nodes, results, desired, ports, options, adopted)
+        record_anew(adopted, options.run_id, ports)
     beside = elsewhere.result if elsewhere else None
     ended = StageResult(stage, results, options.run_id, folder, interrupted=stopped, elsewhere=beside)
     worst = ended.exit_code
     ports.journal.end(options.run_id, "ok" if worst is ExitCode.DONE else str(int(worst)))
     return ended
+
+
+def _begun(stage: StageName, options: Options) -> dict[str, Json]:
+    """Return what the journal says of a run besides its nodes."""
+    detail: dict[str, Json] = {"who": options.who, "why": options.why}
+    if options.resume:
+        detail["resumes"] = options.resume
+    if stage is StageName.LOADTEST:
+        detail |= {"duration": options.load.duration, "segments": options.load.segments}
+    return detail
 
 
 def _back_in_service(

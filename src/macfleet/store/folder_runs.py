@@ -13,14 +13,13 @@ from macfleet.model.diagnostic import Diagnostic, MacfleetError
 from macfleet.model.exit_codes import ExitCode
 from macfleet.model.json import Json
 from macfleet.model.run import RunManifest
-from macfleet.store.folder_writer import FolderWriter
+from macfleet.store.folder_writer import PARTIAL, FolderWriter
 from macfleet.store.manifests import parse_manifest
 from macfleet.store.sealing import digest_of, files_below
 
 if TYPE_CHECKING:
     import polars as pl
 
-PARTIAL = ".partial"
 IMPORTED = "imported.json"
 """The mark of a run that came in a bundle."""
 _BEGUN = "begun.json"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,6 +22,9 @@ from macfleet.store.sealing import digest_of, files_below, make_read_only, sync
 
 if TYPE_CHECKING:
     import polars as pl
+
+PARTIAL = ".partial"
+"""What the folder of a run that is not sealed is called besides its id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +95,11 @@ class FolderWriter:
     def series(self, path: str, rows: Sequence[JsonObject]) -> None:
         """Write a time series as Parquet and drop the raw lines beside it."""
         self._parquet(path, series_frame(rows), raw=("series*",))
+
+    def adopt(self, run_id: str, folder: str) -> None:
+        """Copy what a run that broke off holds below `folder` to the same place in this one."""
+        source = self.final.with_name(f"{run_id}{PARTIAL}") / folder
+        shutil.copytree(source, self._place(folder), dirs_exist_ok=True)
 
     def finish(self, manifest: RunManifest) -> str:
         """Seal the run: digests into the manifest, everything on disk, the final name, read-only.

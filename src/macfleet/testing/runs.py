@@ -15,11 +15,15 @@ from macfleet.model.run import RunManifest
 
 @dataclass(slots=True)
 class FakeRun:
-    """A `RunWriter` that keeps what was written in `files`, by path; `sealed` is its manifest."""
+    """A `RunWriter` that keeps what was written in `files`, by path; `sealed` is its manifest.
+
+    `beside` are the runs of its store.
+    """
 
     id: str
     files: dict[str, Json] = field(default_factory=dict)
     sealed: RunManifest | None = None
+    beside: Mapping[str, FakeRun] = field(default_factory=dict, repr=False)
 
     def json(self, path: str, document: Json) -> None:
         """Keep a document."""
@@ -48,6 +52,11 @@ class FakeRun:
         """Keep a series as it is."""
         self.files[path] = list(rows)
 
+    def adopt(self, run_id: str, folder: str) -> None:
+        """Take what another run of the store keeps below a folder."""
+        found = self.beside[run_id].files.items()
+        self.files |= {path: file for path, file in found if path.startswith(f"{folder}/")}
+
     def finish(self, manifest: RunManifest) -> str:
         """Seal the run; return the name a folder would have."""
         self.sealed = manifest
@@ -65,7 +74,7 @@ class FakeRuns:
         known = self.opened.get(run_id)
         if known is not None and known.sealed is not None:
             raise MacfleetError(Diagnostic("E0951", f"run {run_id} is finished"))
-        return self.opened.setdefault(run_id, FakeRun(run_id))
+        return self.opened.setdefault(run_id, FakeRun(run_id, beside=self.opened))
 
     def left(self, run_id: str, folder: str) -> Mapping[str, Mapping[str, str]]:
         """Return what a run and those that went on with it wrote below a folder, as texts."""

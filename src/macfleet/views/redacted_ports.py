@@ -145,6 +145,10 @@ class RedactedWriter:
         """Write a time series as Parquet."""
         self.inner.series(path, [self.redactor.value(row) for row in rows])
 
+    def adopt(self, run_id: str, folder: str) -> None:
+        """Copy what a run that broke off holds below a folder."""
+        self.inner.adopt(run_id, folder)
+
     def finish(self, manifest: RunManifest) -> str:
         """Seal the run; return the folder's path."""
         return self.inner.finish(self.redactor.value(manifest))
