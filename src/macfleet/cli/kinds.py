@@ -47,6 +47,7 @@ FILES: Mapping[str, _File] = {
     "budget": _File("contract/budget.yml", "Where the milliseconds of a request may go."),
     "images": _File("images.yml", "Images by name, and registries."),
     "scan": _File("scan.yml", "What a scan of an image may find, exceptions with an end, VEX documents."),
+    "promotion": _File("promotion.yml", "Differences between environments that are meant."),
     "weights": _File("weights.lock", "Weights on the nodes, with checksums."),
 }
 
@@ -114,12 +115,14 @@ def _models(name: str) -> list[tuple[str, type[BaseModel]]]:
     from macfleet.inventory.settings import SettingsFile
     from macfleet.inventory.variables import NodeVariables
     from macfleet.playbooks import grammar
+    from macfleet.rollout.promotion_declared import PromotionModel
 
     models: dict[str, list[tuple[str, type[BaseModel]]]] = {
         "settings": [("", SettingsFile)],
         "node": [("", NodeVariables)],
         "contract": [("", ContractFile)],
         "images": [("", ImagesModel)],
+        "promotion": [("", PromotionModel)],
         "scan": [("", ScanModel)],
         "playbook": [("", grammar.PlayBorder), ("a role", grammar.RoleUseBorder)],
         "task": [("besides its resource kind", grammar.TaskBorder)],
@@ -137,11 +140,12 @@ def _keys(title: str, model: type[BaseModel]) -> Iterator[tuple[str, type[BaseMo
 
 
 def _shown(file: _File) -> str:
-    from macfleet.cli.scaffold import IMAGES, SCAN, SETTINGS, WEIGHTS
+    from macfleet.cli.scaffold import IMAGES, PROMOTION, SCAN, SETTINGS, WEIGHTS
 
     written = {
         "macfleet.yml": SETTINGS.format(name="my-fleet"),
         "images.yml": IMAGES,
+        "promotion.yml": PROMOTION,
         "scan.yml": SCAN,
         "weights.lock": WEIGHTS,
     }

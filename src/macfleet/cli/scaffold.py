@@ -70,3 +70,11 @@ WEIGHTS = """\
 #   shasum -a 256 /Users/ops/models/small-chat.gguf
 files: []
 """
+
+PROMOTION = """\
+# Differences between environments that are meant: macfleet promote refuses every other one. Names and values
+# as it prints them; * matches. A mount is declared with its value.
+differences:
+  - {to: production, what: "engine.*.-t", value: "8", why: an M4 Pro has ten cores}
+  - {from: staging, to: production, what: mounts.vm.weights, value: "/Users/ops/fast/*", why: a second disk}
+"""
