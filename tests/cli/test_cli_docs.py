@@ -14,7 +14,7 @@ from macfleet.model.stage import GateSpec
 from macfleet.resources import KINDS as RESOURCES
 from macfleet.views.annotated import lines
 
-OPTIONAL = {"scan"}  # `init` makes no file of it: a fleet without one asks for no scans
+OPTIONAL = {"promotion", "scan"}  # `init` makes no file of these: without one nothing is asked
 
 
 def printed(name):

@@ -246,7 +246,9 @@ class NodeVariables(Border):
         description="nodes with one value share one machine"
     )
     min_ready: Whole = Field(ge=0, description="nodes of the pool that must stay in service")
-    trust: Label = Field(description="what may be placed on the node")
+    trust: Label = Field(
+        description="images that may go to the node: `trusted` ones, `flagged` or also `untrusted` ones"
+    )
     delivery: Annotated[Text, Field(pattern="^(pull|push)$")] = Field(
         description="images are pulled from a registry, or pushed over SSH"
     )
