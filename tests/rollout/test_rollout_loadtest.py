@@ -11,6 +11,7 @@ from straight_line import CONTRACT, Fleet, outcomes
 from macfleet.model.diagnostic import Diagnostic, NodeUnreachable
 from macfleet.model.node import Arm
 from macfleet.model.stage import StageName
+from macfleet.reports.notices import resumed_text
 from macfleet.rollout.load_profile import LoadProfile, blocks, short_profile
 
 LOADTEST = StageName.LOADTEST
@@ -166,6 +167,9 @@ def test_what_was_measured_under_another_contract_is_not_used(broken_off):
     again = broken_off.rollout(LOADTEST, resume=broken_off.lost.run)
     told = broken_off.evidences.latest("mac-01", LOADTEST).evidence["loadtest"]["resumed"]
     assert (told["reused"], told["unlike"]) == (0, ["contract"])
+    assert resumed_text(broken_off.runs.manifest(again.run)).endswith(
+        "0 finished segments used; not used where something changed: contract"
+    )
     assert outcomes(again) == {"mac-01": "unchanged"}
     assert len(broken_off.load.measured) == 4 + 4
 

@@ -246,6 +246,7 @@ def _resumed(results: Sequence[NodeResult]) -> dict[str, Json]:
             "runs": sorted({str(run) for found in told.values() for run in _listed(found, "runs")}),
             "reused": sum(n for found in told.values() if isinstance(n := found.get("reused"), int)),
             "cut": cut,
+            "unlike": sorted({str(part) for found in told.values() for part in _listed(found, "unlike")}),
         }
     }
 
