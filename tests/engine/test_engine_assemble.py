@@ -6,16 +6,19 @@ import os
 import subprocess
 import threading
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import pytest
 
 from macfleet.engine import Redial, apply_plan, make_plan, observe
 from macfleet.engine.lock import Holder
+from macfleet.engine.transfer import Offer
 from macfleet.model.diagnostic import Diagnostic, MacfleetError, NodeUnreachable
 from macfleet.model.exit_codes import ExitCode
-from macfleet.model.ports import Part
+from macfleet.model.ports import Completed, Part
 from macfleet.model.resource import Assemble, Probe, compare
+from macfleet.model.secret import Secret
 from macfleet.testing import LocalTransport
 
 HOLDER = Holder("run-1", "ops@desk", "2026-01-01T00:00:00Z")
@@ -153,6 +156,65 @@ def test_nothing_is_sent_where_there_is_no_room(node, tmp_path):
     assert "9.8 KiB are needed" in diagnostic.summary
     assert node.travelled == 0
     assert not list((tmp_path / "parts").iterdir())
+
+
+def test_every_disk_that_is_too_full_is_named(node):
+    full = Thing(
+        ask=f"{ASK.replace('1000000', '9')}; echo room 19 4 /var/lib/docker of the VM; echo room 20 4 /b"
+    )
+    with pytest.raises(MacfleetError) as caught:
+        converge(node, full)
+    said = [each.summary for each in caught.value.diagnostics]
+    assert ["parts" in said[0], "19.5 KiB are needed in /var/lib/docker of the VM" in said[1]] == [True, True]
+    assert len(said) == 2
+    assert node.travelled == 0
+
+
+class Near:
+    """A courier that offers a part once, at an address where nobody answers."""
+
+    def __init__(self):
+        self.told = []
+
+    @contextmanager
+    def turn(self, part):
+        yield Offer("sibling", "http://127.0.0.1:9/part", Secret("t")) if part.name == "a" else None
+
+    def brought(self, part, folder, sent, offer):
+        self.told.append((part.name, folder.rpartition("/")[2], sent, offer))
+
+    def refused(self, offer, error):
+        self.told.append((offer.node, error.diagnostics[0].code))
+
+
+class Handing(Counting):
+    """A node to whom the sibling's part comes by itself, or whose sibling does not answer."""
+
+    gives = True
+
+    def run(self, script, *, stdin=None, **options):
+        if "Authorization" not in script:
+            return super().run(script, stdin=stdin, **options)
+        if not self.gives:
+            return Completed(77, b"", b"curl: (7) refused")
+        (self.home / "parts" / "a").write_bytes(b"A" * 3000)
+        return Completed(0, b"", b"")
+
+
+def test_a_part_that_a_sibling_offers_does_not_leave_the_controller(tmp_path):
+    node, near = Handing(tmp_path), Near()
+    converge(node, courier=near)
+    assert (tmp_path / "joined").stat().st_size == 5000
+    assert node.travelled == 2000
+    assert [told[:3] for told in near.told] == [("a", "parts", 0), ("b", "parts", 2000)]
+
+
+def test_a_part_that_no_sibling_gives_comes_from_the_controller(tmp_path):
+    node, near = Handing(tmp_path), Near()
+    node.gives = False
+    converge(node, courier=near)
+    assert (tmp_path / "joined").stat().st_size == 5000
+    assert near.told == [("sibling", "E0642"), ("a", "parts", 3000, None), ("b", "parts", 2000, None)]
 
 
 @pytest.mark.parametrize("ask", ["exit 3", "echo folder relative", "echo folder /x; echo free many"])

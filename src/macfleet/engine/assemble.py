@@ -138,11 +138,20 @@ def _bring_one(part: Part, folder: str, node: str, transport: Transport, courier
 
 
 @dataclass(frozen=True, slots=True)
+class _Room:
+    """A disk: `free` bytes at `where`, which must hold what is missing so many `times`."""
+
+    where: str
+    free: int
+    times: int
+
+
+@dataclass(frozen=True, slots=True)
 class _Answer:
-    """What a node has; `free` in bytes, `joining` the attempt that is at work or ended unseen, 0 for none."""
+    """What a node has; `joining` is the attempt that is at work or ended unseen, 0 for none."""
 
     folder: str
-    free: int
+    rooms: tuple[_Room, ...]
     have: frozenset[str]
     joining: int
 
@@ -150,6 +159,7 @@ class _Answer:
 def _asked(done: Completed, node: str) -> _Answer:
     folder, free, joining = "", "", 0
     have: set[str] = set()
+    rooms: list[_Room] = []
     for line in done.stdout.decode("utf-8", "replace").splitlines():
         word, _, rest = line.partition(" ")
         if word == "folder":
@@ -158,6 +168,10 @@ def _asked(done: Completed, node: str) -> _Answer:
             free = rest
         elif word == "have":
             have.add(rest)
+        elif word == "room":
+            kib, times, where = (*rest.split(" ", 2), "", "")[:3]
+            if kib.isdecimal() and times.isdecimal():
+                rooms.append(_Room(where, int(kib) * 1024, int(times)))
         elif word == "joining" and rest.isdecimal():
             joining = int(rest)
     if done.exit != 0 or not folder.startswith("/") or not free.isdecimal():
@@ -172,19 +186,25 @@ def _asked(done: Completed, node: str) -> _Answer:
                 exit_code=ExitCode.NODE_FAILED,
             )
         )
-    return _Answer(folder, int(free) * 1024, frozenset(have), joining)
+    rooms.insert(0, _Room(folder, int(free) * 1024, _ROOM))
+    return _Answer(folder, tuple(rooms), frozenset(have), joining)
 
 
 def _refuse_if_full(node: str, answer: _Answer, missing: Sequence[Part]) -> None:
-    needed = _ROOM * sum(part.size for part in missing)
-    if answer.free < needed:
+    """Raise MacfleetError E0640 naming every disk that is too full."""
+    size = sum(part.size for part in missing)
+    full = [room for room in answer.rooms if room.free < room.times * size]
+    if full:
         raise MacfleetError(
             Diagnostic(
                 "E0640",
-                f"{show_bytes(needed)} are needed in {answer.folder}, {show_bytes(answer.free)} are free",
-                why="Parts lie there while the engine unpacks them. Nothing was sent.",
-                mend="Make room on the node, then go on with --resume.",
+                f"{show_bytes(room.times * size)} are needed in {room.where}, "
+                f"{show_bytes(room.free)} are free",
+                why=f"It must hold {room.times} times the {show_bytes(size)} that are missing, until they "
+                "are unpacked. Nothing was sent.",
+                mend=f"Make room, such as by: macfleet image prune --check -l {node}",
                 node=node,
                 exit_code=ExitCode.NODE_FAILED,
             )
+            for room in full
         )

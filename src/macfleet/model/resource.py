@@ -138,6 +138,8 @@ class Assemble:
         source: opaque name that the apply port's `Sources.parts` understands, such as ``oci:REF``.
         ask: prints ``folder PATH``, where parts are kept under their names, ``free KIB`` there, and
             ``have NAME`` for each part that is needed no more; the names of all parts are its arguments.
+            ``room KIB TIMES WHERE`` says of another disk what is free, and how often it must hold what is
+            missing.
         script: joins what lies in the folder; the names of all parts are its arguments. Exit 75 says that
             something it was thought to have is not there: then every part is brought.
         limit: seconds the joining may take.
