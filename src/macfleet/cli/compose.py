@@ -189,11 +189,10 @@ def open_ports(fleet: FleetContext, events: Events) -> Iterator[Ports]:
     """Yield the adapters of one command; connections are closed with the fleet context."""
     from macfleet.cli.drain_ports import gateway_of
     from macfleet.cli.image_lock import resolver_of
-    from macfleet.cli.on_demand import InProcessOnDemand, RegistryOnDemand, packed_client
+    from macfleet.cli.on_demand import LoadOnDemand, RegistryOnDemand
     from macfleet.cli.state_on_demand import LocksOnDemand
     from macfleet.executors.controller import ControllerTransport
     from macfleet.executors.threads import ThreadExecutor
-    from macfleet.executors.vantage import VantageLoadGenerator
     from macfleet.rollout.node_log import LoggedTransports, NodeLogs
     from macfleet.rollout.ports import Ports
     from macfleet.views.redacted_ports import RedactedEvents, RedactedEvidences, RedactedJournal, RedactedRuns
@@ -219,7 +218,7 @@ def open_ports(fleet: FleetContext, events: Events) -> Iterator[Ports]:
             runs=RedactedRuns(fleet.runs, redactor),
             evidences=RedactedEvidences(fleet.state_on_demand, redactor),
             journal=RedactedJournal(fleet.state_on_demand, redactor),
-            load=VantageLoadGenerator(fleet.transports, packed_client, InProcessOnDemand()),
+            load=LoadOnDemand(fleet.transports),
             executor=executor,
             clock=fleet.clock,
             stop=fleet.stopped.is_set,

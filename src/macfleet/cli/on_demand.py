@@ -15,6 +15,10 @@ from macfleet.model.ports import Part
 
 if TYPE_CHECKING:
     from macfleet.executors.vantage import PackedClient
+    from macfleet.model.contract import Contract
+    from macfleet.model.load import EndpointReport, Vantage
+    from macfleet.model.node import Node
+    from macfleet.model.ports import LoadGenerator, Pings, Transports
     from macfleet.registry import BlobCache, RegistryResolver
 
 
@@ -83,6 +87,48 @@ class InProcessOnDemand:
         from macfleet.loadgen.local import InProcessClient
 
         return InProcessClient().ping(job)
+
+
+class LoadOnDemand:
+    """The port `LoadGenerator`: a command that only looks at nodes offers no load."""
+
+    def __init__(self, transports: Transports) -> None:
+        self._transports = transports
+        self._lock = threading.Lock()
+        self._client: LoadGenerator | None = None
+
+    def measure(
+        self, node: Node, vantage: Vantage, spec: LoadSpec, sink: Callable[[Sample], None]
+    ) -> SegmentReport:
+        """Run one segment; samples go to `sink` as they are finished (raises MacfleetError)."""
+        return self._opened().measure(node, vantage, spec, sink)
+
+    def probe(self, node: Node, arm: str, base_url: str, contract: Contract) -> EndpointReport:
+        """Ask the promised routes of one arm from the node's loopback (raises MacfleetError)."""
+        return self._opened().probe(node, arm, base_url, contract)
+
+    def ping(
+        self,
+        node: Node,
+        vantage: Vantage,
+        url: str,
+        *,
+        requests: int,
+        keep_alive: bool,
+        concurrency: int = 1,
+    ) -> Pings:
+        """Time small GET requests (raises MacfleetError)."""
+        return self._opened().ping(
+            node, vantage, url, requests=requests, keep_alive=keep_alive, concurrency=concurrency
+        )
+
+    def _opened(self) -> LoadGenerator:
+        from macfleet.executors.vantage import VantageLoadGenerator
+
+        with self._lock:
+            if self._client is None:
+                self._client = VantageLoadGenerator(self._transports, packed_client, InProcessOnDemand())
+            return self._client
 
 
 def packed_client() -> PackedClient:

@@ -11,11 +11,10 @@ from macfleet.playbooks.ansible_words import TASK, said_here
 from macfleet.playbooks.grammar import TaskBorder
 from macfleet.playbooks.play import Task
 from macfleet.playbooks.section import section
-from macfleet.resources import KINDS, Params
+from macfleet.resources import PLACES, Params, params_of
 
 CONTROLLER, EDGE = "controller", "edge"
 """What `delegate_to` may name."""
-_KINDS: Mapping[str, type[Params]] = {kind.kind: kind for kind in KINDS}
 
 
 def parse_tasks(listed: Document, role: str) -> tuple[Task, ...]:
@@ -66,16 +65,16 @@ def _parse_task(document: Document, role: str) -> Task:
 
 def _kind(document: Document, task: Mapping[str, object]) -> type[Params]:
     """Return the one resource kind of a task; say what is wrong when it is not exactly one."""
-    kinds = [key for key in task if key in _KINDS]
+    kinds = [key for key in task if key in PLACES]
     if len(kinds) == 1:
-        return _KINDS[kinds[0]]
+        return params_of(kinds[0])
     if kinds:
         summary = f"a task has one resource kind, this one has {' and '.join(kinds)}"
         raise MacfleetError(document.diagnose("E0304", summary, kinds[1], mend="Make two tasks of it."))
-    known = {*_KINDS, *TaskBorder.model_fields}
+    known = {*PLACES, *TaskBorder.model_fields}
     strange = [key for key in task if key not in known]
     if not strange:
-        mend = f"Kinds: {', '.join(sorted(_KINDS))}."
+        mend = f"Kinds: {', '.join(sorted(PLACES))}."
         raise MacfleetError(document.diagnose("E0304", "the task has no resource kind", mend=mend))
     raise MacfleetError(
         document.diagnose("E0304", f'unknown resource kind "{key}"', key, mend=_meant(key, known))
@@ -88,7 +87,7 @@ def _meant(key: str, known: Collection[str]) -> str:
     if said := said_here(key, TASK):
         return said
     guess = nearest(key, known)
-    return f'did you mean "{guess}"?' if guess else f"Kinds: {', '.join(sorted(_KINDS))}."
+    return f'did you mean "{guess}"?' if guess else f"Kinds: {', '.join(sorted(PLACES))}."
 
 
 def _refuse_unknown(params: Document, kind: type[Params]) -> None:

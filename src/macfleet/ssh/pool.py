@@ -75,8 +75,8 @@ class SshTransports:
 
         What goes wrong is raised by the first who asks for the connection.
         """
-        for node in nodes:
-            threading.Thread(target=self._begin, args=(node,), daemon=True).start()
+        # Each start waits until the thread runs, so it is another one's work.
+        threading.Thread(target=self._begin_all, args=(tuple(nodes),), daemon=True).start()
 
     def connection(self, node: Node) -> Connection:
         """Return the same as `to`, with what only an SSH connection knows."""
@@ -89,6 +89,12 @@ class SshTransports:
     def _turn(self, node: Node) -> threading.Lock:
         with self._lock:
             return self._turns[node.name]
+
+    def _begin_all(self, nodes: Iterable[Node]) -> None:
+        for node in nodes:
+            if self._closed:
+                return
+            threading.Thread(target=self._begin, args=(node,), daemon=True).start()
 
     def _begin(self, node: Node) -> None:
         with self._turn(node):
