@@ -148,6 +148,12 @@ def test_a_promotion_file_that_says_too_little_is_refused_with_its_line(run, two
     assert (code, "E0691" in err, "promotion.yml" in err) == (2, True, True)
 
 
+def test_the_example_that_docs_prints_is_one_that_is_read(run, two):
+    (two / "promotion.yml").write_text(run("docs", "promotion")[1])
+    code, out, _ = run("promote", "staging", "production", "--yes")
+    assert (code, out.count("no such difference")) == (0, 2)
+
+
 def test_a_declared_difference_that_is_none_any_more_is_told(run, two):
     (two / "promotion.yml").write_text(
         'differences:\n- {to: production, what: engine.*, value: "8", why: old}\n'

@@ -93,7 +93,7 @@ def _chosen(fleet: FleetContext, pattern: str, limit: str) -> tuple[Node, ...]:
         raise MacfleetError(
             Diagnostic(
                 "E0689",
-                f"no node with a container arm is left of {' and '.join(filter(None, (pattern, limit)))}",
+                f"no node with a container arm is left of {' and '.join(filter(None, (pattern, limit))) or 'all'}",
                 why="Only what an image delivers can go back to an earlier one.",
                 mend="See who is where: macfleet inventory graph",
                 exit_code=ExitCode.NOTHING_SELECTED,

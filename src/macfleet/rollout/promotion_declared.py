@@ -67,7 +67,7 @@ def load_declared(files: Files, path: str = PROMOTION_FILE) -> tuple[Declared, .
     if not files.exists(path):
         return ()
     document = parse_yaml(files.read(path), path)
-    model = validate(document, PromotionModel, code="E0691", kind=path)
+    model = validate(document, PromotionModel, code="E0691", kind="promotion.yml")
     return tuple(
         Declared(each.from_, each.to, each.what, each.value, each.why, document.at("differences", at))
         for at, each in enumerate(model.differences)
