@@ -87,13 +87,14 @@ def _chosen(fleet: FleetContext, pattern: str, limit: str) -> tuple[Node, ...]:
     from macfleet.model.node import Arm
 
     within = {node.name for node in fleet.nodes(limit)}
-    named = [node for node in fleet.nodes(pattern) if node.name in within]
-    chosen = tuple(node for node in named if Arm.CONTAINER in node.arms)
+    nodes = [node for node in fleet.nodes(pattern) if node.name in within]
+    chosen = tuple(node for node in nodes if Arm.CONTAINER in node.arms)
     if not chosen:
+        named = " and ".join(filter(None, (pattern, limit))) or "all"
         raise MacfleetError(
             Diagnostic(
                 "E0689",
-                f"no node with a container arm is left of {' and '.join(filter(None, (pattern, limit))) or 'all'}",
+                f"no node with a container arm is left of {named}",
                 why="Only what an image delivers can go back to an earlier one.",
                 mend="See who is where: macfleet inventory graph",
                 exit_code=ExitCode.NOTHING_SELECTED,
