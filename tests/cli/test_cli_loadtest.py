@@ -60,3 +60,17 @@ def test_what_cannot_be_imported_is_a_usage_error(run, fleet, options, word):
 def test_a_fleet_without_a_load_test_says_how_to_get_one(run, fleet):
     code, _, err = run("loadtest", "show", "--fleet", fleet)
     assert (code, "loadtest import FILE" in err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        (("--concurrency", "4", "--rate", "2"), "exclude each other"),
+        (("--arrivals", "poisson"), "--arrivals goes with --rate"),
+        (("--duration", "soon"), "E0114"),
+        (("--arm", "bear"), "bear"),
+    ],
+)
+def test_an_ad_hoc_load_that_cannot_be_is_a_usage_error(run, fleet, options, word):
+    code, _, err = run("loadtest", "run", *options, "--fleet", fleet)
+    assert (code, word in err) == (2, True)

@@ -36,7 +36,7 @@ COMMANDS: dict[str, Entry] = {
     "inventory": Entry("macfleet.cli.inventory", "inventory", "List, explain and check the inventory."),
     "lab": Entry("macfleet.cli.lab", "lab", "Simulated Mac nodes with real OpenSSH and Docker Engine."),
     "lint": Entry("macfleet.cli.lint", "lint", "Check a whole fleet folder; asks no node."),
-    "loadtest": Entry("macfleet.cli.loadtest", "loadtest", "Bring in what other load generators measured."),
+    "loadtest": Entry("macfleet.cli.loadtest", "loadtest", "Measure a cell on the side; import results."),
     "lock": Entry("macfleet.cli.lock", "lock", "Who holds a node's lock; break a dead one."),
     "logs": Entry("macfleet.cli.logs", "logs", "What happened on a node in a run."),
     "model": Entry("macfleet.cli.model", "model", "Model files: what is pinned, and whether it is safe."),

@@ -1,4 +1,4 @@
-"""`macfleet loadtest`: what other load generators measured, and cells of load tests."""
+"""`macfleet loadtest`: cells measured on the side, what other load generators measured, and how both look."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from macfleet.cli.fleet import FleetContext, fleet_command
+from macfleet.cli.fleet import FleetContext, event_command, fleet_command, limit_option
+from macfleet.cli.load_length import duration_of
+from macfleet.cli.params import wait_option
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
 from macfleet.model.exit_codes import ExitCode
 from macfleet.model.node import Arm
@@ -18,6 +20,7 @@ from macfleet.model.node import Arm
 if TYPE_CHECKING:
     from macfleet.model.json import Json
     from macfleet.model.run import RunManifest
+    from macfleet.rollout.ad_hoc import AdHoc, AdHocResult
     from macfleet.store.imports import Source
 
 _KINDS = ("guidellm", "aiperf", "vllm", "llmd")
@@ -25,7 +28,7 @@ _KINDS = ("guidellm", "aiperf", "vllm", "llmd")
 
 @click.group(epilog="Example: macfleet loadtest import benchmarks.json --node mac-01 --arm bare")
 def loadtest() -> None:
-    """Bring in what other load generators measured, and look at cells."""
+    """Measure a cell on the side, bring in what other load generators measured, and look at cells."""
 
 
 def _bucket(_context: click.Context, _option: click.Parameter, value: str) -> str:
@@ -92,12 +95,95 @@ def show(fleet: FleetContext, run_id: str | None) -> int:
 
     Without RUN the newest one is shown.
     """
-    from macfleet.analysis.summaries import parse_summary, summary_document
     from macfleet.cli.run_ids import find_runs
+
+    _show(fleet, find_runs(fleet.runs, [run_id])[0] if run_id else _newest(fleet))
+    return ExitCode.DONE
+
+
+@loadtest.command(
+    epilog="Example: macfleet loadtest run -l mac-01 --arm container --concurrency 4 --duration 60s"
+)
+@limit_option
+@click.option("--arm", type=click.Choice([str(arm) for arm in Arm]), default="container", show_default=True)
+@click.option("--bucket", default="", help="Of the contract (default: its primary bucket).")
+@click.option("--concurrency", type=click.IntRange(1, 256), help="Requests kept in flight (default: 1).")
+@click.option("--rate", type=click.FloatRange(0, 1000, min_open=True), help="Or requests a second offered.")
+@click.option(
+    "--arrivals",
+    type=click.Choice(["constant", "poisson"]),
+    help="With --rate: how requests follow each other.",
+)
+@click.option("--duration", default="60s", show_default=True, metavar="TIME", help="Of the window.")
+@click.option("--why", default="", help="Kept in the run.")
+@wait_option
+@event_command
+def run(
+    fleet: FleetContext,
+    limit: str,
+    arm: str,
+    bucket: str,
+    concurrency: int | None,
+    rate: float | None,
+    arrivals: str | None,
+    duration: str,
+    why: str,
+    wait: float,
+) -> int:
+    """Load one arm of nodes as they stand, and record one cell as a run of kind ad-hoc.
+
+    Nothing is drained, stopped or started, so other people's requests wait behind these, and make the cell
+    INVALID (exit 7). Such a run is never signed or judged, and compared only where it is named.
+    """
+    from macfleet.rollout.ad_hoc import AdHoc
+
+    if concurrency and rate:
+        raise click.UsageError("--concurrency and --rate exclude each other: a loop is closed or open")
+    if arrivals and not rate:
+        raise click.UsageError("--arrivals goes with --rate")
+    seconds = duration_of(duration) or 60.0
+    warmup = min(5.0, max(1.0, seconds / 10))
+    wish = AdHoc(arm, bucket, concurrency or 1, rate or 0.0, arrivals or "constant", seconds, warmup)
+    result = _measured(fleet, wish, limit, why, wait)
+    if result.cells:
+        _show(fleet, result.manifest.id)
+    if result.problems:
+        raise MacfleetError(result.problems)
+    return ExitCode.HELD if any(cell.invalid for cell in result.cells) else ExitCode.DONE
+
+
+def _measured(fleet: FleetContext, wish: AdHoc, limit: str, why: str, wait: float) -> AdHocResult:
+    from dataclasses import replace
+
+    from macfleet.cli.compose import desired_of, new_run_id, open_ports, stage_nodes
+    from macfleet.cli.interrupts import interrupts
+    from macfleet.model.stage import StageName
+    from macfleet.rollout.ad_hoc import measure_ad_hoc
+    from macfleet.rollout.run_lock import Claim, held
+    from macfleet.views.progress import EventLines, watching
+    from macfleet.views.redacted_ports import RedactedEvents
+
+    desired = desired_of(fleet)
+    nodes = stage_nodes(fleet, desired, StageName.LOADTEST, limit)
+    names = tuple(node.name for node in nodes)
+    events = EventLines(as_json=fleet.output == "json", on_stdout=fleet.stream)
+    with open_ports(fleet, events) as ports:
+        run_id = new_run_id("adhoc", ports.clock.now())
+        claim = Claim(names, run_id, "loadtest run", wait)
+        with (
+            interrupts(fleet, ""),
+            held(claim, ports.locks, ports.clock, ports.events),
+            watching("Ad hoc", names, as_json=fleet.output == "json", on_stdout=fleet.stream) as shown,
+        ):
+            own = replace(ports, events=RedactedEvents(shown, fleet.redactor))
+            return measure_ad_hoc(wish, nodes, desired, own, run_id=run_id, who=fleet.who, why=why)
+
+
+def _show(fleet: FleetContext, found: str) -> None:
+    from macfleet.analysis.summaries import parse_summary, summary_document
     from macfleet.store.imports import DOCUMENT
     from macfleet.store.manifests import manifest_document
 
-    found = find_runs(fleet.runs, [run_id])[0] if run_id else _newest(fleet)
     manifest = fleet.runs.manifest(found)
     summarised = "summary.json" in manifest.files
     cells = parse_summary(fleet.runs.document(found, "summary.json")) if summarised else ()
@@ -105,7 +191,7 @@ def show(fleet: FleetContext, run_id: str | None) -> int:
     if fleet.output == "json":
         document = {"manifest": manifest_document(manifest), "summary": summary_document(cells)}
         _print_json("loadtest", {**document, "import": about})
-        return ExitCode.DONE
+        return
     from rich.console import Console
 
     from macfleet.views.runs import show_run
@@ -113,12 +199,13 @@ def show(fleet: FleetContext, run_id: str | None) -> int:
 
     show_run(manifest, cells, Console())
     show_lines(["", *_not_comparable(about)] if about else [])
-    return ExitCode.DONE
+    if manifest.kind == "ad-hoc":
+        show_lines(["", "Ad hoc: never judged or signed, compared only where it is named."])
 
 
 def _newest(fleet: FleetContext) -> str:
     for run_id in reversed(fleet.runs.ids()):
-        if fleet.runs.manifest(run_id).kind in ("loadtest", "imported"):
+        if fleet.runs.manifest(run_id).kind in ("loadtest", "imported", "ad-hoc"):
             return run_id
     raise MacfleetError(
         Diagnostic(

@@ -14,7 +14,7 @@ class RunManifest:
 
     Attributes:
         id: sorts by time: ``20261123T041205Z-stage3-1a2b``.
-        kind: ``rollout``, ``network``, ``loadtest`` or ``imported``.
+        kind: ``rollout``, ``network``, ``loadtest``, ``ad-hoc`` or ``imported``.
         contract: canonical contract hash; sent: hash of the bytes to be sent.
         started, finished: RFC 3339, UTC.
         short: whether the run is under 30 minutes per arm and judged cell, so that it cannot be signed.

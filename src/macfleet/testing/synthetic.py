@@ -94,7 +94,8 @@ def _requests(
     drift: float,
     dice: random.Random,
 ) -> list[Sample]:
-    concurrency = int(cell.rpartition("×")[2])
+    # Of an open loop one stream is played.
+    concurrency = int(cell.rpartition("×")[2]) if "×" in cell else 1
     end = start + seconds * _SECOND
     found: list[Sample] = []
     for stream in range(concurrency):
