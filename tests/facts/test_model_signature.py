@@ -113,7 +113,7 @@ REFUSED = {
     ),
     "no files": (bundle(without_files(statement())), {"us": pem(KEY)}, "resources"),
     "not JSON": (b"{", {"us": pem(KEY)}, "not JSON"),
-    "a list": (b"[]", {"us": pem(KEY)}, "none of a model"),
+    "a list": (b"[]", {"us": pem(KEY)}, "not of its form"),
     "too long": (b" " * (2**20 + 1), {"us": pem(KEY)}, "longer than 1048576 bytes"),
 }
 

@@ -94,7 +94,7 @@ def nested(signature):
         (SIGNATURE, {"keys": STRANGER}, "/m/model.sig: no key that is trusted signed it"),
         ("", {"signature": "required", "keys": KEYS}, "has no model.sig: the model is not signed"),
         (f"{SIGNATURE}?", {"keys": KEYS}, "/m/model.sig: "),
-        ("signature\te30=", {"keys": KEYS}, "none of a model"),
+        ("signature\te30=", {"keys": KEYS}, "not of its form"),
     ],
 )
 def test_signatures_count_as_the_playbook_says(signature, params, words):

@@ -76,8 +76,11 @@ def pin(fleet: FleetContext) -> None:
 def verify(fleet: FleetContext) -> None:
     """Whether images.lock covers images.yml and its registries still have every pinned image.
 
+    Signatures are checked again too, where images.yml trusts a key.
+
     Example: macfleet image verify
     """
+    from macfleet.cli.image_signatures import signature_problems
     from macfleet.contract.images import check_images, load_images, load_images_lock
 
     wanted = load_images(fleet.files)
@@ -88,6 +91,7 @@ def verify(fleet: FleetContext) -> None:
         for each in locked.values():
             for platform in each.platforms.values():
                 found = _differences(resolver, each, platform)
+                found += signature_problems(resolver, wanted.signatures, each.name, platform)
                 problems += found
                 mark = "✗" if found else "✓"
                 rows.append(f"{mark} {each.name}  {platform.platform}  {platform.pinned}")

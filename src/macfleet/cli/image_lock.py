@@ -105,11 +105,23 @@ def checked_lock(
 
 
 def resolve_locked(fleet: FleetContext, resolver: RegistryResolver, wanted: WantedImage) -> LockedImage:
-    """Resolve an image of images.yml for the platforms it is used on (raises MacfleetError)."""
-    from macfleet.contract.images import lock_image
+    """Resolve an image of images.yml for the platforms it is used on (raises MacfleetError).
+
+    What must be signed is refused here, before it is locked: E0739, E0741.
+    """
+    from macfleet.cli.image_signatures import signature_problems
+    from macfleet.contract.images import load_images, lock_image
 
     platforms = wanted.platforms or platforms_used(fleet)
     resolved = {platform: resolver.resolve(wanted.reference, platform) for platform in platforms}
+    rules = load_images(fleet.files).signatures
+    problems = [
+        problem
+        for each in resolved.values()
+        for problem in signature_problems(resolver, rules, wanted.name, each)
+    ]
+    if problems:
+        raise MacfleetError(dict.fromkeys(problems))
     return lock_image(wanted, resolved, datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
 
 

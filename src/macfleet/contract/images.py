@@ -54,12 +54,27 @@ class RegistrySettings:
 
 
 @dataclass(frozen=True, slots=True)
+class SignatureRules:
+    """Who signs images.
+
+    Attributes:
+        mode: ``ignore``, ``when_present`` or ``required``; without a key ``when_present`` asks nothing.
+        keys: trusted public keys as PEM by name, as they are written; where: their places.
+    """
+
+    mode: str = "when_present"
+    keys: Mapping[str, str] = field(default_factory=dict)
+    where: Mapping[str, Location] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class WantedImages:
     """The whole of `images.yml`, sorted by name."""
 
     images: tuple[WantedImage, ...]
     registries: tuple[RegistrySettings, ...]
     policy: ImagePolicy = field(default_factory=ImagePolicy)
+    signatures: SignatureRules = field(default_factory=SignatureRules)
 
 
 def load_images(files: Files, path: str = IMAGES_FILE) -> WantedImages:
@@ -75,7 +90,9 @@ def load_images(files: Files, path: str = IMAGES_FILE) -> WantedImages:
     model = validate(document, ImagesModel, code="E0621", kind="images.yml")
     images = tuple(_wanted(document, name, model.images[name]) for name in sorted(model.images))
     registries = tuple(_settings(host, model.registries[host]) for host in sorted(model.registries))
-    return WantedImages(images, registries, model.policy.policy())
+    where = {name: document.at("signatures", "keys", name) for name in model.signatures.keys}
+    signatures = SignatureRules(model.signatures.mode, model.signatures.keys, where)
+    return WantedImages(images, registries, model.policy.policy(), signatures)
 
 
 def load_images_lock(files: Files, path: str = IMAGES_LOCK) -> Mapping[str, LockedImage]:

@@ -57,11 +57,25 @@ class RegistryModel(Border):
     realms: Annotated[tuple[str, ...], Field(description="further hosts that may see the login")] = ()
 
 
+class SignaturesModel(Border):
+    """Who signs images: cosign signatures made with a key, checked when an image is pinned and verified."""
+
+    mode: Annotated[
+        Literal["ignore", "when_present", "required"],
+        Field(description="`when_present`: one that is there must hold; `required`: one must be there"),
+    ] = "when_present"
+    keys: Annotated[
+        dict[str, str],
+        Field(default_factory=dict, description="trusted public keys by name, PEM (Ed25519 or ECDSA)"),
+    ]
+
+
 class ImagesModel(Border):
     """The whole of `images.yml`."""
 
     images: dict[str, ImageModel]
     registries: Annotated[dict[str, RegistryModel], Field(default_factory=dict)]
+    signatures: Annotated[SignaturesModel, Field(default_factory=SignaturesModel)]
     policy: Annotated[PolicyModel, Field(default_factory=PolicyModel, description="asked by stage 2")]
 
     @field_validator("images")

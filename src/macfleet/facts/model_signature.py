@@ -11,7 +11,7 @@ import base64
 import binascii
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal, TypeVar
 
@@ -51,17 +51,31 @@ def verify_signature(bundle: bytes, keys: Mapping[str, str]) -> Signed:
         SignatureRefused: no trusted key signed it, or it is not what a model's signature is.
         ValueError: a key cannot be used, see `key_problem`.
     """
+    key, payload = open_bundle(bundle, keys)
+    return Signed(key, _files(_read(_Statement, payload, "what is signed")))
+
+
+def open_bundle(bundle: bytes, keys: Mapping[str, str]) -> tuple[str, bytes]:
+    """Return which of `keys` signed a bundle, and the statement it signed (raises as `verify_signature`)."""
     if len(bundle) > SIGNATURE_LIMIT:
         raise SignatureRefused(f"the signature is longer than {SIGNATURE_LIMIT} bytes")
     read = _read(_Bundle, bundle, "the signature")
     if read.material.public_key is None:
         raise SignatureRefused("it is signed by a certificate, which is not checked here; only keys are")
-    payload = _decoded(read.envelope.payload)
+    payload = decoded(read.envelope.payload)
     signed = b"DSSEv1 %d %b %d %b" % (len(_PAYLOAD), _PAYLOAD.encode(), len(payload), payload)
-    key = next((name for name, pem in sorted(keys.items()) if _holds(pem, read.envelope, signed)), None)
-    if key is None:
-        raise SignatureRefused("no key that is trusted signed it" if keys else "no key is trusted")
-    return Signed(key, _files(_read(_Statement, payload, "what is signed")))
+    return signer([decoded(each.sig) for each in read.envelope.signatures], signed, keys), payload
+
+
+def signer(signatures: Sequence[bytes], signed: bytes, keys: Mapping[str, str]) -> str:
+    """Return the name of the key that made one of the signatures (raises as `verify_signature`)."""
+    from macfleet.facts.model_key import is_signed_by, read_key  # noqa: PLC0415  (ciphers load only here)
+
+    for name, pem in sorted(keys.items()):
+        key = read_key(pem)
+        if any(is_signed_by(key, each, signed) for each in signatures):
+            return name
+    raise SignatureRefused("no key that is trusted signed it" if keys else "no key is trusted")
 
 
 def key_problem(pem: str) -> str:
@@ -73,13 +87,6 @@ def key_problem(pem: str) -> str:
     except ValueError as error:
         return str(error)
     return ""
-
-
-def _holds(pem: str, envelope: _Envelope, signed: bytes) -> bool:
-    from macfleet.facts.model_key import is_signed_by, read_key  # noqa: PLC0415  (as above)
-
-    key = read_key(pem)
-    return any(is_signed_by(key, _decoded(each.sig), signed) for each in envelope.signatures)
 
 
 def _files(statement: _Statement) -> dict[str, str]:
@@ -152,12 +159,13 @@ def _read(model: type[_Document], text: bytes, what: str) -> _Document:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
-        raise SignatureRefused(f"{what} is none of a model: {shown(place)}: {first['msg']}") from error
+        raise SignatureRefused(f"{what} is not of its form: {shown(place)}: {first['msg']}") from error
     except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise SignatureRefused(f"{what} is not JSON") from error
 
 
-def _decoded(text: str) -> bytes:
+def decoded(text: str) -> bytes:
+    """Return the bytes of base64 (raises SignatureRefused)."""
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
