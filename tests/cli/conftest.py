@@ -2,12 +2,17 @@ from __future__ import annotations
 
 import shutil
 import socket
+import threading
+import time
+from contextlib import contextmanager
 
 import pytest
 
 from macfleet.cli.main import main
 from macfleet.contract.images import render_images_lock
 from macfleet.model.image import Blob, LockedImage, ResolvedImage
+from macfleet.store import SqlState
+from macfleet.store.run_locks import StoreLocks, this_process
 
 
 def pin(folder):
@@ -75,3 +80,30 @@ def fleet(made, tmp_path, monkeypatch):
     for name in ("FLEET", "INVENTORY", "STATE", "FORKS"):
         monkeypatch.delenv(f"MACFLEET_{name}", raising=False)
     return folder
+
+
+@pytest.fixture
+def between():
+    """Do something to a fleet folder after another command read it and before it writes a lock."""
+    return _between
+
+
+@contextmanager
+def _between(folder, path, node, act):
+    """Hold a lock file's name until another command has its node, and do something to the folder just then."""
+    state = SqlState(f"sqlite:///{folder}/.macfleet/state.db")
+    other = StoreLocks(state.locks, this_process("eve@other"))
+    other.take((path,), "", "promote")
+
+    def wait():
+        until = time.monotonic() + 60
+        while time.monotonic() < until and not state.locks.holders((node,)):
+            time.sleep(0.02)
+        act()
+        other.close()
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    yield
+    thread.join()
+    state.close()

@@ -260,6 +260,16 @@ def test_while_a_run_works_on_the_targets_nodes_nothing_is_promoted(run, two):
     assert not (two / OWN).exists()
 
 
+def test_what_changed_between_the_look_and_the_yes_is_not_promoted(run, two, between):
+    run("promote", "staging", "production", "--yes")
+    old = (two / OWN).read_bytes()
+    repin(two, "2", "7")
+    with between(two, OWN, "mac-02", lambda: repin(two, "7", "8")):
+        code, _, err = run("promote", "staging", "production", "--yes")
+    assert (code, "E0686" in err, "images.lock" in err) == (7, True, True)
+    assert (two / OWN).read_bytes() == old
+
+
 def test_it_says_where_nothing_shows_yet_that_the_release_serves(run, two):
     code, out, _ = run("promote", "staging", "production", "--check", "--output", "json")
     assert (code, document(out)["unproven"]) == (3, ["mac-01"])

@@ -147,6 +147,27 @@ def test_of_two_operators_the_second_is_told_who_the_first_is(run, pinned_twice)
     assert (pinned_twice / "images.lock").read_bytes() == before
 
 
+def test_a_node_that_was_sent_elsewhere_between_the_look_and_the_yes_is_left_alone(
+    run, pinned_twice, between
+):
+    path = pinned_twice / "images.lock"
+    other = path.read_text() + f"returned: {{mac-01: {lock(pinned_twice).earlier[0].id}}}\n"
+    run("rollback", "--check")
+    with between(pinned_twice, "images.lock", "mac-01", lambda: path.write_text(other)):
+        code, _, err = run("rollback", "mac-01", "--yes")
+    assert (code, "E0686" in err) == (7, True)
+    assert path.read_text() == other
+
+
+def test_a_rollback_of_another_node_meanwhile_is_kept(run, pinned_twice, between):
+    path, earlier = pinned_twice / "images.lock", lock(pinned_twice).earlier[0].id
+    other = path.read_text() + f"returned: {{mac-02: {earlier}}}\n"
+    run("rollback", "--check")
+    with between(pinned_twice, "images.lock", "mac-01", lambda: path.write_text(other)):
+        assert run("rollback", "mac-01", "--yes")[0] == 5
+    assert dict(lock(pinned_twice).returned) == {EVERYBODY: earlier}
+
+
 def test_pinning_again_leaves_who_went_back_where_they_are(run, pinned_twice):
     run("rollback", "mac-02", "--yes")
     returned = dict(lock(pinned_twice).returned)
