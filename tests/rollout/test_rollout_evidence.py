@@ -40,7 +40,8 @@ def other_mode(fleet):
 
 
 def other_macos(fleet):
-    fleet.macs.mac("mac-01").programs["sw_vers"] = "echo 15.6"
+    mac = fleet.macs.mac("mac-01")
+    mac.programs["sysctl"] = mac.programs["sysctl"].replace("15.5", "15.6")
 
 
 def other_engine(fleet):
@@ -121,7 +122,9 @@ def test_evidence_that_held_is_never_current(one):
 def test_evidence_is_keyed_by_what_runs_after_the_change(one):
     """Applying may upgrade what the evidence is about."""
     mac = one.macs.mac("mac-01")
-    mac.programs["sw_vers"] = '[ -f "$HOME/contract" ] && echo 15.6 || echo 15.5'
+    older = mac.programs["sysctl"]
+    newer = older.replace("15.5", "15.6")
+    mac.programs["sysctl"] = f'if [ -f "$HOME/contract" ]; then {newer}; else {older}; fi'
     one.rollout(STAGE1)
     assert one.evidences.latest("mac-01", STAGE1).key.parts["macos"] == "15.6"
     assert outcomes(one.rollout(STAGE1)) == {"mac-01": "current"}

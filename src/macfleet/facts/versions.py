@@ -9,7 +9,8 @@ from macfleet.model.resource import Probe, ProbeOutput, State
 
 DOCKER_HOST = 'DOCKER_HOST="unix://$HOME/.colima/default/docker.sock"; export DOCKER_HOST'
 
-_SYSTEM = """sw_vers -productVersion && sw_vers -buildVersion && uname -m && sysctl -n hw.memsize hw.ncpu \\
+# One program for all of it: sw_vers(1) twice and uname(1) would say the first three.
+_SYSTEM = """sysctl -n kern.osproductversion kern.osversion hw.machine hw.memsize hw.ncpu \\
  machdep.cpu.brand_string hw.model && { [ -e /opt/lab ] && echo lab || echo mac; }"""
 
 # A directory per installed version: asking `brew` itself costs about a second of Ruby.

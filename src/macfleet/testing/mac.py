@@ -17,9 +17,7 @@ from macfleet.testing.transport import LocalTransport
 
 # Facts of a Mac mini; an engine is "running" while its port's file lies in the home.
 PROGRAMS: Mapping[str, str] = {
-    "sw_vers": 'case "$1" in -productVersion) echo 15.5;; *) echo 24F74;; esac',
-    "uname": "echo arm64",
-    "sysctl": r"printf '25769803776\n10\nApple M4\nMac16,10\n'",
+    "sysctl": r"printf '15.5\n24F74\narm64\n25769803776\n10\nApple M4\nMac16,10\n'",
     "mount": "echo '/dev/disk3s1s1 on / (apfs, sealed, local, read-only, journaled)'",
     "curl": 'for url in "$@"; do :; done; port=${url##*:}; [ -f "$HOME/up.${port%%/*}" ]',
     # `stat -f FORMAT PATH…` as the file resources ask it: mode, owner, group, and the name where it is asked.
