@@ -31,6 +31,8 @@ hired
 pool = chat
 arms = ['bare', 'container']
 min_ready=2
+site=par
+relay=true
 """
 
 
@@ -46,6 +48,7 @@ def test_sections_ranges_ports_and_values_make_nodes(memory):
     assert nodes["mac-02"].chip == "m4"
     assert nodes["mac-02"].arms == ("bare", "container")
     assert nodes["rent-01"].min_ready == 2
+    assert (nodes["rent-01"].relay, nodes["lone"].relay) == (True, False)
     assert nodes["rent-01"].hardware_model == "Mac mini M4 Pro"
     assert (nodes["rent-01"].endpoint.host, nodes["rent-01"].endpoint.port) == ("203.0.113.7", 2222)
     assert (nodes["2001:db8::1"].endpoint.host, nodes["2001:db8::1"].endpoint.port) == ("2001:db8::1", 2200)
