@@ -6,9 +6,11 @@ import datetime as dt
 import json
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 from pydantic import Field
 
+from macfleet.analysis.holiday_calendar import DAYS, SATURDAY_SUNDAY
 from macfleet.analysis.judging import Attestation
 from macfleet.documents import Border, Document, parse_yaml, validate
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
@@ -20,7 +22,8 @@ HEAD = """\
 # `macfleet attest` adds to this file; commit it.
 attestations:
 """
-_SATURDAY = 5
+
+_Day = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +34,9 @@ class Attested:
         started, reproduced: days of the first step and of the first promised answer.
         by_hand: what was installed by hand; empty when nothing was.
         contract: hash of what was reproduced.
-        holidays: days between that nobody worked on, besides Saturdays and Sundays.
+        holidays: days between that nobody worked on, besides weekends.
+        calendar: country, or country and subdivision, whose public holidays are among them; empty for none.
+        weekend: names of the days of each week that are free.
         recorded: day it was written down; recorded_by: who did.
     """
 
@@ -44,17 +49,24 @@ class Attested:
     note: str = ""
     recorded: dt.date | None = None
     recorded_by: str = ""
+    calendar: str = ""
+    weekend: tuple[str, ...] = SATURDAY_SUNDAY
 
     @property
     def business_days(self) -> int:
         """Working days after the day of the start, up to the day it was reproduced."""
-        return business_days(self.started, self.reproduced, self.holidays)
+        return business_days(self.started, self.reproduced, self.holidays, self.weekend)
 
 
-def business_days(start: dt.date, end: dt.date, holidays: Collection[dt.date] = ()) -> int:
+def business_days(
+    start: dt.date,
+    end: dt.date,
+    holidays: Collection[dt.date] = (),
+    weekend: Collection[str] = SATURDAY_SUNDAY,
+) -> int:
     """Return the days after `start` up to `end` that are no weekend and no named holiday."""
     days = (start + dt.timedelta(days=step) for step in range(1, (end - start).days + 1))
-    return sum(day.weekday() < _SATURDAY and day not in holidays for day in days)
+    return sum(DAYS[day.weekday()] not in weekend and day not in holidays for day in days)
 
 
 def counted(attested: Iterable[Attested], contract: str) -> tuple[Attestation, ...]:
@@ -113,6 +125,8 @@ def written(attested: Attested) -> str:
         ("reproduced", attested.reproduced.isoformat()),
         ("contract", attested.contract),
         ("by_hand", list(attested.by_hand)),
+        ("calendar", attested.calendar),
+        ("weekend", list(attested.weekend) if attested.weekend != SATURDAY_SUNDAY else []),
         ("holidays", [each.isoformat() for each in attested.holidays]),
         ("note", attested.note),
         ("recorded", attested.recorded.isoformat() if attested.recorded else None),
@@ -133,6 +147,8 @@ def _attested(row: _Border) -> Attested:
         row.note,
         row.recorded,
         row.recorded_by,
+        row.calendar,
+        tuple(row.weekend),
     )
 
 
@@ -146,6 +162,10 @@ class _Border(Border):
     reproduced: dt.date = Field(description="day the service answered as promised")
     contract: str = Field(pattern=r"^[0-9a-f]{64}$", description="hash of the contract that was reproduced")
     by_hand: list[str] = Field(default=[], description="what was installed by hand")
+    calendar: str = Field(default="", description="country or country-subdivision the holidays are of")
+    weekend: list[_Day] = Field(
+        default=["saturday", "sunday"], max_length=6, description="days of each week that are free"
+    )
     holidays: list[dt.date] = Field(default=[], description="days between that nobody worked on")
     note: str = Field(default="", description="anything else")
     recorded: dt.date | None = Field(default=None, description="day this was written down")

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from macfleet.analysis.attestations import Attested
+    from macfleet.analysis.holiday_calendar import DaysOff
 
 _DAY = click.DateTime(["%Y-%m-%d"])
 
@@ -71,12 +72,19 @@ def decide(fleet: FleetContext, runs: tuple[str, ...], require: str | None) -> i
 
 
 @click.command(
-    epilog="Example: macfleet attest --who ada@example --started 2026-11-16 --reproduced 2026-11-19"
+    epilog="Example: macfleet attest --who ada@example --started 2026-11-16 --reproduced 2026-11-19 "
+    "--calendar DE-BY"
 )
 @click.option("--who", default="", metavar="NAME", help="The colleague (default: who runs this).")
 @click.option("--started", type=_DAY, required=True, metavar="DAY", help="Day of the first step.")
 @click.option(
     "--reproduced", type=_DAY, required=True, metavar="DAY", help="Day the service answered as promised."
+)
+@click.option(
+    "--calendar",
+    default="",
+    metavar="COUNTRY[-PART]",
+    help="Whose public holidays and weekend are left out, such as DE-BY.",
 )
 @click.option("--by-hand", multiple=True, metavar="WHAT", help="Something that was installed by hand.")
 @click.option(
@@ -94,43 +102,52 @@ def attest(
     who: str,
     started: dt.datetime,
     reproduced: dt.datetime,
+    calendar: str,
     by_hand: tuple[str, ...],
     holidays: tuple[dt.datetime, ...],
     note: str,
 ) -> int:
     """Record that a colleague brought the service up from nothing, for the contract as it is now.
 
-    Business days leave out Saturdays, Sundays and each --holiday; public holidays are not looked up.
+    Business days leave out weekends, the public holidays of --calendar, and each --holiday. The days left out
+    are written down, so that whoever reads the file later counts the same.
     """
     from macfleet.analysis.attestations import FILE, Attested, counted, load_attestations
+    from macfleet.analysis.holiday_calendar import SATURDAY_SUNDAY, DaysOff, days_off
     from macfleet.contract.load import load_contract
 
     known = load_attestations(fleet.files)
     contract = load_contract(fleet.files).hash
     today = dt.datetime.now(tz=dt.UTC).date()
+    calendar = calendar.upper()
+    begun, ended = started.date(), reproduced.date()
+    _check(begun, ended, today)
+    off = days_off(calendar, begun, ended) if calendar else DaysOff((), SATURDAY_SUNDAY)
+    free = {day for day, _ in off.holidays} | {day.date() for day in holidays}
     given = Attested(
         who or fleet.who,
-        started.date(),
-        reproduced.date(),
+        begun,
+        ended,
         contract,
         by_hand,
-        tuple(day.date() for day in holidays),
+        tuple(sorted(free)),
         note,
         today,
         fleet.who,
+        calendar,
+        off.weekend,
     )
-    _check(given, today)
     _append(fleet.root / FILE, given, new=not fleet.files.exists(FILE))
-    _report(fleet, given, len({each.who for each in counted((*known, given), contract)}))
+    _report(fleet, given, off, len({each.who for each in counted((*known, given), contract)}))
     return ExitCode.DONE
 
 
-def _check(given: Attested, today: dt.date) -> None:
+def _check(started: dt.date, reproduced: dt.date, today: dt.date) -> None:
     problems = []
-    if given.reproduced < given.started:
-        problems.append(f"{given.reproduced} is before the start on {given.started}")
-    if given.reproduced > today:
-        problems.append(f"{given.reproduced} has not come yet")
+    if reproduced < started:
+        problems.append(f"{reproduced} is before the start on {started}")
+    if reproduced > today:
+        problems.append(f"{reproduced} has not come yet")
     if problems:
         raise MacfleetError(
             Diagnostic("E1041", each, mend="macfleet attest --started DAY --reproduced DAY")
@@ -151,7 +168,7 @@ def _append(path: Path, given: Attested, *, new: bool) -> None:
     aside.rename(path)
 
 
-def _report(fleet: FleetContext, given: Attested, colleagues: int) -> None:
+def _report(fleet: FleetContext, given: Attested, off: DaysOff, colleagues: int) -> None:
     from macfleet.analysis.attestations import FILE
 
     if fleet.output == "json":
@@ -160,6 +177,9 @@ def _report(fleet: FleetContext, given: Attested, colleagues: int) -> None:
             "kind": "attested",
             "who": given.who,
             "business_days": given.business_days,
+            "calendar": given.calendar,
+            "weekend": list(given.weekend),
+            "holidays": [each.isoformat() for each in given.holidays],
             "installed_by_hand": bool(given.by_hand),
             "contract": given.contract,
             "colleagues": colleagues,
@@ -175,7 +195,9 @@ def _report(fleet: FleetContext, given: Attested, colleagues: int) -> None:
     show(
         [
             f"✓ {clean(given.who)} reproduced it in {days}{clean(hand)}",
-            f"· {colleagues} colleagues attested this contract; holidays count only where they are named",
+            *(f"· left out: {day}, {clean(name)} ({given.calendar})" for day, name in off.holidays),
+            *([] if given.calendar else ["· no public holiday was looked up: --calendar COUNTRY"]),
+            f"· {colleagues} {'colleague' if colleagues == 1 else 'colleagues'} attested this contract",
             f"Commit {FILE}, then: macfleet decide",
         ]
     )
