@@ -91,6 +91,11 @@ def test_there_is_nothing_to_promote_twice(run, two):
             'container_environment: {HF_HOME: /cache, HF_TOKEN: "hf_abc"}\n',
             ("engine.engine.env.HF_TOKEN", "engine.engine.env.HF_HUB_OFFLINE"),
         ),
+        (
+            'container_arguments: [--api-key, "hf_abc"]\n',
+            ("engine.engine.--api-key", "absent", "not shown ("),
+        ),
+        ("container_arguments: [--max-tokens, 512]\n", ("engine.engine.--max-tokens", "512")),
         ("engine_port: 9090\n", ("compose.engine.ports", "compose.engine.healthcheck.test")),
     ],
 )

@@ -22,7 +22,7 @@ from macfleet.resources.launchd_service import LaunchdService
 from macfleet.rollout.desired import Desired
 
 Line = tuple[str, str]
-_SECRET = re.compile(r"token|secret|password|passwd|credential|(^|_)key($|_)", re.IGNORECASE)
+_SECRET = re.compile(r"passw|secret|credential|api_?key|(^|[-_])(token|key)($|[-_])", re.IGNORECASE)
 _VALUE = re.compile(r"^-?\d")
 """What begins so is the value of a flag, though it may begin with a dash."""
 
@@ -32,7 +32,7 @@ def shape(node: Node, desired: Desired) -> Mapping[str, str]:
 
     Names are ``compose.SERVICE.KEY…``, ``mounts.SERVICE.TARGET``, ``mounts.vm.ROOT``, ``engine.SERVICE.FLAG``
     and ``engine.bare.FLAG``. Images are named as images.lock names them: their digests are what a promotion
-    changes. Values of variables that look like secrets are told apart by a hash and never shown.
+    changes. Values of variables and flags that look like secrets are told apart by a hash and never shown.
 
     Raises:
         MacfleetError: what does not compile.
@@ -40,7 +40,7 @@ def shape(node: Node, desired: Desired) -> Mapping[str, str]:
     layout = desired.compile(StageName.LAYOUT, node).resources
     site = desired.compile(StageName.PROVISION, node).resources
     lines = (*_projects(layout, _names(node, desired)), *_vm(site, node), *_bare(site, node))
-    return dict(sorted(lines))
+    return {name: _shown(name, value) for name, value in sorted(lines)}
 
 
 def _names(node: Node, desired: Desired) -> Mapping[str, str]:
@@ -129,9 +129,13 @@ def _flags(prefix: str, words: Iterable[str]) -> Iterator[Line]:
 
 
 def _variables(service: str, pairs: Mapping[str, str]) -> Iterator[Line]:
-    for name, value in pairs.items():
-        hidden = f"not shown ({hashlib.sha256(value.encode()).hexdigest()[:8]})"
-        yield f"engine.{service}.env.{name}", hidden if _SECRET.search(name) else value
+    yield from ((f"engine.{service}.env.{name}", value) for name, value in pairs.items())
+
+
+def _shown(name: str, value: str) -> str:
+    if name.startswith("mounts.") or not _SECRET.search(name.rpartition(".")[2]):
+        return value
+    return f"not shown ({hashlib.sha256(value.encode()).hexdigest()[:8]})"
 
 
 def _flat(name: str, value: Json) -> Iterator[Line]:
