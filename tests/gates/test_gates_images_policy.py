@@ -132,7 +132,25 @@ def test_what_images_yml_asks_counts_until_the_playbook_says_otherwise():
     lenient = build_gate(GateSpec("images_policy", {"base": "noted", "minimum": {}}))
     verdict = lenient.judge(asked, {})
     assert verdict.outcome is Outcome.PASS
+    assert verdict.reasons[2] == "engine: nobody looked into its layers: macfleet image inspect"
     assert "no base image" in verdict.reasons[1]
+
+
+@pytest.mark.parametrize(
+    ("contents", "params", "words"),
+    [
+        ({}, {}, ""),
+        ({}, {"contents": "required"}, "nobody looked into its layers"),
+        ({"engine": ()}, {"contents": "required"}, ""),
+        ({"engine": ("layer sha256:4 holds weights: a.gguf",)}, {}, "engine: layer sha256:4 holds weights"),
+        ({"other": ("layer sha256:4 holds weights",)}, {}, ""),
+    ],
+)
+def test_what_was_found_inside_of_an_image_counts(contents, params, words):
+    context = GateContext(NODE, CONTRACT, {"engine": IMAGE}, contents=contents)
+    verdict = build_gate(GateSpec("images_policy", params)).judge(context, {})
+    assert (verdict.outcome is Outcome.HOLD) == bool(words)
+    assert words in "".join(verdict.reasons)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from image_pusher import layer, sha256
 
+from macfleet.cli.fleet import FleetContext
+from macfleet.cli.image_rules import image_rules
 from macfleet.cli.main import main
+from macfleet.contract.images import load_images_lock
 from macfleet.facts.image_contents import (
     all_packages,
     contents_faults,
@@ -23,6 +26,8 @@ from macfleet.model.diagnostic import MacfleetError
 from macfleet.model.image import Blob
 from macfleet.registry import RegistryResolver
 from macfleet.registry.layers import LayerInspector, inspect_layer
+from macfleet.sources.disk import DiskFiles
+from macfleet.sources.layer_reports import LayerReports
 from macfleet.sources.starts import ColdStart, ColdStarts
 
 MIB = 2**20
@@ -185,10 +190,10 @@ def test_a_layer_is_read_once_and_its_report_kept(pusher, clock, tmp_path):
     manifest = pusher.image("engine", layers=parts)
     resolver = RegistryResolver(clock=clock, plain_http=[pusher.host])
     image = resolver.resolve(f"{pusher.host}/engine@{sha256(manifest)}", "linux/arm64")
-    first = LayerInspector(resolver, tmp_path / "kept").contents(image)
+    first = LayerInspector(resolver, LayerReports(tmp_path / "kept")).contents(image)
     resolver.close()
     nowhere = RegistryResolver(clock=clock, plain_http=["127.0.0.1:1"])
-    assert LayerInspector(nowhere, tmp_path / "kept").contents(image) == first
+    assert LayerInspector(nowhere, LayerReports(tmp_path / "kept")).contents(image) == first
     nowhere.close()
     assert [each.programs for each in first] == [{"arm64": 1}, {"arm64": 1}]
 
@@ -220,6 +225,13 @@ def test_the_command_names_every_fault_and_exits_7(pusher, registry, tmp_path, c
     manifest = document["images"][0]["manifest"]
     ColdStarts(tmp_path / ".macfleet" / "starts").keep(manifest, {"mac-01": ColdStart(12, 0.0)})
     assert " · ready after 12 s on mac-01\n" in macfleet("image", "inspect")[1]
+    lock = load_images_lock(DiskFiles(tmp_path))
+    (faults,) = image_rules(FleetContext(tmp_path), [lock]).contents.values()
+    assert "1 programs for amd64, not arm64: bin/a" in faults[0]  # what stage 2 holds
+    images = tmp_path / "images.yml"
+    images.write_text(images.read_text() + "policy: {allow: [bin/a]}\n")
+    assert macfleet("image", "inspect")[0] == 0
+    assert list(image_rules(FleetContext(tmp_path), [lock]).contents.values()) == [()]
     code, _, err = macfleet("image", "inspect", "engin")
     assert (code, "E0671" in err, 'did you mean "engine"?' in err) == (2, True, True)
 

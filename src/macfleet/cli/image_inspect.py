@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -20,9 +19,6 @@ if TYPE_CHECKING:
     from macfleet.model.image import LockedImage, ResolvedImage
     from macfleet.model.json import Json
     from macfleet.sources.starts import ColdStart, ColdStarts
-
-KEPT = Path(".macfleet") / "layers"
-"""Where a fleet keeps what was found in layers, by their digests."""
 
 
 @click.command()
@@ -42,6 +38,7 @@ def inspect(fleet: FleetContext, names: tuple[str, ...], platform: str, allow: t
     Example: macfleet image inspect engine --platform linux/arm64
     """
     from macfleet.cli.image_lock import resolver_of
+    from macfleet.cli.image_rules import allowed_programs, layer_reports
     from macfleet.facts.image_contents import contents_faults, contents_words
     from macfleet.registry.layers import LayerInspector
     from macfleet.sources.starts import ColdStarts
@@ -51,15 +48,16 @@ def inspect(fleet: FleetContext, names: tuple[str, ...], platform: str, allow: t
     failed: list[MacfleetError] = []
     rows: list[Json] = []
     starts = ColdStarts(fleet.root / STARTS)
+    allowed = (*allowed_programs(fleet), *allow)
     with resolver_of(fleet) as resolver:
-        inspector = LayerInspector(resolver, fleet.root / KEPT)
+        inspector = LayerInspector(resolver, layer_reports(fleet))
         for name, image in chosen_images(fleet, names, platform):
             try:
                 layers = inspector.contents(image)
             except MacfleetError as error:
                 failed.append(error)
                 continue
-            faults = tuple(contents_faults(image.platform, layers, allow))
+            faults = tuple(contents_faults(image.platform, layers, allowed))
             rows.append({**_row(name, image, layers, faults), "cold_starts_s": _seconds(starts, image)})
             if faults:
                 failed.append(MacfleetError(_refused(name, image.platform, fault) for fault in faults))

@@ -15,9 +15,11 @@ if TYPE_CHECKING:
     from macfleet.gates.scan_judgement import ScanJudgement, ScanPolicy
     from macfleet.model.diagnostic import Diagnostic
     from macfleet.model.image import LockedImage, ResolvedImage
+    from macfleet.sources.layer_reports import LayerReports
     from macfleet.sources.scanner import ScanCache
 
-_KEPT = Path(".macfleet") / "scans"
+_SCANS = Path(".macfleet") / "scans"
+_LAYERS = Path(".macfleet") / "layers"
 
 
 def image_rules(fleet: FleetContext, locks: Iterable[Mapping[str, LockedImage]]) -> ImageRules:
@@ -31,6 +33,7 @@ def image_rules(fleet: FleetContext, locks: Iterable[Mapping[str, LockedImage]])
     from macfleet.gates.image_rules import ImageRules
     from macfleet.gates.trust import TRUSTED, Trust
 
+    known = tuple(locks)
     problems: list[Diagnostic] = []
     policy, declared = ImagePolicy(), dict[str, Trust]()
     scans: Mapping[tuple[str, str], ScanJudgement] | None = None
@@ -44,12 +47,12 @@ def image_rules(fleet: FleetContext, locks: Iterable[Mapping[str, LockedImage]])
             named = (each for each in wanted.images if each.trust != TRUSTED)
             declared = {each.name: Trust(each.trust, each.trust_at) for each in named}
     try:
-        scans = judged_scans(fleet, locks)
+        scans = judged_scans(fleet, known)
     except MacfleetError as error:
         problems += error.diagnostics
     if problems:
         raise MacfleetError(problems)
-    return ImageRules(policy, declared, scans)
+    return ImageRules(policy, declared, scans, _contents(fleet, known, policy.allow))
 
 
 def judged_scans(
@@ -82,11 +85,42 @@ def judged(
     return judge_scan(name, names_of(image), scan, policy, fleet.clock.now())
 
 
+def allowed_programs(fleet: FleetContext) -> tuple[str, ...]:
+    """Return the patterns of paths that `policy:` in images.yml lets be programs of another architecture."""
+    from macfleet.contract.images import IMAGES_FILE, load_images
+
+    return load_images(fleet.files).policy.allow if fleet.files.exists(IMAGES_FILE) else ()
+
+
+def layer_reports(fleet: FleetContext) -> LayerReports:
+    """Return where the fleet keeps what was found in layers."""
+    from macfleet.sources.layer_reports import LayerReports
+
+    return LayerReports(fleet.root / _LAYERS)
+
+
+def _contents(
+    fleet: FleetContext, locks: Iterable[Mapping[str, LockedImage]], allow: tuple[str, ...]
+) -> Mapping[str, tuple[str, ...]]:
+    """Return what has no place in the layers of each manifest that was looked into."""
+    if not (fleet.root / _LAYERS).is_dir():
+        return {}
+    from macfleet.facts.image_contents import contents_faults
+
+    kept = layer_reports(fleet)
+    found: dict[str, tuple[str, ...]] = {}
+    images = (image for lock in locks for one in lock.values() for image in one.platforms.values())
+    for image in images:
+        if image.manifest not in found and (layers := kept.of_image(image)) is not None:
+            found[image.manifest] = tuple(contents_faults(image.platform, layers, allow))
+    return found
+
+
 def scan_cache(fleet: FleetContext) -> ScanCache:
     """Return where the fleet keeps its scans."""
     from macfleet.sources.scanner import ScanCache
 
-    return ScanCache(fleet.root / _KEPT)
+    return ScanCache(fleet.root / _SCANS)
 
 
 def names_of(image: ResolvedImage) -> ImageNames:

@@ -70,15 +70,15 @@ def _release(fleet: FleetContext, environment: str) -> Release:
 
 
 def _shipped(fleet: FleetContext, release: Release) -> list[ShippedImage]:
-    from macfleet.cli.image_inspect import KEPT
     from macfleet.cli.image_lock import resolver_of
+    from macfleet.cli.image_rules import layer_reports
     from macfleet.facts.image_contents import all_packages, system_name
     from macfleet.registry.layers import LayerInspector
     from macfleet.reports.sbom import ShippedImage
 
     found = []
     with resolver_of(fleet) as resolver:
-        inspector = LayerInspector(resolver, fleet.root / KEPT)
+        inspector = LayerInspector(resolver, layer_reports(fleet))
         for name, locked in sorted(release.images.items()):
             for image in locked.platforms.values():
                 layers = inspector.contents(image)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from macfleet.contract.images_policy import PolicyModel
+from macfleet.contract.images_policy import FleetPolicyModel
 from macfleet.documents import Border
 from macfleet.model.reference import DIGEST, Reference
 
@@ -76,7 +76,9 @@ class ImagesModel(Border):
     images: dict[str, ImageModel]
     registries: Annotated[dict[str, RegistryModel], Field(default_factory=dict)]
     signatures: Annotated[SignaturesModel, Field(default_factory=SignaturesModel)]
-    policy: Annotated[PolicyModel, Field(default_factory=PolicyModel, description="asked by stage 2")]
+    policy: Annotated[
+        FleetPolicyModel, Field(default_factory=FleetPolicyModel, description="asked by stage 2")
+    ]
 
     @field_validator("images")
     @classmethod

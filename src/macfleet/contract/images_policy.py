@@ -28,6 +28,8 @@ class ImagePolicy:
         max_age: seconds since it was built; 0 asks nothing.
         largest_layer: compressed bytes; a layer with more holds weights.
         minimum: oldest version allowed by image name, such as ``b8146``.
+        contents: ``required``: an image whose layers nobody looked into is refused; ``noted``: only said.
+        allow: patterns of paths that may be programs of another architecture.
     """
 
     base: str = NOTED
@@ -35,6 +37,8 @@ class ImagePolicy:
     max_age: float = 0.0
     largest_layer: int = LARGEST_LAYER
     minimum: Mapping[str, str] = field(default_factory=dict)
+    contents: str = NOTED
+    allow: tuple[str, ...] = ()
 
 
 class PolicyModel(Border):
@@ -50,6 +54,11 @@ class PolicyModel(Border):
     minimum: dict[str, str] = Field(
         default_factory=dict,
         description="Oldest version by image name; `b8146` has llama.cpp's GGUF parser mended",
+    )
+
+    contents: Literal["required", "noted"] = Field(
+        NOTED,
+        description="`required` refuses an image whose layers `macfleet image inspect` did not look into",
     )
 
     @field_validator("max_age", mode="before")
@@ -70,9 +79,19 @@ class PolicyModel(Border):
             raise ValueError(f"{wrong[0]!r} is no version: write b8146, v0.11.2 or 1.4")
         return value
 
+
+class FleetPolicyModel(PolicyModel):
+    """What is asked of every image, as images.yml says it."""
+
+    allow: tuple[str, ...] = Field(
+        (), description="Patterns of paths in images that may be programs of another architecture"
+    )
+
     def policy(self) -> ImagePolicy:
         """Return the values as what gates take."""
-        return ImagePolicy(self.base, {}, self.max_age, self.largest_layer, self.minimum)
+        return ImagePolicy(
+            self.base, {}, self.max_age, self.largest_layer, self.minimum, self.contents, self.allow
+        )
 
 
 def comparable(version: str) -> tuple[str, tuple[int, ...]] | None:

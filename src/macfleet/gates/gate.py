@@ -42,6 +42,7 @@ class GateContext:
         bases: base image by image name, as images.yml declares it or the image's labels record it.
         policy: what images.yml asks of every image.
         scans: what scan.yml makes of each image's scan, by name; None where there is no scan.yml.
+        contents: what has no place in each image that was looked into, by name.
     """
 
     node: Node
@@ -52,6 +53,7 @@ class GateContext:
     bases: Mapping[str, str] = field(default_factory=dict)
     policy: ImagePolicy = field(default_factory=ImagePolicy)
     scans: Mapping[str, ScanJudgement] | None = None
+    contents: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 class Gate(Protocol):

@@ -21,11 +21,18 @@ class ImageRules:
     Attributes:
         declared: trust by image name, as images.yml says it.
         scans: what scan.yml makes of the scan of each name and manifest; None where there is no scan.yml.
+        contents: what has no place in the layers of each manifest that was looked into.
     """
 
     policy: ImagePolicy = field(default_factory=ImagePolicy)
     declared: Mapping[str, Trust] = field(default_factory=dict)
     scans: Mapping[tuple[str, str], ScanJudgement] | None = None
+    contents: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def contents_of(self, images: Mapping[str, ResolvedImage]) -> Mapping[str, tuple[str, ...]]:
+        """Return the same by name, of those of these images that were looked into."""
+        manifests = ((name, image.manifest) for name, image in images.items())
+        return {name: self.contents[each] for name, each in manifests if each in self.contents}
 
     def scans_of(self, images: Mapping[str, ResolvedImage]) -> Mapping[str, ScanJudgement] | None:
         """Return what is known of these images by name; None where nothing asks for scans."""

@@ -20,6 +20,7 @@ _LABEL = "org.opencontainers.image."
 _BASELESS = (
     f"it records no base image (labels {_LABEL}base.name and {_LABEL}base.digest, or base: in images.yml)"
 )
+_UNSEEN = "nobody looked into its layers: macfleet image inspect"
 _LAYER = re.compile(r"^application/vnd\.(oci\.image\.layer|docker\.image\.rootfs)\.\S*tar\S*$")
 # Builds that want to be reproducible write the epoch, which is no date.
 _DATED = dt.datetime(2000, 1, 1, tzinfo=dt.UTC).timestamp()
@@ -29,7 +30,7 @@ class ImagesPolicy:
     """Refuses images that hide their base, their age or their engine's build, or carry weights in a layer.
 
     What is asked stands under `policy:` in images.yml; a parameter here counts before it. Where nothing is
-    asked, only layers that hold weights are refused.
+    asked, only layers that hold weights are refused, and what `macfleet image inspect` found in them.
     """
 
     kind = "images_policy"
@@ -59,15 +60,18 @@ class ImagesPolicy:
             if not (name in policy.bases or context.bases.get(name) or _records_base(image))
         ]
         reasons += baseless if policy.base == REQUIRED else []
+        unseen = [f"{name}: {_UNSEEN}" for name in sorted(set(context.images) - set(context.contents))]
+        reasons += unseen if policy.contents == REQUIRED else []
         for name, image in sorted(context.images.items()):
             reasons += [f"{name}: {fault}" for fault in _faults(name, image, policy, now)]
+            reasons += [f"{name}: {fault}" for fault in context.contents.get(name, ())]
         if not context.images:
             reasons.append(f"images.lock has no image for {context.node.platform}")
         if reasons:
             mend = "Build the image with the labels it lacks, or a newer one, then: macfleet image pin"
             return held(self.kind, context, tuple(reasons), mend, names)
         kept = f"{len(context.images)} images keep the policy"
-        return passed(self.kind, context, kept, *baseless, evidence=names)
+        return passed(self.kind, context, kept, *baseless, *unseen, evidence=names)
 
     def _policy(self, context: GateContext) -> ImagePolicy:
         return replace(context.policy, **self._given)  # type: ignore[arg-type]  # checked by the parameters

@@ -7,13 +7,9 @@ import io
 import tarfile
 import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain
-from pathlib import Path
-from tempfile import NamedTemporaryFile
-
-from pydantic import TypeAdapter, ValidationError
+from typing import Protocol
 
 from macfleet.facts.image_contents import (
     LayerContents,
@@ -40,19 +36,24 @@ _DATABASE_LIMIT = 64 * 2**20
 _FILES_LIMIT = 2_000_000
 _UNPACKED_LIMIT = 256 * 2**30
 _PIECE = 256 * 1024
-_CONTENTS = TypeAdapter(LayerContents)
+
+
+class Reports(Protocol):
+    """Keeps what was found in layers."""
+
+    def of(self, digest: str) -> LayerContents | None:
+        """Return a layer's report, None where there is none."""
+
+    def keep(self, report: LayerContents) -> None:
+        """Keep a report."""
 
 
 class LayerInspector:
-    """Reports what layers hold; each is read once, ever, since its digest says what it is.
+    """Reports what layers hold; each is read once, ever, since its digest says what it is."""
 
-    Args:
-        folder: where reports are kept; made when the first one is.
-    """
-
-    def __init__(self, resolver: RegistryResolver, folder: Path) -> None:
+    def __init__(self, resolver: RegistryResolver, reports: Reports) -> None:
         self._resolver = resolver
-        self._folder = folder
+        self._reports = reports
 
     def contents(self, image: ResolvedImage) -> tuple[LayerContents, ...]:
         """Return what each layer of a resolved image holds, in order.
@@ -66,15 +67,11 @@ class LayerInspector:
         return tuple(self._layer(repository, layer, diff_id) for layer, diff_id in pairs)
 
     def _layer(self, repository: Reference, layer: Blob, diff_id: str) -> LayerContents:
-        path = self._folder / f"{layer.digest.replace(':', '-')}.json"
-        with suppress(FileNotFoundError, ValidationError):  # or by a version that looked for other things
-            return _CONTENTS.validate_json(path.read_bytes())
+        if (known := self._reports.of(layer.digest)) is not None:
+            return known
         chunks = self._resolver.wire.stream(repository.registry, repository.path, f"blobs/{layer.digest}")
         found = inspect_layer(verified(chunks, layer), layer, diff_id)
-        self._folder.mkdir(parents=True, exist_ok=True)
-        with NamedTemporaryFile(dir=self._folder, prefix=".part-", delete=False) as file:
-            file.write(_CONTENTS.dump_json(found))
-        Path(file.name).replace(path)
+        self._reports.keep(found)
         return found
 
 

@@ -90,7 +90,8 @@ class Desired:
         bases = {name: image.base_name for name, image in self._locked(node).items() if image.is_based}
         images = self.images(node)
         mode, policy, scans = self.mode(node), self.rules.policy, self.rules.scans_of(images)
-        return GateContext(node, self.contract, images, self.weights, mode, bases, policy, scans)
+        contents = self.rules.contents_of(images)
+        return GateContext(node, self.contract, images, self.weights, mode, bases, policy, scans, contents)
 
     def compile(self, stage: StageName, node: Node, choice: TagChoice = WHOLE) -> CompiledStage:
         """Return the stage's resources for one node, those `choice` wants (raises MacfleetError)."""
