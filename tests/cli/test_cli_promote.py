@@ -149,8 +149,9 @@ def test_a_mount_is_let_through_only_by_its_own_value(run, two, declared):
 )
 def test_a_promotion_file_that_says_too_little_is_refused_with_its_line(run, two, text):
     (two / "promotion.yml").write_text(text)
-    code, _, err = run("promote", "staging", "production", "--yes")
-    assert (code, "E0691" in err, "promotion.yml" in err) == (2, True, True)
+    for arguments in (("promote", "staging", "production", "--yes"), ("lint",)):
+        code, out, err = run(*arguments)
+        assert (code, "E0691" in out + err, "promotion.yml" in out + err) == (2, True, True)
 
 
 def test_the_example_that_docs_prints_is_one_that_is_read(run, two):

@@ -167,10 +167,12 @@ def _promises(
     from macfleet.cli.releases import own_images
     from macfleet.gates.image_rules import ImageRules
     from macfleet.rollout.desired import Desired
+    from macfleet.rollout.promotion_declared import load_declared
 
     checked.collect(partial(load_thresholds, fleet.files))
     checked.collect(partial(load_offers, fleet.files))
     checked.collect(partial(load_attestations, fleet.files))
+    checked.collect(partial(load_declared, fleet.files))
     checked.collect(partial(_plain_yaml, fleet, "contract/budget.yml"))
     contract = checked.collect(partial(frozen_contract, fleet))
     network = checked.collect(partial(network_lock, fleet))
