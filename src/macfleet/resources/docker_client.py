@@ -64,8 +64,9 @@ def room(profile: str) -> str:
     """
     instance = "colima" if profile == "default" else f"colima-{profile}"
     return (
-        "store=$(docker info --format '{{.DockerRootDir}}' 2>/dev/null) || :\n"
-        'room=$(LIMA_HOME="$HOME/.colima/_lima" limactl shell --workdir / '
-        f'{quote(instance)} df -Pk "${{store:-/}}" </dev/null 2>/dev/null | '
+        f"{BOUNDED}\n"
+        "store=$(bounded docker info --format '{{.DockerRootDir}}') || :\n"
+        'room=$({ bounded env LIMA_HOME="$HOME/.colima/_lima" limactl shell --workdir / '
+        f'{quote(instance)} df -Pk "${{store:-/}}" </dev/null || :; }} | '
         "awk 'NR == 2 && $4 ~ /^[0-9]+$/ { print $4 }')"
     )

@@ -18,6 +18,7 @@ from macfleet.rollout.desired import Desired
 from macfleet.rollout.node import carry_out, record_failure
 from macfleet.rollout.planning import NodePlan
 from macfleet.rollout.ports import Ports
+from macfleet.rollout.relay import takes_part
 from macfleet.rollout.result import FAILURES, NodeOutcome, NodeResult, failed_result
 from macfleet.rollout.turns import in_turns, refused_by_guard
 from macfleet.rollout.waves import failures_allowed, waves
@@ -68,7 +69,7 @@ def _heads_first(wave: Sequence[Node], planned: Planned, ports: Ports) -> list[t
     names = tuple(node.name for node in wave)
     if ports.relay is None:
         return [names]
-    getting = [node for node in wave if _gets_parts(planned[node.name])]
+    getting = [node for node in wave if takes_part(node) and _gets_parts(planned[node.name])]
     heads = tuple(node.name for node in ports.relay.heads(getting))
     rest = tuple(name for name in names if name not in heads)
     return [part for part in (heads, rest) if part]
