@@ -33,7 +33,7 @@ def image_rules(fleet: FleetContext, locks: Iterable[Mapping[str, LockedImage]])
     from macfleet.gates.image_rules import ImageRules
     from macfleet.gates.trust import TRUSTED, Trust
 
-    known = tuple(locks)
+    images = _each_once(locks)
     problems: list[Diagnostic] = []
     policy, declared = ImagePolicy(), dict[str, Trust]()
     scans: Mapping[tuple[str, str], ScanJudgement] | None = None
@@ -47,16 +47,22 @@ def image_rules(fleet: FleetContext, locks: Iterable[Mapping[str, LockedImage]])
             named = (each for each in wanted.images if each.trust != TRUSTED)
             declared = {each.name: Trust(each.trust, each.trust_at) for each in named}
     try:
-        scans = judged_scans(fleet, known)
+        scans = _judged_scans(fleet, images)
     except MacfleetError as error:
         problems += error.diagnostics
     if problems:
         raise MacfleetError(problems)
-    return ImageRules(policy, declared, scans, _contents(fleet, known, policy.allow))
+    return ImageRules(policy, declared, scans, _contents(fleet, images, policy.allow))
 
 
-def judged_scans(
-    fleet: FleetContext, locks: Iterable[Mapping[str, LockedImage]]
+def _each_once(locks: Iterable[Mapping[str, LockedImage]]) -> dict[tuple[str, str], ResolvedImage]:
+    """Return the images of all locks by name and manifest; many nodes have the same."""
+    named = ((name, image) for lock in locks for name, image in lock.items())
+    return {(name, each.manifest): each for name, image in named for each in image.platforms.values()}
+
+
+def _judged_scans(
+    fleet: FleetContext, images: Mapping[tuple[str, str], ResolvedImage]
 ) -> Mapping[tuple[str, str], ScanJudgement] | None:
     """Return what scan.yml makes of the last scan of each name and manifest; None without a scan.yml."""
     if not fleet.files.exists("scan.yml"):  # then no format of a scanner is imported either
@@ -67,9 +73,7 @@ def judged_scans(
     if policy is None:
         return None
     cache = scan_cache(fleet)
-    named = ((name, image) for lock in locks for name, image in lock.items())
-    images = ((name, each) for name, image in named for each in image.platforms.values())
-    return {(name, each.manifest): judged(fleet, name, each, policy, cache) for name, each in images}
+    return {key: judged(fleet, key[0], image, policy, cache) for key, image in images.items()}
 
 
 def judged(
@@ -100,7 +104,7 @@ def layer_reports(fleet: FleetContext) -> LayerReports:
 
 
 def _contents(
-    fleet: FleetContext, locks: Iterable[Mapping[str, LockedImage]], allow: tuple[str, ...]
+    fleet: FleetContext, images: Mapping[tuple[str, str], ResolvedImage], allow: tuple[str, ...]
 ) -> Mapping[str, tuple[str, ...]]:
     """Return what has no place in the layers of each manifest that was looked into."""
     if not (fleet.root / _LAYERS).is_dir():
@@ -109,8 +113,7 @@ def _contents(
 
     kept = layer_reports(fleet)
     found: dict[str, tuple[str, ...]] = {}
-    images = (image for lock in locks for one in lock.values() for image in one.platforms.values())
-    for image in images:
+    for image in images.values():
         if image.manifest not in found and (layers := kept.of_image(image)) is not None:
             found[image.manifest] = tuple(contents_faults(image.platform, layers, allow))
     return found
