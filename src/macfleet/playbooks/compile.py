@@ -6,9 +6,9 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from macfleet.documents import validate
-from macfleet.gates.trust import Trust
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
 from macfleet.model.image import ResolvedImage
 from macfleet.model.json import Json
@@ -23,6 +23,9 @@ from macfleet.playbooks.render import Renderer
 from macfleet.playbooks.scope import Scope
 from macfleet.playbooks.tags import WHOLE, TagChoice
 from macfleet.resources import Surroundings
+
+if TYPE_CHECKING:
+    from macfleet.gates.trust import Trust
 
 
 @dataclass(frozen=True, slots=True)

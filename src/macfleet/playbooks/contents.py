@@ -5,9 +5,9 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from macfleet.documents import nearest
-from macfleet.gates.trust import Trust, may_place, misplaced
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
 from macfleet.model.exit_codes import ExitCode
 from macfleet.model.image import ResolvedImage
@@ -24,6 +24,9 @@ from macfleet.resources import (
     local_name,
     parse_compose,
 )
+
+if TYPE_CHECKING:
+    from macfleet.gates.trust import Trust
 
 
 def file_contents(
@@ -60,8 +63,8 @@ def refuse_images(
         if isinstance(each.params, ComposeProjectParams) and each.params.file in files:
             content = files[each.params.file]
             _check_compose(each, each.params.file, content, pushed, problems)
-            if trust:
-                _check_trust(each, "file", _named(content, images), trust, node, problems)
+            named = _named(content, images) if trust else set()
+            _check_trust(each, "file", named, trust, node, problems)
 
 
 def _named(content: bytes, images: Mapping[str, ResolvedImage]) -> set[str]:
@@ -81,8 +84,12 @@ def _check_trust(
     node: Node,
     problems: list[Diagnostic],
 ) -> None:
-    for name in sorted(names):
-        image = trust.get(name, Trust())
+    if not trust:
+        return
+    from macfleet.gates.trust import may_place, misplaced  # noqa: PLC0415  (plans ask no gate)
+
+    for name in sorted(set(names) & set(trust)):
+        image = trust[name]
         if not may_place(image, node.trust):
             refused = misplaced(name, image, node.name, node.trust)
             where = each.task.params.diagnose("E0740", refused.summary, key, on_value=True)
