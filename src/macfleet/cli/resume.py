@@ -6,11 +6,29 @@ from typing import TYPE_CHECKING
 
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
 from macfleet.model.exit_codes import ExitCode
+from macfleet.model.stage import StageName
 
 if TYPE_CHECKING:
     from macfleet.cli.fleet import FleetContext
     from macfleet.cli.load_length import Asked
-    from macfleet.model.stage import StageName
+
+
+def gone_on_with(
+    fleet: FleetContext, run: str, stage: StageName | None, limit: str, load: Asked
+) -> tuple[str, str, Asked]:
+    """Return the run to go on with, the pattern of the nodes it left, and how long a load test measures.
+
+    Raises:
+        MacfleetError: E0112 (exit 2) no single stage was named; as `resumed` and `as_begun`.
+    """
+    if stage is None:
+        raise MacfleetError(
+            Diagnostic(
+                "E0112", "--resume goes with one stage", mend="Name the stage of the run: stage1 to stage5."
+            )
+        )
+    origin, limit = resumed(fleet, run, stage, limit)
+    return origin, limit, as_begun(fleet, origin, load) if stage is StageName.LOADTEST else load
 
 
 def resumed(fleet: FleetContext, run: str, stage: StageName, limit: str) -> tuple[str, str]:

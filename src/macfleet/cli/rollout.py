@@ -100,8 +100,9 @@ def rollout(
         return matrix(fleet, desired, limit)
     load = Asked(duration_of(duration), segments)
     if resume:
-        resume, limit = _resumed(fleet, resume, what, limit)
-        load = _as_begun(fleet, resume, what, load)
+        from macfleet.cli.resume import gone_on_with
+
+        resume, limit, load = gone_on_with(fleet, resume, STAGES.get(what), limit, load)
     if what == "all" and (only_tags or skip_tags):
         raise MacfleetError(_no_parts_of_all())
     wanted = _Wanted(
@@ -301,21 +302,3 @@ def _no_parts_of_all() -> Diagnostic:
         why="A part of a stage proves nothing, so the stage after it would refuse every node.",
         mend="Name the stage: macfleet rollout stage3 --tags …",
     )
-
-
-def _resumed(fleet: FleetContext, run: str, what: str, limit: str) -> tuple[str, str]:
-    from macfleet.cli.resume import resumed
-
-    if what not in STAGES:
-        raise MacfleetError(
-            Diagnostic(
-                "E0112", "--resume goes with one stage", mend="Name the stage of the run: stage1 to stage5."
-            )
-        )
-    return resumed(fleet, run, STAGES[what], limit)
-
-
-def _as_begun(fleet: FleetContext, run: str, what: str, load: Asked) -> Asked:
-    from macfleet.cli.resume import as_begun
-
-    return as_begun(fleet, run, load) if STAGES[what] is StageName.LOADTEST else load
