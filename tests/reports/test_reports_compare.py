@@ -190,3 +190,13 @@ def test_an_open_verdict_names_the_duration_that_would_settle_it(make_run):
 
 def test_by_arm_a_node_has_one_verdict(make_run):
     assert [verdict.node for verdict in lay_out(compare([make_run()], "arm")).verdicts] == ["mac-01"]
+
+
+def test_a_run_made_on_the_side_is_shown_and_never_judged(make_run):
+    side = make_run(kind="ad-hoc", id="r2", sent="")
+    [column] = compare([side]).columns
+    assert (column.judgements, column.headline.text) == ((), "ad hoc, not judged")
+    assert column.cells
+    comparison = compare([make_run(), side], every_run=True)
+    assert comparison.columns[0].judgements
+    assert any("r2 was measured ad hoc" in notice for notice in comparison.notices)

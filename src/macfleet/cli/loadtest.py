@@ -200,6 +200,8 @@ def _show(fleet: FleetContext, found: str) -> None:
     show_run(manifest, cells, Console())
     show_lines(["", *_not_comparable(about)] if about else [])
     if manifest.kind == "ad-hoc":
+        invalid = [f"! {each.node} {each.arm} {each.cell}: {why}" for each in cells for why in each.invalid]
+        show_lines(["", *invalid] if invalid else [])
         show_lines(["", "Ad hoc: never judged or signed, compared only where it is named."])
 
 

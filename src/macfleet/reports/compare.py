@@ -97,6 +97,12 @@ def _check(by: str, runs: Sequence[LoadedRun], baseline: LoadedRun | None) -> No
         raise MacfleetError(problems)
 
 
+def _unjudged(kind: str) -> Headline | None:
+    """Return what stands in place of a verdict over a run that nobody judges; None for one that is judged."""
+    words = {"imported": "imported, not judged", "ad-hoc": "ad hoc, not judged"}
+    return Headline("·", words[kind]) if kind in words else None
+
+
 def _different_requests(runs: Sequence[LoadedRun]) -> Diagnostic:
     rows = [f"{run.manifest.id} sent {run.manifest.sent[:12]}…" for run in runs]
     return Diagnostic(
@@ -119,10 +125,10 @@ def _columns(
     repeated: bool,
 ) -> list[Column]:
     cells, facts = run.of(node), run.facts.get(node, {})
-    imported = run.manifest.kind == "imported"
+    imported, ad_hoc = run.manifest.kind == "imported", run.manifest.kind == "ad-hoc"
     words = counted(attestations, run.manifest.contract)
     evidence = replace(_evidence(run, node, cells, facts), attestations=words)
-    judgements = () if imported else judge_thresholds(evidence, thresholds)
+    judgements = () if imported or ad_hoc else judge_thresholds(evidence, thresholds)
     drop_line = next(
         (each.limits["tokens_per_second_drop"] for each in judgements if each.threshold == "mounts-first"),
         None,
@@ -138,8 +144,9 @@ def _columns(
         gaps=(*_gaps(evidence, drop_line), *_against(run.manifest, cells, baseline)),
         growths=_growths(cells),
         judgements=judgements,
-        headline=Headline("·", "imported, not judged") if imported else headline(judgements),
+        headline=_unjudged(run.manifest.kind) or headline(judgements),
         imported=imported,
+        ad_hoc=ad_hoc,
     )
     if by != "arm":
         return [replace(whole, group="" if by == "node" else _text(facts.get(by)))]

@@ -63,6 +63,7 @@ class Column:
         costs: per million output tokens, by arm and bucket; only where they were asked for.
         offer: the price they rest on and how sure it is; break_even: an owned node against a rented one.
         imported: another load generator measured it, which `about` names: shown, never judged.
+        ad_hoc: measured on the side, so never judged either.
     """
 
     title: str
@@ -80,6 +81,7 @@ class Column:
     offer: str = ""
     break_even: str = ""
     imported: bool = False
+    ad_hoc: bool = False
 
     @property
     def arms(self) -> tuple[str, ...]:

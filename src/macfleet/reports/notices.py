@@ -18,6 +18,11 @@ def notices(manifests: Sequence[RunManifest], columns: Sequence[Column]) -> tupl
         for manifest in manifests
         if manifest.kind == "imported"
     ]
+    found += [
+        f"{manifest.id} was measured ad hoc, with prompts of its own: shown beside others, never judged"
+        for manifest in manifests
+        if manifest.kind == "ad-hoc"
+    ]
     contracted = [manifest for manifest in manifests if manifest.contract]
     if len({manifest.contract for manifest in contracted}) > 1:
         shown = ", ".join(f"{manifest.id} {manifest.contract[:12]}…" for manifest in contracted)

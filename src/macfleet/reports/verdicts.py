@@ -60,6 +60,8 @@ def _verdict(name: str, columns: Sequence[Column]) -> NodeVerdict:
         why_not = tuple(dict.fromkeys(reason for cell in cells for reason in cell.invalid))
         return NodeVerdict(name, column.headline.symbol, column.headline.text, why_not)
     invalid = tuple(dict.fromkeys(invalid_text(cell) for cell in cells if cell.invalid))
+    if column.ad_hoc:
+        return NodeVerdict(name, column.headline.symbol, column.headline.text, (), invalid)
     judgements = telling(column.judgements)
     spoilt = [j.threshold for j in judgements if _is_spoilt(j)]
     sound = [judgement for judgement in judgements if not _is_spoilt(judgement)]
