@@ -1,7 +1,7 @@
 """Releases in a lock: what is in use, what was before it, and who went back."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from macfleet.contract.images import load_images_lock
@@ -130,6 +130,7 @@ def test_promoted_and_taken_back_and_promoted_again():
         assert run_by(lock) == "aaa"
 
 
+@settings(deadline=None, max_examples=60)
 @given(st.lists(st.one_of(st.sampled_from("abcd"), st.sampled_from(NODES)), max_size=12))
 def test_a_lock_reads_as_it_was_written_whatever_was_done_to_it(steps):
     lock = succeeded(None, release("0", Brought("staging", "ops@desk", "2026-11-23T04:12:05Z", "why: not")))

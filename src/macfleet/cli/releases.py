@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from macfleet.model.json import Json
     from macfleet.model.node import Node
 
-RELEASES = "release"
+_RELEASES = "release"
 """The journal's name for promotions and rollbacks, which belong to no single run."""
 _PATIENCE = 30.0
 """Seconds that somebody else gets to finish writing a lock."""
@@ -124,4 +124,4 @@ def record(fleet: FleetContext, node: str, kind: str, detail: Mapping[str, Json]
     """Keep for `macfleet history` what was done to releases, and by whom."""
     from macfleet.views.redacted_ports import RedactedJournal
 
-    RedactedJournal(fleet.state, fleet.redactor).note(RELEASES, node, kind, {"who": fleet.who, **detail})
+    RedactedJournal(fleet.state, fleet.redactor).note(_RELEASES, node, kind, {"who": fleet.who, **detail})

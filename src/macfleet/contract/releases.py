@@ -87,10 +87,6 @@ class ReleaseLock:
         place = next((at for at, each in enumerate(chain) if each.id == release.id), len(chain))
         return chain[place + 1] if place + 1 < len(chain) else None
 
-    def earlier_by(self, beginning: str) -> tuple[Release, ...]:
-        """Return the earlier releases whose id begins so."""
-        return tuple(each for each in self.earlier if each.id.startswith(beginning))
-
 
 def lock_file(environment: str) -> str:
     """Return the file that holds an environment's own lock; `images.lock` for none."""
