@@ -1,6 +1,7 @@
 """Stage 5: the order of segments, one engine at a time, what is left behind."""
 
 import itertools
+import json
 from dataclasses import replace
 
 import pytest
@@ -196,3 +197,17 @@ def test_what_a_run_that_broke_off_measured_of_other_nodes_is_in_the_one_that_go
     # What is sealed stays where it is.
     third = fleet.rollout(LOADTEST, "mac-02", resume=begun.id, finished=("mac-01",), again=True)
     assert fleet.runs.manifest(third.run).nodes == ("mac-02",)
+
+
+def test_a_line_that_was_being_written_when_all_ended_is_no_record_and_leaves_the_segment_cut(broken_off):
+    files = broken_off.runs.opened[broken_off.lost.run].files
+    path = "nodes/mac-01/bare/raw-0-4-0.ndjson"
+    *requests, _ = files[path]
+    whole = "".join(f"{json.dumps(row)}\n" for row in requests)
+    files[path] = whole + '\0\0\0\n{"report": {"cell'
+    again = broken_off.rollout(LOADTEST, resume=broken_off.lost.run)
+    told = broken_off.runs.manifest(again.run).profile["resumed"]
+    cut = {(row["arm"], row["segment"]): row["records"] for row in told["cut"]}
+    assert cut["bare", 0] == len(requests)
+    assert told["reused"] == 2
+    assert outcomes(again) == {"mac-01": "unchanged"}

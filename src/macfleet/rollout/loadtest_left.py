@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from macfleet import __version__
 from macfleet.model.json import Json, JsonObject
 from macfleet.model.load import Sample, SegmentReport
 from macfleet.model.node import Node
@@ -121,6 +122,8 @@ def take_over(
         MacfleetError: E0953 a sealed run of them is damaged.
     """
     folder = f"nodes/{node.name}"
+    # Another client measures otherwise, and may have written other records.
+    key = EvidenceKey({**key.parts, "macfleet": __version__})
     runs: list[str] = []
     unlike: set[str] = set()
     files: dict[str, str] = {}
@@ -181,8 +184,14 @@ def _read(files: Mapping[str, str], bucket: str, runs: tuple[str, ...], unlike: 
 
 
 def _rows(text: str) -> list[dict[str, Any]]:
-    """Return the whole lines; one that was being written when the run ended is none."""
-    return [json.loads(line) for line in text.split("\n")[:-1]]
+    """Return the whole lines up to the first that is none: what was being written when all ended."""
+    found: list[dict[str, Any]] = []
+    for line in text.split("\n")[:-1]:
+        try:
+            found.append(json.loads(line))
+        except ValueError:
+            break
+    return found
 
 
 def _take(samples: tuple[Sample, ...], last: Mapping[str, Any]) -> Take:
