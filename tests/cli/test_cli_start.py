@@ -44,6 +44,9 @@ def test_logins_begin_before_playbooks_gates_and_the_store_are_imported(fleet, a
     assert not late & set(first[1])
     assert late <= at_last
     assert not {"sqlalchemy", "fabric", "invoke", "asyncio", "httpx"} & at_last
+    assert (
+        not {"macfleet.rollout.carrying", "macfleet.rollout.loadtest", "macfleet.executors.vantage"} & at_last
+    )
 
 
 def test_a_limit_holds_for_the_first_login_too(fleet):

@@ -139,12 +139,8 @@ def _run(
     from macfleet.cli.interrupts import interrupts
     from macfleet.cli.resume import how_to_resume, resumed
     from macfleet.rollout.run import Options, rollout
-    from macfleet.views import rollout as view
-    from macfleet.views.flow import width_of
     from macfleet.views.progress import EventLines, watching
     from macfleet.views.redacted_ports import RedactedEvents
-    from macfleet.views.rollout_document import document
-    from macfleet.views.terminal import show, show_json
 
     desired = desired_of(fleet)
     if not check and desired.playbooks[stage].measure is not None:
@@ -176,6 +172,11 @@ def _run(
             result = rollout(
                 stage, nodes, desired, replace(ports, events=RedactedEvents(events, fleet.redactor)), options
             )
+    from macfleet.views import rollout as view
+    from macfleet.views.flow import width_of
+    from macfleet.views.rollout_document import document
+    from macfleet.views.terminal import show, show_json
+
     result = fleet.redactor.value(in_part(result, desired.playbooks[stage], choice))
     if as_json:
         show_json(document(result))

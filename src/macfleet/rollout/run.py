@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from macfleet.gates import build_gate
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
@@ -14,21 +15,20 @@ from macfleet.model.node import Node
 from macfleet.model.stage import StageName
 from macfleet.playbooks import WHOLE, TagChoice
 from macfleet.rollout.ahead import Ahead
-from macfleet.rollout.carry import Planned, in_waves, settle
+from macfleet.rollout.checked import checked, is_idle
 from macfleet.rollout.desired import Desired
-from macfleet.rollout.elsewhere import Elsewhere, plan_elsewhere, settle_elsewhere
+from macfleet.rollout.elsewhere import plan_elsewhere
 from macfleet.rollout.load_profile import LoadProfile
-from macfleet.rollout.loadtest_adopt import adopt, measured_before, record_anew
 from macfleet.rollout.loadtest_wake import wake
-from macfleet.rollout.node import take_back
 from macfleet.rollout.node_log import BothEvents
 from macfleet.rollout.planning import NodePlan, plan_node
 from macfleet.rollout.ports import Ports
-from macfleet.rollout.record import finish_run, write_plans
-from macfleet.rollout.result import NodeOutcome, NodeResult, StageResult, failed_result
+from macfleet.rollout.result import StageResult
 from macfleet.rollout.run_lock import NO_FENCE, Claim, Fence, held
-from macfleet.rollout.service import left_behind
 from macfleet.rollout.strangers import wait_for_strangers
+
+if TYPE_CHECKING:
+    from macfleet.rollout.carry import Planned
 
 MAX_AGE = 7 * 86400.0
 SLOWEST = 10
@@ -86,7 +86,7 @@ def rollout(
     if options.check:
         planned = _plan_fleet(stage, nodes, desired, ports, options)
         elsewhere = plan_elsewhere(stage, nodes, desired, ports, options)
-        results = tuple(_checked(node, planned[node.name]) for node in nodes)
+        results = tuple(checked(node, planned[node.name]) for node in nodes)
         spent = ports.clock.monotonic() - began
         return StageResult(
             stage, results, seconds=spent, check=True, elsewhere=elsewhere.result if elsewhere else None
@@ -101,8 +101,11 @@ def rollout(
         wake(stage, nodes, ports, options)
         planned = _plan_fleet(stage, nodes, desired, ports, options)
         elsewhere = plan_elsewhere(stage, nodes, desired, ports, options)
+        # A check carries nothing out, and needs none of what measures and records.
+        from macfleet.rollout.carrying import carry_fleet  # noqa: PLC0415
+
         try:
-            result = _carry_fleet(stage, nodes, planned, elsewhere, desired, ports, options)
+            result = carry_fleet(stage, nodes, planned, elsewhere, desired, ports, options)
         finally:
             if ports.relay is not None:
                 ports.relay.close(ports.executor, ports.events)
@@ -131,7 +134,7 @@ def _plan_fleet(
             ahead=options.ahead.get(node.name),
         )
         _refuse_other_plan(node, found, options.saved)
-        detail: dict[str, Json] = {"pending": len(found.plan.pending), "current": _is_idle(found)}
+        detail: dict[str, Json] = {"pending": len(found.plan.pending), "current": is_idle(found)}
         ports.events.emit(Event("node.planned", node.name, detail))
         return found
 
@@ -182,128 +185,3 @@ def _stopped_early() -> Diagnostic:
         mend="The same command begins anew.",
         exit_code=ExitCode.INTERRUPTED,
     )
-
-
-def _checked(node: Node, planned: NodePlan | Exception) -> NodeResult:
-    if isinstance(planned, Exception):
-        return failed_result(node, planned)
-    if planned.held or planned.refusal:
-        outcome = NodeOutcome.HELD
-    elif planned.plan.pending:
-        outcome = NodeOutcome.PENDING
-    else:
-        outcome = NodeOutcome.CURRENT if planned.current else NodeOutcome.UNCHANGED
-    return NodeResult(
-        node.name,
-        outcome,
-        planned.plan,
-        verdicts=planned.verdicts,
-        diagnostics=(planned.refusal,) if planned.refusal else (),
-        key=planned.key,
-        facts=planned.facts,
-    )
-
-
-def _carry_fleet(
-    stage: StageName,
-    nodes: Sequence[Node],
-    planned: Planned,
-    elsewhere: Elsewhere | None,
-    desired: Desired,
-    ports: Ports,
-    options: Options,
-) -> StageResult:
-    idle = {n.name: _checked(n, planned[n.name]) for n in nodes if _is_idle(planned[n.name])}
-    busy = [node for node in nodes if node.name not in idle]
-    done = _back_in_service(stage, [n for n in nodes if n.name in idle], idle, desired, ports)
-    if options.resume:
-        done |= _taken_back([n for n in nodes if n.name in idle], planned, desired, ports, options)
-    for name in idle if options.resume else ():
-        settle(options.resume, done[name], ports)
-    adopted = measured_before(stage, (*options.finished, *idle), options.resume, ports)
-    if not busy and not adopted and not (elsewhere and elsewhere.pending):
-        beside = elsewhere.result if elsewhere else None
-        return StageResult(stage, tuple(done[node.name] for node in nodes), elsewhere=beside)
-    ports.journal.begin(options.run_id, f"rollout {stage}", [n.name for n in nodes], _begun(stage, options))
-    for name in idle:
-        settle(options.run_id, done[name], ports)
-    writer = ports.runs.create(options.run_id)
-    ports.logs.attach(writer)
-    write_plans(writer, planned)
-    adopt(adopted, writer)
-    if elsewhere:
-        elsewhere = settle_elsewhere(elsewhere, stage, ports, options)
-    if elsewhere and elsewhere.failed:
-        done |= {node.name: NodeResult(node.name, NodeOutcome.NOT_REACHED) for node in busy}
-    else:
-        done |= in_waves(stage, busy, planned, desired, ports, options, writer)
-    for each in done.values():
-        ports.logs.problems(each.node, each.diagnostics)
-    ports.logs.attach(None)
-    results = tuple(done[node.name] for node in nodes)
-    # An interrupted run is not sealed: what it holds is no evidence, and the journal tells what was done.
-    stopped = ports.stop()
-    folder = ""
-    if not stopped:
-        folder = finish_run(writer, stage, nodes, results, desired, ports, options, adopted)
-        record_anew(adopted, options.run_id, ports)
-    beside = elsewhere.result if elsewhere else None
-    ended = StageResult(stage, results, options.run_id, folder, interrupted=stopped, elsewhere=beside)
-    worst = ended.exit_code
-    ports.journal.end(options.run_id, "ok" if worst is ExitCode.DONE else str(int(worst)))
-    return ended
-
-
-def _begun(stage: StageName, options: Options) -> dict[str, Json]:
-    """Return what the journal says of a run besides its nodes."""
-    detail: dict[str, Json] = {"who": options.who, "why": options.why}
-    if options.resume:
-        detail["resumes"] = options.resume
-    if stage is StageName.LOADTEST:
-        detail |= {"duration": options.load.duration, "segments": options.load.segments}
-    return detail
-
-
-def _back_in_service(
-    stage: StageName,
-    nodes: Sequence[Node],
-    results: Mapping[str, NodeResult],
-    desired: Desired,
-    ports: Ports,
-) -> dict[str, NodeResult]:
-    """Put nodes without work back that an earlier run of the stage did not put back."""
-    by_name = {node.name: node for node in nodes}
-    playbook = desired.playbooks[stage]
-    answers = ports.executor.each(
-        tuple(by_name), lambda name: left_behind(stage, results[name], by_name[name], playbook, ports)
-    )
-    found: dict[str, NodeResult] = {}
-    for name, answer in answers.items():
-        if isinstance(answer, Exception):
-            raise answer
-        found[name] = answer
-    return found
-
-
-def _taken_back(
-    nodes: Sequence[Node], planned: Planned, desired: Desired, ports: Ports, options: Options
-) -> dict[str, NodeResult]:
-    """Take back what a resumed run left on nodes without work; return those where that failed."""
-    by_name = {node.name: node for node in nodes}
-
-    def work(name: str) -> None:
-        plan = planned[name]
-        if isinstance(plan, NodePlan):
-            take_back(plan, desired, ports, options)
-
-    answers = ports.executor.each(tuple(by_name), work)
-    return {
-        name: failed_result(by_name[name], answer)
-        for name, answer in answers.items()
-        if isinstance(answer, Exception)
-    }
-
-
-def _is_idle(planned: NodePlan | Exception) -> bool:
-    """A current node is neither changed nor measured; its re-probe is already done."""
-    return isinstance(planned, NodePlan) and planned.current and not planned.held
