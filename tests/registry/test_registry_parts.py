@@ -96,3 +96,20 @@ def test_a_blob_that_is_not_genuine_is_not_kept(tmp_path):
     assert caught.value.diagnostics[0].code == "E0604"
     assert list((tmp_path / "blobs").iterdir()) == []
     assert b"".join(cache.read(blob_of(DATA), lambda: [DATA])) == DATA
+
+
+def test_blobs_that_nothing_needs_are_told_with_their_size_and_dropped(tmp_path):
+    needed, old = (
+        Blob(f"sha256:{hashlib.sha256(data).hexdigest()}", len(data)) for data in (b"needed", b"old")
+    )
+    cache = BlobCache(tmp_path / "blobs")
+    assert cache.others([]) == {}
+    for blob, data in ((needed, b"needed"), (old, b"old")):
+        assert b"".join(cache.read(blob, lambda data=data: [data])) == data
+    (tmp_path / "blobs" / "mine").write_text("no blob")
+    assert cache.others([needed.digest]) == {old.digest: 3}
+    cache.drop([old.digest, old.digest])
+    assert cache.others([needed.digest]) == {}
+    assert sorted(path.name for path in (tmp_path / "blobs").iterdir()) == sorted(
+        ["mine", needed.digest.replace(":", "-")]
+    )

@@ -55,7 +55,7 @@ def prune(fleet: FleetContext, limit: str, check: bool, back: int, yes: bool, wa
     with open_ports(fleet, EventLines(as_json=fleet.output == "json")) as ports, interrupts(fleet, ""):
         run = new_run_id("prune", ports.clock.now())
         answers = prune_images(kept, nodes, ports, run, fleet.who, check=check, wait=wait)
-    return _end(fleet, answers, check=check)
+    return _end(fleet, answers, _own(fleet, check=check), check=check)
 
 
 def _kept(fleet: FleetContext, nodes: tuple[Node, ...], back: int) -> dict[str, Kept]:
@@ -72,6 +72,26 @@ def _kept(fleet: FleetContext, nodes: tuple[Node, ...], back: int) -> dict[str, 
     return {node.name: kept_for(node, own[node.name], all_locks, back) for node in nodes}
 
 
+def _own(fleet: FleetContext, *, check: bool) -> dict[str, int]:
+    """Return the layers kept on this machine for images that no lock of the fleet holds; remove them."""
+    from macfleet.cli.releases import locks_of
+    from macfleet.registry import BlobCache
+
+    needed = {
+        layer.digest
+        for lock, _ in locks_of(fleet, fleet.inventory.nodes).values()
+        for release in (lock.newest, *lock.earlier)
+        for image in release.images.values()
+        for resolved in image.platforms.values()
+        for layer in resolved.layers
+    }
+    cache = BlobCache(fleet.root / ".macfleet" / "blobs")
+    found = cache.others(needed)
+    if not check:
+        cache.drop(found)
+    return found
+
+
 def _no_lock(node: Node) -> Diagnostic:
     return Diagnostic(
         "E0646",
@@ -82,7 +102,9 @@ def _no_lock(node: Node) -> Diagnostic:
     )
 
 
-def _end(fleet: FleetContext, answers: Mapping[str, Pruning | Exception], *, check: bool) -> int:
+def _end(
+    fleet: FleetContext, answers: Mapping[str, Pruning | Exception], own: Mapping[str, int], *, check: bool
+) -> int:
     failed: list[MacfleetError] = []
     found: dict[str, Pruning] = {}
     for name, answer in answers.items():
@@ -95,9 +117,10 @@ def _end(fleet: FleetContext, answers: Mapping[str, Pruning | Exception], *, che
             if answer.refused:
                 failed.append(MacfleetError(_refused(name, answer.refused)))
     if fleet.output != "json":
-        _say(found, check=check)
-    ended = finish(failed, _document(found, check=check) if fleet.output == "json" else None)
-    return int(ExitCode.PENDING) if check and any(each.pending for each in found.values()) else ended
+        _say(found, own, check=check)
+    ended = finish(failed, _document(found, own, check=check) if fleet.output == "json" else None)
+    pending = bool(own) or any(each.pending for each in found.values())
+    return int(ExitCode.PENDING) if check and pending else ended
 
 
 def _refused(node: str, said: str) -> Diagnostic:
@@ -111,7 +134,7 @@ def _refused(node: str, said: str) -> Diagnostic:
     )
 
 
-def _document(found: Mapping[str, Pruning], *, check: bool) -> JsonObject:
+def _document(found: Mapping[str, Pruning], own: Mapping[str, int], *, check: bool) -> JsonObject:
     nodes: dict[str, Json] = {
         name: {
             "remove": [_row(image) for image in each.going],
@@ -122,14 +145,14 @@ def _document(found: Mapping[str, Pruning], *, check: bool) -> JsonObject:
         }
         for name, each in found.items()
     }
-    return {"schema": 1, "kind": "image.prune", "check": check, "nodes": nodes}
+    return {"schema": 1, "kind": "image.prune", "check": check, "nodes": nodes, "controller": dict(own)}
 
 
 def _row(image: StoredImage) -> dict[str, Json]:
     return {"id": image.id, "names": list(image.names), "bytes": image.size}
 
 
-def _say(found: Mapping[str, Pruning], *, check: bool) -> None:
+def _say(found: Mapping[str, Pruning], own: Mapping[str, int], *, check: bool) -> None:
     from macfleet.model.quantity import show_bytes
     from macfleet.views.diagnostics import clean
     from macfleet.views.terminal import show
@@ -141,6 +164,8 @@ def _say(found: Mapping[str, Pruning], *, check: bool) -> None:
         left = show_bytes(sum(each.parts.values()))
         parts = [f"- what broken pushes left: {len(each.parts)} files, {left}"] if each.parts else []
         show([name, *(clean(f"  {line}") for line in (*going, *parts, *staying, *unknown))])
+    if own:
+        show(["this machine", f"  - {len(own)} layers of .macfleet/blobs, {show_bytes(sum(own.values()))}"])
     freed = sum(image.size for each in found.values() for image in each.going)
     verb = "would go" if check else "went"
     show([f"{show_bytes(freed)} of images {verb}; layers they share with others stay"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
@@ -40,6 +40,21 @@ class BlobCache:
             file.seek(offset)
             while piece := file.read(_PIECE):
                 yield piece
+
+    def others(self, needed: Collection[str]) -> dict[str, int]:
+        """Return the sizes in bytes of kept blobs that are not among the needed digests, by digest."""
+        if not self._folder.is_dir():
+            return {}
+        found = {
+            path.name.replace("-", ":", 1): path.stat().st_size for path in self._folder.glob("sha256-*")
+        }
+        return {digest: size for digest, size in sorted(found.items()) if digest not in needed}
+
+    def drop(self, digests: Iterable[str]) -> None:
+        """Remove blobs; one that is read at this moment is read to its end."""
+        for digest in digests:
+            with self._lock(digest):
+                (self._folder / digest.replace(":", "-")).unlink(missing_ok=True)
 
     def _keep(self, path: Path, blob: Blob, fetch: Callable[[], Iterable[bytes]]) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
