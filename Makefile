@@ -28,9 +28,9 @@ oracle: ## ansible-core in .oracle, which the inventory's differential tests ask
 browser: setup ## Chromium, which the tests of the HTML report look through
 	@scripts/browser.sh
 
-bench-engine: setup packages ## Speed beside Ansible, Mitogen and pyinfra; writes docs/benchmarks.md (ten minutes, quiet machine)
+bench-engine: setup packages ## Speed beside Ansible, Mitogen and pyinfra; writes docs/benchmarks.md (ten minutes, quiet machine; TABLES="many bulk" for some)
 	@scripts/peers.sh
-	$(PY) -m bench.engine
+	$(PY) -m bench.engine $(TABLES)
 
 clean-lab: ## Remove the demo's lab, and the engine if the lab started it
 	@[ ! -d demo ] || .venv/bin/macfleet lab down --state-dir demo/.macfleet/lab

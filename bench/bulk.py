@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from macfleet.engine.transfer import deliver
-from macfleet.lab.thin import ThinLab, ThinNode
+from macfleet.lab.thin import ThinLab
+from macfleet.lab.thin_servers import ThinNode
 from macfleet.model.node import Endpoint, Node
 from macfleet.ssh import SshTransports
 from macfleet.ssh.parcels import file_parcel

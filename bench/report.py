@@ -8,13 +8,20 @@ import platform
 import statistics
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import paramiko
 
 from bench.bulk import Found
 
+TITLES = {
+    "unchanged": "Nothing to change",
+    "changed": "Nine files to change",
+    "many": "Hundreds of nodes",
+    "bulk": "A large file",
+}
+"""What is measured, with its table's title, in the page's order."""
 TARGETS = {"pyinfra": 4.0, "Ansible, Mitogen": 15.0, "Ansible, pipelining": 40.0}
 """How many times faster than each peer macfleet shall be where nothing is to change."""
 START_UP = 0.5
@@ -41,23 +48,36 @@ class Table:
 
 @dataclass(slots=True)
 class Section:
-    """The section while its tables are measured; each is printed when it is there."""
+    """The section while its tables are measured; each is printed when it is there.
+
+    Attributes:
+        tables: text by title, in the page's order; those of an earlier run stay until they are measured anew.
+    """
 
     machine: Mapping[str, str]
     peers: Mapping[str, str]
-    tables: list[Table] = field(default_factory=list)
+    tables: dict[str, str] = field(default_factory=dict)
 
     def add(self, table: Table) -> None:
-        """Take a table and print it."""
-        self.tables.append(table)
-        print(f"\n{table.markdown()}", flush=True)
+        """Take a table, with the day and the load it was measured at, and print it."""
+        load = os.getloadavg()[0]
+        when = f"Measured {dt.datetime.now(tz=dt.UTC):%Y-%m-%d}, load average {load:.2f} at its end."
+        text = replace(table, prose=f"{table.prose} {when}").markdown()
+        self.tables[table.title] = text
+        print(f"\n{text}", flush=True)
 
     def markdown(self) -> str:
         """Return the section's text."""
         peers = ", ".join(f"{name} {version}" for name, version in self.peers.items())
         measured = {"measured": f"{dt.datetime.now(tz=dt.UTC):%Y-%m-%d}", **self.machine, "peers": peers}
         facts = "".join(f"| {name} | {value} |\n" for name, value in measured.items())
-        return f"| | |\n|---|---|\n{facts}\n" + "\n".join(table.markdown() for table in self.tables)
+        wanted = [title for title in TITLES.values() if title in self.tables]
+        return f"| | |\n|---|---|\n{facts}\n" + "\n".join(self.tables[title] for title in wanted)
+
+
+def tables_in(section: str) -> dict[str, str]:
+    """Return the tables of a section's text by title."""
+    return {text.partition("\n")[0].strip(): f"### {text.strip()}\n" for text in section.split("### ")[1:]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +112,7 @@ def unchanged(nodes: int, rows: Sequence[Unchanged]) -> Table:
         f"{nodes} nodes. The limit is {OVER_FLOOR} × the floor + {START_UP} s; at most {ROUND_TRIPS} round "
         "trips from SYN to verdict. Behind each peer: how many times faster macfleet is, and the target."
     )
-    return Table("Nothing to change", prose, [head, *body])
+    return Table(TITLES["unchanged"], prose, [head, *body])
 
 
 def changed(nodes: int, ours: Sequence[float], theirs: Sequence[float], round_trips: int) -> Table:
@@ -100,7 +120,7 @@ def changed(nodes: int, ours: Sequence[float], theirs: Sequence[float], round_tr
     ratio = statistics.median(theirs) / statistics.median(ours)
     rows = [["macfleet", "pyinfra", "ratio"], [_spread(ours), _spread(theirs), _judged(ratio, CHANGED)]]
     return Table(
-        "Nine files to change",
+        TITLES["changed"],
         f"{nodes} nodes at 50 ms. A node cost macfleet {round_trips} round trips.",
         rows,
     )
@@ -128,7 +148,7 @@ def many(rows: Sequence[Scale]) -> Table:
         f"below 1), connections {_met(lots.connections <= 128)} (at most 128), start-up "
         f"{_met(lots.start < START_UP)} (below {START_UP} s)."
     )
-    return Table("Hundreds of nodes", prose, [head, *body])
+    return Table(TITLES["many"], prose, [head, *body])
 
 
 def bulk(nodes: int, size: int, found: Found) -> Table:
@@ -142,7 +162,7 @@ def bulk(nodes: int, size: int, found: Found) -> Table:
         f"begun again, at most {rest} were sent."
     )
     rows = [head, [*(f"{value:.2f}" for value in seconds), _judged(ratio, BULK)]]
-    return Table("A large file", prose, rows)
+    return Table(TITLES["bulk"], prose, rows)
 
 
 def line(row: Unchanged) -> str:
