@@ -99,9 +99,7 @@ def test_a_blob_that_is_not_genuine_is_not_kept(tmp_path):
 
 
 def test_blobs_that_nothing_needs_are_told_with_their_size_and_dropped(tmp_path):
-    needed, old = (
-        Blob(f"sha256:{hashlib.sha256(data).hexdigest()}", len(data)) for data in (b"needed", b"old")
-    )
+    needed, old = blob_of(b"needed"), blob_of(b"old")
     cache = BlobCache(tmp_path / "blobs")
     assert cache.others([]) == {}
     for blob, data in ((needed, b"needed"), (old, b"old")):
