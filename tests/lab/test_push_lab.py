@@ -1,4 +1,4 @@
-"""Images over SSH to real engines: only missing layers travel, and what broke off is gone on with."""
+"""Images over SSH to real engines: only missing layers travel, once a site, and broken ones are gone on with."""
 
 from __future__ import annotations
 
@@ -117,3 +117,53 @@ def test_a_second_image_sends_its_new_layer_only_and_a_broken_push_goes_on(reach
         assert nodes.brewed(name, "ls ~/.macfleet/blobs").split() == ["images"]
         nodes.brewed(name, "docker images -q '*/layered' | sort -u | xargs docker rmi -f >/dev/null")
     assert stores
+
+
+def test_with_a_relay_layers_leave_the_controller_once_and_nothing_stays_behind(spoilt, nodes, images):
+    """The commands of an operator: pinned, pushed, pushed again, pruned."""
+    for name in nodes.names:
+        spoilt.for_node(name, delivery="push", site="lab", relay=True)
+    engine = nodes.state["images"]["engine"].partition("/")[0]
+    wanted = f"images:\n  layered:\n    reference: {engine}/layered@{{}}\n"
+    old, now = (f"{engine}/layered@{image.manifest.digest}" for image in images)
+    spoilt.edit("images.yml", "images:\n", wanted.format(images[0].manifest.digest))
+    spoilt("image", "pin")
+    # A relay is run from the load client's image, which one of these nodes pulled: under another name.
+    first = pushed(spoilt, "loadgen", "layered")
+    layers = sum(layer.size for layer in images[0].layers)
+    assert first["mac-01"]["sent"] > layers
+    assert first["mac-02"] == {
+        "images": ["layered"], "sent": first["mac-02"]["sent"], "relayed": layers, "from": ["mac-01"], "notes": []
+    }  # fmt: skip
+    assert first["mac-02"]["sent"] < 64 * 1024  # the frame alone
+    spoilt.edit("images.yml", old, now)
+    spoilt("image", "pin")
+    second = pushed(spoilt, "layered")
+    top = images[1].layers[1].size
+    assert top < sum(each["sent"] for each in second.values()) < top + 2 * 64 * 1024
+    assert [second[name]["relayed"] for name in nodes.names] == [0, top]
+    assert pushed(spoilt, "layered", exits=0)["mac-01"]["images"] == []
+    for name in nodes.names:
+        assert nodes.brewed(name, "docker ps -aq --filter label=macfleet.relay") == ""
+        assert nodes.brewed(name, "ls -A ~/.macfleet/blobs").split() == ["images"]
+    taken_away(spoilt, nodes, images)
+
+
+def pushed(fleet, *names, exits=0):
+    return fleet("image", "push", *names, "--output", "json", exits=exits).document["nodes"]
+
+
+def taken_away(fleet, nodes, images):
+    """Once another version was pinned nobody needs the first: prune shows it, then removes it."""
+    marks = [image.manifest.digest.replace(":", "-") for image in images]
+    fleet("image", "prune", "--check", exits=0)  # the first is what a rollback returns to
+    engine = nodes.state["images"]["engine"].partition("/")[0]
+    fleet.edit("images.yml", f"{engine}/layered@{images[1].manifest.digest}", nodes.state["images"]["python"])
+    fleet("image", "pin")
+    shown = fleet("image", "prune", "--check", "--output", "json", exits=3).document["nodes"]
+    fleet("image", "prune", "--yes")
+    for name in nodes.names:
+        assert [marks[0] in image["names"][0] for image in shown[name]["remove"]] == [True]
+        kept = nodes.brewed(name, "docker images --format '{{.Tag}}' '*/layered'").split()
+        assert kept == [marks[1]]
+        nodes.brewed(name, "docker images --format '{{.Repository}}:{{.Tag}}' '*/layered' | xargs docker rmi")
