@@ -9,7 +9,9 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -134,6 +136,40 @@ def test_a_command_that_hangs_is_ended_at_its_deadline(fleet: Fleet) -> None:
     done = fleet.run("exec", "-l", "mac-01", "--deadline", "1", "--", "sleep 600")
     assert done.returncode == 4
     assert "E0410" in done.stderr
+
+
+def test_on_a_terminal_the_nodes_that_are_waited_for_are_seen(fleet: Fleet) -> None:
+    fleet.run("enrol", "mac-01")
+    wait = f"while [ ! -f {fleet.root}/go ]; do sleep 0.1; done; echo done"
+    ours, theirs = os.openpty()
+    running = subprocess.Popen(
+        [sys.executable, "-m", "macfleet", "exec", "-l", "mac-01", "--", wait],
+        cwd=fleet.root,
+        env={**os.environ, "HOME": str(fleet.root), "TERM": "xterm"},
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        text=True,
+    )
+    os.close(theirs)
+    seen = ""
+    while "asking" not in seen:
+        # It fails with an error of input when the command ended without showing anything.
+        seen += os.read(ours, 4096).decode("utf-8", "replace")
+    (fleet.root / "go").touch()
+    # What it goes on drawing must not fill the terminal's buffer.
+    drawing = threading.Thread(target=drained, args=(ours,))
+    drawing.start()
+    out, _ = running.communicate(timeout=60)
+    drawing.join(60)
+    os.close(ours)
+    assert "Exec · 0 of 1 nodes done" in seen
+    assert (running.returncode, out) == (0, "mac-01 │ done\n")
+
+
+def drained(terminal: int) -> None:
+    with suppress(OSError):
+        while os.read(terminal, 4096):
+            pass
 
 
 def fingerprint(public: Path) -> str:

@@ -63,7 +63,7 @@ def enrol(fleet: FleetContext, patterns: tuple[str, ...], replace: bool, limit: 
 def ping(fleet: FleetContext, limit: str) -> int:
     """Log in to nodes, run nothing, and say how long it took."""
     nodes = fleet.nodes(limit)
-    results = _each(fleet, nodes, lambda node: _timed(fleet, node))
+    results = _each(fleet, "Ping", nodes, lambda node: _timed(fleet, node))
     rows: list[dict[str, Json]] = []
     for name, result in results.items():
         if isinstance(result, MacfleetError):
@@ -103,7 +103,9 @@ def exec_(
         raise click.UsageError("With --secret, write the command as one word of shell text, in quotes.")
     script = f"{_PATH} {_variables(fleet, named)}{command[0] if len(command) == 1 else words(command)}"
     nodes = fleet.nodes(limit)
-    results = _each(fleet, nodes, lambda node: fleet.transports.to(node).run(script, deadline=deadline))
+    results = _each(
+        fleet, "Exec", nodes, lambda node: fleet.transports.to(node).run(script, deadline=deadline)
+    )
     if fleet.output == "json":
         _print_json("exec", {"nodes": [_run_json(name, result) for name, result in results.items()]})
     else:
@@ -127,17 +129,30 @@ def _variables(fleet: FleetContext, named: Sequence[str]) -> str:
 
 
 def _each(
-    fleet: FleetContext, nodes: Sequence[Node], work: Callable[[Node], Answer]
+    fleet: FleetContext, title: str, nodes: Sequence[Node], work: Callable[[Node], Answer]
 ) -> Mapping[str, Answer | MacfleetError]:
-    """Do one thing on every node at once; return results by node name, in inventory order."""
+    """Do one thing on every node at once; return results by node name, in inventory order.
+
+    On a terminal the nodes that are still waited for are seen under `title`.
+    """
     from macfleet.executors.threads import ThreadExecutor
+    from macfleet.views.progress import asking
 
     by_name = {node.name: node for node in nodes}
     # Made before the threads start: opening connections on first use is theirs, making the pool is not.
     _ = fleet.transports
     executor = ThreadExecutor(fleet.forks or fleet.settings.forks)
+    with asking(title, tuple(by_name)) as answered:
+
+        def one(name: str) -> Answer:
+            try:
+                return work(by_name[name])
+            finally:
+                answered(name)
+
+        answers = executor.each(tuple(by_name), one)
     results: dict[str, Answer | MacfleetError] = {}
-    for name, result in executor.each(tuple(by_name), lambda name: work(by_name[name])).items():
+    for name, result in answers.items():
         if isinstance(result, Exception) and not isinstance(result, MacfleetError):
             raise result
         if isinstance(result, MacfleetError):
