@@ -188,6 +188,7 @@ def test_what_a_run_that_broke_off_measured_of_other_nodes_is_in_the_one_that_go
     manifest = fleet.runs.manifest(again.run)
     assert manifest.nodes == ("mac-01", "mac-02")
     assert manifest.profile["adopted"] == {"mac-01": begun.id}
+    assert resumed_text(manifest) == (f"mac-01 in {again.run} as {begun.id} measured it before it broke off")
     files = fleet.runs.opened[again.run].files
     assert files["nodes/mac-01/segments.json"] == begun.files["nodes/mac-01/segments.json"]
     assert {cell["node"] for cell in files["summary.json"]["cells"]} == {"mac-01", "mac-02"}

@@ -45,17 +45,29 @@ def notices(manifests: Sequence[RunManifest], columns: Sequence[Column]) -> tupl
 
 def resumed_text(manifest: RunManifest) -> str:
     """Say in words what a run took over from those that broke off before it; empty when it took nothing."""
+    return "; ".join([*_gone_on_with(manifest), *_adopted(manifest)])
+
+
+def _gone_on_with(manifest: RunManifest) -> list[str]:
     found = manifest.profile.get("resumed")
     if not isinstance(found, Mapping):
-        return ""
+        return []
     runs, cut = found.get("runs"), found.get("cut")
     names = ", ".join(str(run) for run in runs) if isinstance(runs, Sequence) else ""
-    text = f"{manifest.id} went on with {names}: {found.get('reused')} finished segments used"
-    many = len(cut) if isinstance(cut, Sequence) else 0
-    parts = [text, *([f"{many} cut, kept, not judged, measured again"] if many else [])]
+    parts = [f"{manifest.id} went on with {names}: {found.get('reused')} finished segments used"]
+    if isinstance(cut, Sequence) and cut:
+        parts.append(f"{len(cut)} cut, kept, not judged, measured again")
     if isinstance(unlike := found.get("unlike"), Sequence) and unlike:
         parts.append(f"not used where something changed: {', '.join(map(str, unlike))}")
-    return "; ".join(parts)
+    return parts
+
+
+def _adopted(manifest: RunManifest) -> list[str]:
+    found = manifest.profile.get("adopted")
+    if not isinstance(found, Mapping) or not found:
+        return []
+    runs = ", ".join(sorted({str(run) for run in found.values()}))
+    return [f"{', '.join(sorted(found))} in {manifest.id} as {runs} measured it before it broke off"]
 
 
 def _durations(columns: Sequence[Column]) -> list[str]:

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from macfleet.model.run import CellSummary, Interval, RunManifest
 from macfleet.reports import figures
+from macfleet.reports.notices import resumed_text
 from macfleet.views.diagnostics import clean
 
 _WIDE = 100
@@ -59,6 +60,7 @@ def show_run(manifest: RunManifest, cells: Sequence[CellSummary], console: Conso
         "time": f"{manifest.started} to {manifest.finished}",
         "by": f"{manifest.who}{f': {manifest.why}' if manifest.why else ''}",
         "simulated": ", ".join(manifest.simulated),
+        "resumed": resumed_text(manifest),
         "files": figures.count(len(manifest.files)),
     }
     for name, value in head.items():
