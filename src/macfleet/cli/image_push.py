@@ -107,7 +107,7 @@ def _end(fleet: FleetContext, answers: Mapping[str, Pushed | Exception], *, chec
     pushed: dict[str, Pushed] = {}
     for name, answer in answers.items():
         if isinstance(answer, MacfleetError):
-            failed.append(answer)
+            failed.append(MacfleetError(map(_gone_on_with, answer.diagnostics)))
         elif isinstance(answer, Exception):
             raise answer
         else:
@@ -118,6 +118,13 @@ def _end(fleet: FleetContext, answers: Mapping[str, Pushed | Exception], *, chec
     if check and any(each.images for each in pushed.values()):
         return int(ExitCode.PENDING)
     return ended
+
+
+def _gone_on_with(found: Diagnostic) -> Diagnostic:
+    """A push is no run to be resumed: the next one finds what arrived."""
+    if found.exit_code is not ExitCode.INTERRUPTED:
+        return found
+    return replace(found, mend="The same command goes on where this one stopped.")
 
 
 def _document(pushed: Mapping[str, Pushed], *, check: bool) -> JsonObject:

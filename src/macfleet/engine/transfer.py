@@ -218,7 +218,8 @@ def _fetch(parcel: Parcel, offer: Offer, path: str, mode: str, seconds: float) -
 if [ "$(size "$part")" -lt {parcel.size} ]; then
   printf '%s\\n' {told} | sh -c 'echo $$ >"$0" && exec curl "$@"' "$writer" -q --config - \\
     --continue-at - --output "$part" --silent --show-error --fail --noproxy '*' --connect-timeout 5 \\
-    --speed-limit 16384 --speed-time 30 --retry 12 --retry-delay 1 --retry-connrefused >/dev/null ||
+    --speed-limit 16384 --speed-time 30 --retry 12 --retry-delay 1 --retry-max-time 20 --retry-connrefused \\
+    >/dev/null ||
     {{ rm -f "$writer"; exit {_NOT_GIVEN}; }}
 fi
 {_proven(parcel, mode)}
@@ -265,7 +266,7 @@ def _not_kept(node: str, path: str, done: Completed) -> Diagnostic:
 
 
 def _not_fetched(node: str, offer: Offer, done: Completed) -> Diagnostic:
-    said = done.stderr.decode("utf-8", "replace").strip()[-400:]
+    said = done.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2][-400:]
     return Diagnostic(
         "E0642",
         f"{offer.url.rpartition('/')[2]} could not be fetched from {offer.node}",

@@ -182,6 +182,7 @@ class SiteCourier:
         with carrier.turn:
             why = self._served(carrier, part)
         if why:
+            self._relay.go_on(self._node.name)
             self._failed(f"{name} does not serve {part.name}: {why}; it comes from the controller")
             return None
         host = carrier.node.site_address or carrier.node.endpoint.host
