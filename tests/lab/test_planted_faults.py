@@ -13,9 +13,9 @@ pytestmark = pytest.mark.lab
 SLOW_DISK = Path(__file__).with_name("slow_disk.py")
 WEIGHTS = "/Users/ops/models"
 HEALTH = "curl -sf --max-time 3 http://127.0.0.1:8080/health"
-# Each read through the VM's mount takes 1 ms more, and ten times a second the page cache is gone, as it is
+# Each read through the VM's mount takes 0.8 ms more, and ten times a second the page cache is gone, as it is
 # where the weights are larger than the container's memory.
-DELAY, FORGET = "0.001", "0.1"
+DELAY, FORGET = "0.0008", "0.1"
 # What a machine that is busy with other work does to the load client; it says nothing about the fault.
 BUSY = re.compile(r"the client's own loop was|the client used")
 TRIES = 2
@@ -54,10 +54,10 @@ def measured(fleet, *options):
         )
         assert said.exit in (0, 7), said.stdout + said.stderr
         (column,) = fleet("compare", said.document["run"], "--output", "json").document["columns"]
-        invalid = [why for cell in column["cells"] for why in cell["invalid"]]
-        assert all(BUSY.search(why) for why in invalid), invalid
+        invalid = [cell["invalid"] for cell in column["cells"] if cell["invalid"]]
         if not invalid:
             return column
+        assert all(any(BUSY.search(why) for why in cell) for cell in invalid), invalid
     pytest.skip("this machine is too busy to be on time: every try was INVALID")
 
 
@@ -81,7 +81,4 @@ def test_too_short_is_inconclusive_and_says_how_many_minutes_more(serving):
     column = measured(serving, "--duration", "4s")
     found = judged(column, "mounts-first")
     assert (found["outcome"], found["minutes"] > 0) == ("inconclusive", True)
-    assert "mounts-first" in " ".join(column["headline"].values()) or column["headline"]["text"].startswith(
-        "inc"
-    )
-    assert re.search(r"inconclusive: \d+ more minutes", serving("compare", column["run"]).text)
+    assert re.search(r"mounts-first: inconclusive: \d+ more minutes", serving("compare", column["run"]).text)

@@ -81,8 +81,7 @@ class FakeRuns:
         found: dict[str, dict[str, str]] = {}
         for run in sorted(self.opened.values(), key=lambda each: each.id):
             begun = run.files.get(f"{folder}/begun.json")
-            resumes = begun.get("resumes") if isinstance(begun, Mapping) else None
-            if run_id in (run.id, resumes):
+            if isinstance(begun, Mapping) and run_id in (run.id, begun.get("resumes")):
                 below = {path: file for path, file in run.files.items() if path.startswith(f"{folder}/")}
                 found[run.id] = {
                     path.removeprefix(f"{folder}/"): _as_text(path, file) for path, file in below.items()
