@@ -16,6 +16,7 @@ class Entry(NamedTuple):
 COMMANDS: dict[str, Entry] = {
     "apply": Entry("macfleet.cli.playbook", "apply", "Carry a playbook out on the nodes it names."),
     "attest": Entry("macfleet.cli.decide", "attest", "Record that a colleague reproduced the service."),
+    "budget": Entry("macfleet.cli.budget", "budget", "Where a request's milliseconds go, against budget."),
     "compare": Entry("macfleet.cli.compare", "compare", "One comparison out of many nodes' runs."),
     "contract": Entry("macfleet.cli.contract", "contract", "Freeze, check and show what is promised."),
     "cordon": Entry("macfleet.cli.drain", "cordon", "Mark nodes as leaving; they go on serving."),

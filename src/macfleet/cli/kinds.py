@@ -109,6 +109,7 @@ def _file(name: str) -> Page:
 
 
 def _models(name: str) -> list[tuple[str, type[BaseModel]]]:
+    from macfleet.analysis.budget import BudgetFile
     from macfleet.contract.border import ContractFile
     from macfleet.contract.images_border import ImagesModel
     from macfleet.gates.scan_policy import ScanModel
@@ -121,6 +122,7 @@ def _models(name: str) -> list[tuple[str, type[BaseModel]]]:
         "settings": [("", SettingsFile)],
         "node": [("", NodeVariables)],
         "contract": [("", ContractFile)],
+        "budget": [("", BudgetFile)],
         "images": [("", ImagesModel)],
         "promotion": [("", PromotionModel)],
         "scan": [("", ScanModel)],

@@ -159,6 +159,7 @@ def _promises(
 ) -> Desired | None:
     """Check contract, locks and prices; return them with the playbooks where the stages can be compiled."""
     from macfleet.analysis.attestations import load_attestations
+    from macfleet.analysis.budget import load_budget
     from macfleet.analysis.offers import load_offers
     from macfleet.analysis.thresholds import load_thresholds
     from macfleet.cli.compose import PLAYBOOKS, frozen_contract, network_lock, weights_lock
@@ -173,8 +174,8 @@ def _promises(
     checked.collect(partial(load_offers, fleet.files))
     checked.collect(partial(load_attestations, fleet.files))
     checked.collect(partial(load_declared, fleet.files))
-    checked.collect(partial(_plain_yaml, fleet, "contract/budget.yml"))
     contract = checked.collect(partial(frozen_contract, fleet))
+    checked.collect(partial(load_budget, fleet.files, contract))
     network = checked.collect(partial(network_lock, fleet))
     weights = checked.collect(partial(weights_lock, fleet))
     locked = checked.collect(lambda: checked_lock(fleet, None, write=False)) if nodes else None
@@ -211,13 +212,6 @@ def _compile(fleet: FleetContext, desired: Desired, checked: Checked) -> None:
             if checked.collect(partial(desired.compile, stage, known)) is not None:
                 compiled += 1
     checked.counts["compiled stages"] = compiled
-
-
-def _plain_yaml(fleet: FleetContext, path: str) -> None:
-    from macfleet.documents import parse_yaml
-
-    if fleet.files.exists(path):
-        parse_yaml(fleet.files.read(path), path)
 
 
 def _unknown_nodes(network: dict[str, NetworkChoice], nodes: tuple[Node, ...]) -> list[Diagnostic]:
