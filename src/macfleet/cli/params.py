@@ -25,6 +25,14 @@ def wait_option(command: Callable[..., R]) -> Callable[..., R]:
     return option(command)
 
 
+def diff_option(command: Callable[..., R]) -> Callable[..., R]:
+    """Give a command ``--diff``."""
+    option = click.option(
+        "--diff", is_flag=True, help="Also show what would change in the text of files; not of secret ones."
+    )
+    return option(command)
+
+
 def count_or_share(_context: click.Context, _option: click.Parameter, value: str) -> str:
     """Return a number from 1 or a share from 1% to 100% as it is; empty stays empty.
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from macfleet.cli.fleet import FleetContext, event_command, limit_option
-from macfleet.cli.params import wait_option
+from macfleet.cli.params import diff_option, wait_option
 from macfleet.cli.tags import chosen_tags, in_part, tag_options
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
 from macfleet.model.exit_codes import ExitCode
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 @click.argument("playbook")
 @limit_option
 @tag_options
+@diff_option
 @click.option("--save", type=click.Path(path_type=Path), metavar="FILE", help="Keep the plan for `apply`.")
 @event_command
 def plan(
@@ -34,6 +35,7 @@ def plan(
     limit: str,
     only_tags: tuple[str, ...],
     skip_tags: tuple[str, ...],
+    diff: bool,
     save: Path | None,
 ) -> int:
     """Show what a playbook would change; exit 3 when something would.
@@ -41,7 +43,7 @@ def plan(
     Example: macfleet plan playbooks/site.yml -l mac-01 --save site.plan
     """
     tags = _Tags(only_tags, skip_tags)
-    result = _run(fleet, playbook, limit, tags, check=True)
+    result = _run(fleet, playbook, limit, tags, check=True, diff=diff)
     if save is not None:
         from macfleet.cli.saved_plan import save_plan
 
@@ -55,6 +57,7 @@ def plan(
 @limit_option
 @tag_options
 @click.option("--check", is_flag=True, help="Only show the plan.")
+@diff_option
 @click.option("--resume", metavar="RUN", default="", help="Only the nodes that RUN did not finish.")
 @wait_option
 @click.option("--reason", default="", help="Why, for the record.")
@@ -66,6 +69,7 @@ def apply(
     only_tags: tuple[str, ...],
     skip_tags: tuple[str, ...],
     check: bool,
+    diff: bool,
     resume: str,
     wait: float,
     reason: str,
@@ -78,6 +82,8 @@ def apply(
     """
     from macfleet.cli.saved_plan import is_saved_plan, read_plan
 
+    if diff and not check:
+        raise click.UsageError("--diff goes with --check.")
     tags = _Tags(only_tags, skip_tags)
     saved: Mapping[str, str] = {}
     if is_saved_plan(Path(playbook)):
@@ -88,7 +94,16 @@ def apply(
             _Tags(plan.only_tags, plan.skip_tags),
         )
     done = _run(
-        fleet, playbook, limit, tags, check=check, reason=reason, saved=saved, wait=wait, resume=resume
+        fleet,
+        playbook,
+        limit,
+        tags,
+        check=check,
+        diff=diff,
+        reason=reason,
+        saved=saved,
+        wait=wait,
+        resume=resume,
     )
     return int(done.exit_code)
 
@@ -97,6 +112,7 @@ def apply(
 @click.argument("playbook", default="playbooks/site.yml")
 @limit_option
 @tag_options
+@diff_option
 @event_command
 def drift(
     fleet: FleetContext,
@@ -104,12 +120,13 @@ def drift(
     limit: str,
     only_tags: tuple[str, ...],
     skip_tags: tuple[str, ...],
+    diff: bool,
 ) -> int:
     """Say what differs from a playbook and change nothing; an unreachable node is an error (exit 5).
 
     Example: macfleet drift playbooks/stage3-layout.yml
     """
-    return int(_run(fleet, playbook, limit, _Tags(only_tags, skip_tags), check=True).exit_code)
+    return int(_run(fleet, playbook, limit, _Tags(only_tags, skip_tags), check=True, diff=diff).exit_code)
 
 
 class _Tags(NamedTuple):
@@ -126,6 +143,7 @@ def _run(
     tags: _Tags,
     *,
     check: bool,
+    diff: bool = False,
     reason: str = "",
     saved: Mapping[str, str] | None = None,
     wait: float = 0.0,
@@ -157,6 +175,7 @@ def _run(
             run_id=run_id,
             who=fleet.who,
             check=check,
+            diff=diff,
             resume=resume,
             why=reason,
             saved=saved or {},

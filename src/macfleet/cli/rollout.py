@@ -13,7 +13,7 @@ from macfleet.cli.announce import announce
 from macfleet.cli.fleet import FleetContext, event_command, limit_option
 from macfleet.cli.load_length import Asked, duration_of, segments_of
 from macfleet.cli.network_lock import lock_network
-from macfleet.cli.params import count_or_share, wait_option
+from macfleet.cli.params import count_or_share, diff_option, wait_option
 from macfleet.cli.tags import chosen_tags, in_part, tag_options
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
 from macfleet.model.exit_codes import ExitCode, strongest
@@ -41,6 +41,7 @@ STAGES = {
 @click.argument("what", type=click.Choice([*STAGES, "all", "status"]))
 @limit_option
 @click.option("--check", is_flag=True, help="Show the plan and refusals; change and measure nothing.")
+@diff_option
 @click.option("--again", is_flag=True, help="Measure again where evidence is current.")
 @click.option("--resume", metavar="RUN", default="", help="Only the nodes that RUN did not finish.")
 @tag_options
@@ -69,6 +70,7 @@ def rollout(
     what: str,
     limit: str,
     check: bool,
+    diff: bool,
     again: bool,
     resume: str,
     only_tags: tuple[str, ...],
@@ -92,6 +94,8 @@ def rollout(
         fleet.begin_early(PLAYBOOKS[begins], limit)
     from macfleet.views.progress import EventLines
 
+    if diff and not check:
+        raise click.UsageError("--diff goes with --check.")
     pins = what in ("stage2", "all")
     desired = desired_of(fleet, pins=pins, write=pins and not check)
     if what == "status":
@@ -118,6 +122,7 @@ def rollout(
         skip_tags,
         wait,
         what == "all",
+        diff=diff,
     )
     events = EventLines(as_json=fleet.output == "json", on_stdout=fleet.stream)
     with suppress(MacfleetError):  # a stage without nodes says so when its turn comes
@@ -146,6 +151,7 @@ class _Wanted:
     wait: float
     whole: bool
     ahead: Ahead = field(default_factory=dict)
+    diff: bool = False
 
 
 def _whole_way(fleet: FleetContext, ports: Ports, wanted: _Wanted) -> AbstractContextManager[object]:
@@ -270,6 +276,7 @@ def _options(
         run_id=new_run_id(label, ports.clock.now()),
         who=fleet.who,
         check=wanted.check,
+        diff=wanted.diff,
         again=wanted.again,
         resume=wanted.resume,
         finished=finished_nodes(fleet, wanted.resume) if wanted.resume else (),

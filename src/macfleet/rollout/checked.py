@@ -25,6 +25,7 @@ def checked(node: Node, planned: NodePlan | Exception) -> NodeResult:
         diagnostics=(planned.refusal,) if planned.refusal else (),
         key=planned.key,
         facts=planned.facts,
+        differences=planned.differences,
     )
 
 

@@ -36,6 +36,7 @@ class NodePlan:
     Attributes:
         verdicts: gates judged beforehand and predecessors that are missing; a hold stops the node.
         current: the plan is empty and evidence with the same key is young enough.
+        differences: what would change in files' text, by address, where that was asked for.
         refusal: why the node cannot leave service to be worked on, None where it can or need not.
     """
 
@@ -49,6 +50,7 @@ class NodePlan:
     current: bool
     facts: Mapping[str, State | None] = field(default_factory=dict)
     refusal: Diagnostic | None = None
+    differences: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def held(self) -> bool:

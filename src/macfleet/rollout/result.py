@@ -69,6 +69,7 @@ class NodeResult:
         evidence: what was gathered after applying, by name.
         left: how the node left service for its work, None when it did not.
         out: whether the node stays out of service.
+        differences: what would change in files' text, by address, where that was asked for.
     """
 
     node: str
@@ -83,6 +84,7 @@ class NodeResult:
     evidence: Mapping[str, Json] = field(default_factory=dict)
     left: Out | None = None
     out: bool = False
+    differences: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,7 @@ class Options:
     """What the person at the terminal chose.
 
     Attributes:
-        check: plan and judge only, change nothing.
+        check: plan and judge only, change nothing; diff: read, too, what would change in files' text.
         again: measure even where evidence is current.
         run_id: id of the run.
         resume: id of the run whose unfinished nodes this one goes on with, empty for none: their locks
@@ -70,6 +70,7 @@ class Options:
     fence: Fence = NO_FENCE
     tags: TagChoice = WHOLE
     ahead: Ahead = field(default_factory=dict)
+    diff: bool = False
 
 
 def rollout(
@@ -134,6 +135,10 @@ def _plan_fleet(
             ahead=options.ahead.get(node.name),
         )
         _refuse_other_plan(node, found, options.saved)
+        if options.check and options.diff:
+            from macfleet.rollout.differences import differences  # noqa: PLC0415  (read where it is asked for)
+
+            found = replace(found, differences=differences(found, ports))
         detail: dict[str, Json] = {"pending": len(found.plan.pending), "current": is_idle(found)}
         ports.events.emit(Event("node.planned", node.name, detail))
         return found

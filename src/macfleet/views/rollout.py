@@ -9,6 +9,7 @@ from macfleet.model.resource import Action, Change, FieldChange, Value
 from macfleet.model.stage import Outcome, StageName, Verdict
 from macfleet.rollout.desired import Desired, number
 from macfleet.rollout.result import NodeOutcome, NodeResult, StageResult
+from macfleet.views.diagnostics import clean
 from macfleet.views.flow import flow, fold
 from macfleet.views.rows import Block, Row, lay_out, together
 from macfleet.views.symbols import ACTIONS, NODES, OUTCOMES
@@ -61,6 +62,7 @@ def lines(result: StageResult, desired: Desired, *, verbose: bool = False, width
     for outcome in dict.fromkeys(node.outcome for node in folded):
         found = [node for node in folded if node.outcome is outcome]
         yield f"{_nodes(len(found))} {_word(outcome, result)}"
+    yield from _differences(result)
     yield from _service(result, width)
     yield ""
     yield from summary(result, width)
@@ -124,6 +126,18 @@ def _part(result: StageResult, width: int) -> Iterator[str]:
     yield from fold(f"A part ({result.part}): {left_out}{named}", width, indent="  ")
     if not result.check:
         yield "No gate is judged after it, and the stage does not become current"
+
+
+def _differences(result: StageResult) -> Iterator[str]:
+    """Yield what would change in files' text, nodes together that it is the same for."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for node in result.results:
+        for each in node.differences.items():
+            found.setdefault(each, []).append(node.node)
+    for (address, text), nodes in found.items():
+        named = ", ".join(nodes) if len(nodes) <= _NAMED else _nodes(len(nodes))
+        yield from ("", f"{spoken(address)} on {named}")
+        yield from (f"  {clean(line)}".rstrip() for line in text.splitlines())
 
 
 def _service(result: StageResult, width: int) -> Iterator[str]:

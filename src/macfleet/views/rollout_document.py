@@ -50,6 +50,7 @@ def _node_document(node: NodeResult) -> dict[str, Json]:
         "plan": plan_document(node.plan) if node.plan else None,
         "verdicts": [verdict_document(v) for v in node.verdicts],
         "notes": list(node.notes),
+        **({"differences": dict(node.differences)} if node.differences else {}),
         "out_of_service": node.out,
         "problems": [
             {"code": d.code, "summary": d.summary, "why": d.why, "mend": d.mend, "address": d.address}
