@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -13,6 +13,7 @@ from macfleet.cli.fleet import FleetContext, fleet_command, limit_option
 from macfleet.cli.params import wait_option
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
 from macfleet.model.exit_codes import ExitCode
+from macfleet.model.node import Arm
 
 if TYPE_CHECKING:
     from macfleet.facts.image_store import StoredImage
@@ -47,7 +48,7 @@ def prune(fleet: FleetContext, limit: str, check: bool, back: int, yes: bool, wa
     from macfleet.rollout.image_prune import prune_images
     from macfleet.views.progress import EventLines
 
-    nodes = fleet.nodes(limit)
+    nodes = _with_engines(fleet.nodes(limit), limit)
     kept = _kept(fleet, nodes, back)
     if not check:
         steps = "1 release" if back == 1 else f"{back} releases"
@@ -58,7 +59,23 @@ def prune(fleet: FleetContext, limit: str, check: bool, back: int, yes: bool, wa
     return _end(fleet, answers, _own(fleet, check=check), check=check)
 
 
-def _kept(fleet: FleetContext, nodes: tuple[Node, ...], back: int) -> dict[str, Kept]:
+def _with_engines(nodes: Sequence[Node], limit: str) -> tuple[Node, ...]:
+    """Return the nodes that run containers; the others hold no image (raises MacfleetError E0649, exit 8)."""
+    found = tuple(node for node in nodes if {Arm.CONTAINER, Arm.HOST_ENGINE} & set(node.arms))
+    if not found:
+        raise MacfleetError(
+            Diagnostic(
+                "E0649",
+                f'no node of "{limit or "all"}" runs containers',
+                why="Images are on nodes with the arm container or host-engine.",
+                mend="macfleet inventory list",
+                exit_code=ExitCode.NOTHING_SELECTED,
+            )
+        )
+    return found
+
+
+def _kept(fleet: FleetContext, nodes: Sequence[Node], back: int) -> dict[str, Kept]:
     """Return what each node must keep; raises MacfleetError E0646 for nodes that no lock speaks of."""
     from macfleet.cli.releases import locks_of
     from macfleet.rollout.image_prune import kept_for
