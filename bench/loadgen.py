@@ -24,8 +24,8 @@ from macfleet.loadgen.measure import measure
 from macfleet.model.load import Sample, SegmentReport
 from macfleet.testing.hostile_streams import HOSTILE_STREAMS
 
-STREAMS, RATE, SECONDS, RUNS = 64, 50, 12.0, 3
-HOG_TRIES, HOG_SECONDS = 20, 2.0
+STREAMS, RATE, SECONDS, RUNS = 64, 50, 10.0, 3
+HOG_TRIES, HOG_SECONDS = 20, 1.5
 LIGHT_STREAMS, BESIDE_SECONDS = 4, 6.0
 PEERS = Path(__file__).parent.parent / ".peers-load"
 CPU_SHARE = 0.5
