@@ -25,17 +25,32 @@ _ENTRY = re.compile(r"^(\d{4}-\d\d-\d\dT[\d:.]+Z)  (\S+)  ?(.*)$")
 @click.option("-n", "--entries", type=click.IntRange(min=1), metavar="N", help="Only the last N entries.")
 @click.option("--since", default="", metavar="TIME", help="Such as 10m, or 2026-11-23T04:12 (UTC).")
 @click.option("--scripts/--no-scripts", default=True, help="Whether scripts are shown.", show_default=True)
+@click.option("--engine", is_flag=True, help="What the engines printed last; -n lines of each (200).")
 @fleet_command
-def logs(fleet: FleetContext, node: str, run_id: str, entries: int | None, since: str, scripts: bool) -> int:
+def logs(
+    fleet: FleetContext,
+    node: str,
+    run_id: str,
+    entries: int | None,
+    since: str,
+    scripts: bool,
+    engine: bool,
+) -> int:
     """Show what happened on a node in a run: changes, gates, and every script with its end.
 
-    Also of a run that broke off. As JSON: a line an entry.
+    Also of a run that broke off. As JSON: a line an entry. With --engine the node is asked now.
 
     Example: macfleet logs mac-01 --no-scripts
     """
     from macfleet.views.diagnostics import clean
     from macfleet.views.terminal import show
 
+    if engine:
+        from macfleet.cli.engine_log import show_engine_log
+
+        if run_id or since:
+            raise click.UsageError("--engine asks the node now; it goes with neither --run nor --since.")
+        return show_engine_log(fleet, node, entries)
     first = _moment(since, fleet.clock.now())
     run, path = _find(fleet, node, run_id)
     rows = [row for row in _entries(path) if str(row["at"]) >= first and (scripts or row["kind"] != "script")]
