@@ -3,7 +3,7 @@
 import datetime as dt
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from macfleet.analysis.attestations import (
@@ -50,6 +50,7 @@ def test_business_days_leave_out_weekends_named_holidays_and_the_day_of_the_star
     assert business_days(day(start), day(end), [day(each) for each in holidays]) == expected
 
 
+@settings(deadline=None)
 @given(st.integers(0, 400), st.integers(0, 60))
 def test_a_longer_time_never_has_fewer_business_days(first, length):
     assert business_days(day(first), day(first + length)) <= business_days(
@@ -73,6 +74,7 @@ def test_only_words_about_the_same_contract_count():
     ]
 
 
+@settings(deadline=None)
 @given(
     PRINTABLE.filter(bool),
     st.lists(PRINTABLE, max_size=3),

@@ -1,7 +1,7 @@
 import itertools
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from macfleet.loadgen import sse
@@ -55,6 +55,7 @@ lines = st.lists(
 ).map(lambda rows: b"".join(b"".join(row) for row in rows))
 
 
+@settings(deadline=None)
 @given(stream=lines | st.binary(max_size=80), cuts=st.lists(st.integers(0, 300), max_size=12))
 def test_where_the_network_cuts_a_stream_changes_nothing(stream, cuts):
     edges = [0, *sorted(min(cut, len(stream)) for cut in cuts), len(stream)]
@@ -62,6 +63,7 @@ def test_where_the_network_cuts_a_stream_changes_nothing(stream, cuts):
     assert parse(*pieces) == parse(stream)
 
 
+@settings(deadline=None)
 @given(payloads=st.lists(st.text(st.characters(exclude_characters="\r\n")), max_size=8))
 def test_what_was_sent_as_events_is_what_arrives(payloads):
     sent = [text.encode("utf-8", "surrogatepass") for text in payloads]
