@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import (
     Column,
@@ -26,6 +27,8 @@ from macfleet.model.diagnostic import Diagnostic, MacfleetError
 from macfleet.model.exit_codes import ExitCode
 
 METADATA = MetaData()
+_TURN = 60.0
+"""Seconds a thread waits for the connection before that is an error."""
 
 RUNS = Table(
     "runs",
@@ -70,6 +73,8 @@ def open_state(url: str) -> Engine:
     """Return an engine whose tables exist.
 
     SQLite writes ahead, so that readers never wait for a writer, and waits up to 30 s for another process.
+    The threads of this one take turns on one connection: SQLite lets one write at a time, and who finds it
+    busy sleeps longer and longer, up to a tenth of a second.
 
     Args:
         url: SQLAlchemy URL such as ``sqlite:////fleet/.macfleet/state.db``; the folder is made when missing.
@@ -77,9 +82,11 @@ def open_state(url: str) -> Engine:
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite":
         return _served(parsed)
+    one: dict[str, Any] = {}
     if parsed.database and parsed.database != ":memory:":
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(parsed, connect_args={"timeout": 30})
+        one = {"pool_size": 1, "max_overflow": 0, "pool_timeout": _TURN}
+    engine = create_engine(parsed, connect_args={"timeout": 30}, **one)
     event.listen(engine, "connect", _prepare)
     _make_tables(engine)
     return engine
