@@ -1,12 +1,14 @@
 """What a look at a node costs the node: programs started, whatever the clock says."""
 
 import hashlib
+from pathlib import Path
 
 import pytest
 
 from macfleet.engine import observe
-from macfleet.engine.script import Fragment, bundle, unbundle
-from macfleet.model.resource import ProbeOutput
+from macfleet.engine.lock import Holder, enter_lock
+from macfleet.engine.script import Fragment, bundle, step_text, unbundle
+from macfleet.model.resource import ProbeOutput, Put
 from macfleet.model.shell import quote
 from macfleet.resources.file import File
 from macfleet.testing.mac import PROGRAMS, FakeMac
@@ -132,3 +134,40 @@ def test_one_of_a_group_that_hangs_is_cut_and_those_before_it_count(tmp_path):
 def test_what_the_tables_cannot_name_is_asked_alone(path):
     fragments = [Fragment(str(number), "echo", 20, file=path) for number in range(2)]
     assert "mf_look_files" not in bundle(fragments, nonce="abc")
+
+
+def test_a_file_that_is_written_costs_three_programs_however_many_there_are(tmp_path):
+    watched = ("cat", "find", "head", "mktemp", "chmod", "mv")
+    noted = {name: f'echo {name} >>"$HOME/starts"; command {name} "$@"' for name in watched}
+    mac = FakeMac(LocalTransport(tmp_path), programs={**PROGRAMS, **noted})
+    holder = Holder("run-1", "ops", "2026-11-23T00:00:00")
+    (mac.home / ".macfleet" / "lock").mkdir(parents=True)
+    (mac.home / ".macfleet" / "lock" / "holder").write_text(holder.text())
+    puts = [Put(str(mac.home / f"part {number}"), b"it's\ncontent\n", "0640") for number in range(9)]
+    steps = [Fragment(f"{at}.0", step_text(put), 30, guard=str(at)) for at, put in enumerate(puts)]
+    script = bundle(steps, nonce="abc", preface=f"{enter_lock(holder, '--abc', 60)}\n")
+    found = unbundle(steps, mac.run(script, deadline=60).stdout.decode(), nonce="abc")
+    assert [found[step.name].exit for step in steps] == [0] * 9
+    starts = (mac.home / "starts").read_text().split()
+    assert starts[:1] == ["mktemp"]  # the script's own folder
+    assert starts[1:] == ["mktemp", "chmod", "mv"] * 9
+    for put in puts:
+        path = Path(put.path)
+        assert (path.read_bytes(), path.stat().st_mode & 0o777) == (put.content, 0o640)
+
+
+def test_a_lock_that_passed_on_between_two_files_stops_the_second(tmp_path):
+    mac = FakeMac(LocalTransport(tmp_path))
+    holder, other = Holder("run-1", "ops", "now"), Holder("run-2", "eve", "now")
+    lock = mac.home / ".macfleet" / "lock" / "holder"
+    lock.parent.mkdir(parents=True)
+    lock.write_text(holder.text())
+    texts = [
+        f"printf %s {quote(other.text())} >{quote(str(lock))}",
+        f"touch {quote(str(tmp_path / 'second'))}",
+    ]
+    steps = [Fragment(f"{at}.0", text, 30, guard=str(at)) for at, text in enumerate(texts)]
+    script = bundle(steps, nonce="abc", preface=f"{enter_lock(holder, '--abc', 60)}\n")
+    found = unbundle(steps, mac.run(script, deadline=60).stdout.decode(), nonce="abc")
+    assert list(found) == ["0.0"]
+    assert not (tmp_path / "second").exists()

@@ -238,7 +238,7 @@ mf_jobs() {{
       kill -0 "$mf_p" 2>/dev/null && [ -n "$(find "{JOBS}/$mf_j/beat" -mmin -1 2>/dev/null)" ] && echo "$mf_j"
   done
 }}
-mf_shut() {{ [ -n "$(find "$mf_lock/next" -prune ! -mmin +1 2>/dev/null)" ]; }}
+mf_shut() {{ [ -d "$mf_lock/next" ] && [ -n "$(find "$mf_lock/next" -prune ! -mmin +1 2>/dev/null)" ]; }}
 mf_tell() {{
   printf '\\n%s locked\\n' {quote(mark)}; sed 's/^/= /' "$mf_lock/holder" 2>/dev/null
   echo "left $(mf_left)"; mf_busy && echo 'busy 1'; mf_jobs | sed 's/^/job /'
@@ -249,7 +249,18 @@ mf_refuse() {{
   if [ -n "$mf_watcher" ]; then mf_kill "$mf_watcher"; rm -rf "$mf_dir"; fi
   exit {status}
 }}
-mf_mine() {{ ! mf_shut && [ "$(head -n 4 "$mf_lock/holder" 2>/dev/null)" = {quote(_first(holder))} ]; }}
+mf_head() {{
+  mf_h=
+  for mf_c in 1 2 3 4; do
+    IFS= read -r mf_hl || [ -n "$mf_hl" ] || break
+    mf_h="$mf_h$mf_hl
+"
+  done
+}}
+mf_mine() {{
+  mf_h=; {{ mf_head; }} 2>/dev/null <"$mf_lock/holder"
+  ! mf_shut && [ "${{mf_h%?}}" = {quote(_first(holder))} ]
+}}
 mf_enter() {{
   echo "$$ $(mf_born "$$")" 2>/dev/null >"$mf_lock/runner.{holder.token}" || mf_refuse
   mf_mine || mf_refuse

@@ -51,9 +51,9 @@ mf_begin() {{
 }}
 mf_answer() {{
   mf_say "out $1 $mf_rc $mf_cut"
-  cat "$2" 2>/dev/null
+  [ ! -s "$2" ] || cat "$2" 2>/dev/null
   mf_say "err $1"
-  cat "$3" 2>/dev/null
+  [ ! -s "$3" ] || cat "$3" 2>/dev/null
 }}
 mf_do() {{
   ( eval "$3" ) </dev/null >"$mf_dir/$1.out" 2>"$mf_dir/$1.err" &
@@ -241,9 +241,11 @@ def step_text(step: Run | Put) -> str:
     """Return a step as script text; secrets in it stay inside the shell and its pipes."""
     if isinstance(step, Run):
         return _as_root(step.script) if step.become else step.script
-    body = _put_script(step)
     if not step.become:
-        return f"{_payload(step.content)} | {{ {body} }}"
+        text = _text_of(step.content)
+        # What the shell itself prints needs no program that passes it on.
+        return _put_script(step, text) if text else f"{_payload(step.content)} | {{ {_put_script(step)} }}"
+    body = _put_script(step)
     return f"{_payload(step.content)} | sudo -n /bin/sh -c {quote(body)}"
 
 
@@ -253,22 +255,26 @@ def _as_root(script: str) -> str:
 
 def _payload(content: bytes) -> str:
     """Return a command that prints `content`; text goes as it is, other bytes as base64."""
+    encoded = f"printf '%s' {quote(base64.b64encode(content).decode())} | /usr/bin/base64 -D"
+    return _text_of(content) or encoded
+
+
+def _text_of(content: bytes) -> str:
+    """Return a command of the shell's own that prints `content`, empty when it is not text."""
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError:
-        text = "\0"
-    if "\0" not in text:
-        return f"printf '%s' {quote(text)}"
-    return f"printf '%s' {quote(base64.b64encode(content).decode())} | /usr/bin/base64 -D"
+        return ""
+    return f"printf '%s' {quote(text)}" if "\0" not in text else ""
 
 
-def _put_script(step: Put) -> str:
+def _put_script(step: Put, source: str = "cat") -> str:
     path, mode = quote(step.path), quote(step.mode)
     folder = quote(step.path.rpartition("/")[0] or "/")
     owner = f'chown {quote(step.owner)} "$t" && ' if step.owner else ""
     if step.become and not step.owner:  # what root writes anew stays whose it was
         owner = f'{{ [ ! -f {path} ] || chown "$(stat -L -f %Su:%Sg {path})" "$t"; }} && '
     return (
-        f'umask 077; t=$(mktemp {folder}/.macfleet.XXXXXX) && cat >"$t" && {owner}'
+        f'umask 077; t=$(mktemp {folder}/.macfleet.XXXXXX) && {source} >"$t" && {owner}'
         f'chmod {mode} "$t" && mv -f "$t" {path} || {{ rc=$?; rm -f "$t"; exit "$rc"; }};'
     )
