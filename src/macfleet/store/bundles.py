@@ -15,7 +15,8 @@ from typing import IO
 
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
 from macfleet.model.exit_codes import ExitCode
-from macfleet.store.folder_runs import IMPORTED, PARTIAL, FolderRuns
+from macfleet.store.folder_runs import IMPORTED, FolderRuns
+from macfleet.store.folder_writer import PARTIAL
 from macfleet.store.manifests import parse_manifest
 from macfleet.store.sealing import digest_of, make_read_only, sync
 from macfleet.store.signing import SIGNATURE, Signed, check_folder
