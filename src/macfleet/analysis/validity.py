@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
+from macfleet.analysis.segments import is_open
 from macfleet.model.load import Sample, SegmentReport
 
 if TYPE_CHECKING:
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 LOOP_LAG = 0.005
 LOOP_LAG_OF_FIRST_TOKEN = 0.02
+DISPATCH_DELAY = 0.010
+"""Seconds (p95) that requests of an open loop may leave late; in a closed one nothing is due too early."""
 CLIENT_CPU = 0.80
 USAGE_DIFFERENCE = 0.02
 CACHE_HITS = 0.01
@@ -62,7 +65,11 @@ def client_was_late(report: SegmentReport, samples: Sequence[Sample]) -> bool:
         if sample.t_first_gen is not None and sample.t_send is not None and not sample.warmup
     )
     first_token = firsts[len(firsts) // 2] / 1e9 if firsts else 0.0
-    return report.loop_lag_p99 > _allowed(first_token) or report.cpu_share > CLIENT_CPU
+    return report.loop_lag_p99 > _allowed(first_token) or report.cpu_share > CLIENT_CPU or _left_late(report)
+
+
+def _left_late(report: SegmentReport) -> bool:
+    return is_open(report.cell) and report.dispatch_delay_p95 > DISPATCH_DELAY
 
 
 def _allowed(first_token: float) -> float:
@@ -77,6 +84,11 @@ def _of_segment(segment: MeasuredSegment, first_token: float) -> list[str]:
         found.append(
             f"segment {report.segment}: the client's own loop was {report.loop_lag_p99 * 1000:.1f} ms late "
             f"(p99), more than {allowed * 1000:.1f} ms"
+        )
+    if _left_late(report):
+        found.append(
+            f"segment {report.segment}: requests left {report.dispatch_delay_p95 * 1000:.1f} ms "
+            f"after they were due (p95), more than {DISPATCH_DELAY * 1000:.0f} ms"
         )
     if report.cpu_share > CLIENT_CPU:
         found.append(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 from macfleet import __version__
 from macfleet.analysis.cells import summarise
@@ -81,28 +81,43 @@ def measure_ad_hoc(
     _check(wish, nodes, desired)
     started = ports.clock.now()
     writer = ports.runs.create(run_id)
-    groups: dict[str, tuple[Node, ...]] = {}
-    for node in nodes:
-        name = node.hardware or node.name
-        groups[name] = (*groups.get(name, ()), node)
-
-    def measure(name: str) -> list[_Measured | MacfleetError]:
-        return [_one(wish, node, desired, ports, writer) for node in groups[name]]
-
-    found: list[_Measured | MacfleetError] = []
-    for answer in ports.executor.each(tuple(groups), measure).values():
-        if isinstance(answer, Exception):
-            raise answer
-        found += answer
+    found = _in_turn(nodes, ports, lambda node: _one(wish, node, desired, ports, writer))
     measured = [each for each in found if isinstance(each, _Measured)]
     problems = [p for each in found if isinstance(each, MacfleetError) for p in each.diagnostics]
     if not measured:
         raise MacfleetError(problems)
     cells = tuple(cell for each in measured for cell in each.cells)
     writer.json("summary.json", summary_document(cells))
+    manifest = _manifest(wish, measured, desired)
+    finished = iso(ports.clock.now())
+    manifest = replace(manifest, id=run_id, who=who, why=why, started=iso(started), finished=finished)
+    writer.finish(manifest)
+    return AdHocResult(ports.runs.manifest(run_id), cells, tuple(problems))
+
+
+def _in_turn(
+    nodes: Sequence[Node], ports: Ports, work: Callable[[Node], _Measured | MacfleetError]
+) -> list[_Measured | MacfleetError]:
+    """Work on nodes at once, on those of one hardware one after the other."""
+    groups: dict[str, tuple[Node, ...]] = {}
+    for node in nodes:
+        name = node.hardware or node.name
+        groups[name] = (*groups.get(name, ()), node)
+    found: list[_Measured | MacfleetError] = []
+    for answer in ports.executor.each(
+        tuple(groups), lambda name: [work(node) for node in groups[name]]
+    ).values():
+        if isinstance(answer, Exception):
+            raise answer
+        found += answer
+    return found
+
+
+def _manifest(wish: AdHoc, measured: Sequence[_Measured], desired: Desired) -> RunManifest:
+    """Return the head of the run, all but who, when and why."""
     lab = any((each.result.facts.get("facts.system") or {}).get("simulated") == "lab" for each in measured)
-    manifest = RunManifest(
-        id=run_id,
+    return RunManifest(
+        id="",
         kind=KIND,
         stage=str(StageName.LOADTEST),
         contract=desired.contract.hash,
@@ -113,10 +128,10 @@ def measure_ad_hoc(
         nodes=tuple(each.result.node for each in measured),
         arms=(wish.arm,),
         vantage="node-loopback",
-        started=iso(started),
-        finished=iso(ports.clock.now()),
-        who=who,
-        why=why,
+        started="",
+        finished="",
+        who="",
+        why="",
         client_version=__version__,
         client_archive=", ".join(sorted({each.archive for each in measured if each.archive})),
         profile={
@@ -129,8 +144,6 @@ def measure_ad_hoc(
         },
         simulated=("lab of simulated Mac nodes on one Linux machine",) if lab else (),
     )
-    writer.finish(manifest)
-    return AdHocResult(ports.runs.manifest(run_id), cells, tuple(problems))
 
 
 @dataclass(frozen=True, slots=True)
