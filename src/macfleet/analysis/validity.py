@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 LOOP_LAG = 0.005
 LOOP_LAG_OF_FIRST_TOKEN = 0.02
 DISPATCH_DELAY = 0.010
-"""Seconds (p95) that requests of an open loop may leave late; in a closed one nothing is due too early."""
+"""Seconds (p95) that requests of an open loop may leave late; in a closed one they are due when they can."""
 CLIENT_CPU = 0.80
 USAGE_DIFFERENCE = 0.02
 CACHE_HITS = 0.01
