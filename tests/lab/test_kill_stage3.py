@@ -22,12 +22,13 @@ from macfleet.store import SqlState
 pytestmark = pytest.mark.lab
 
 HOME = "/Users/ops"
-LOGS, COMPOSE, ENVIRONMENT, PROJECT = RESOURCES = (
+RESOURCES = (
     f"directory.{HOME}/logs/engine",
     f"file.{HOME}/macfleet/compose.yaml",
     f"file.{HOME}/macfleet/engine.env",
     "compose_project.chat",
 )
+LOGS, PROJECT = RESOURCES[0], RESOURCES[-1]
 MOMENTS = (
     "after run.begun",
     f"after change.sent {LOGS}",
@@ -87,9 +88,15 @@ class Killed:
         self.nodes.brewed(self.node, script)
 
     def unwrap(self):
+        """Put the node's own programs back."""
         self.nodes.brewed(
             self.node, f"cd {BIN} && rm -f mkdir mv && mv -f docker.before docker; rm -f {STEPS}"
         )
+
+    def give_back(self, serving):
+        """Leave the node as the tests after this one expect it."""
+        self.unwrap()
+        serving("rollout", "stage3", "-l", self.node)
 
     def perturb(self):
         self.nodes.brewed(self.node, PERTURB)
@@ -152,9 +159,8 @@ def killed(serving, nodes, tmp_path):
         place.fleet.edit(template, "interval: 5s", "interval: 1s")
         place.wrap()
     yield places
-    for place in places:
-        place.unwrap()
-    serving("rollout", "stage3")
+    with ThreadPoolExecutor(len(places)) as workers:
+        list(workers.map(lambda place: place.give_back(serving), places))
 
 
 def test_a_rollout_killed_at_any_boundary_of_stage_3_is_gone_on_with_and_no_step_runs_twice(killed):
