@@ -21,6 +21,7 @@ from macfleet.analysis.validity import client_was_late
 from macfleet.cli.selftest import golden_engine, measured, misread_streams, segment_of
 from macfleet.cli.selftest_peers import RAMP, beside, clients
 from macfleet.loadgen.measure import measure
+from macfleet.model.diagnostic import MacfleetError
 from macfleet.model.load import Sample, SegmentReport
 from macfleet.testing.hostile_streams import HOSTILE_STREAMS
 
@@ -79,23 +80,35 @@ def _beside() -> list[str]:
             "peer's at most."
         ),
         "",
-        "| streams | client | answers | TTFT, ms | ITL, ms | tokens/s | agrees | CPU an event, µs | ours of it |",
+        "| streams | client | n | TTFT, ms | ITL, ms | tokens/s | agrees | µs CPU an event | ours of it |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for streams in (STREAMS, LIGHT_STREAMS):
-        runs = [beside(client, streams, RATE, BESIDE_SECONDS) for client in clients()]
-        lines += [_beside_row(streams, each, runs[0]) for each in runs]
+        ours: Beside | None = None
+        for client in clients():
+            try:
+                run = beside(client, streams, RATE, BESIDE_SECONDS)
+            except MacfleetError as error:
+                why = " ".join(f"{each.summary}: {each.why}" for each in error.diagnostics)
+                lines.append(f"| {streams} | {client.name} | {' '.join(why.split())} |||||||")
+                continue
+            ours = ours or run
+            lines.append(_beside_row(streams, run, ours))
     return lines
 
 
 def _beside_row(streams: int, run: Beside, ours: Beside) -> str:
     own, true = run.reading, run.truth
     agrees = "yes" if not run.misses() else f"**no**: {'; '.join(run.misses())}"
-    share = "" if run is ours else f"{(ours.cpu or 0) / (run.cpu or 1):.2f} ×"
+    cpu = "not measured" if run.cpu is None else f"{1e6 * run.cpu:.0f}"
+    share = ""
+    if run is not ours and run.cpu and ours.cpu:
+        met = "met" if ours.cpu <= CPU_SHARE * run.cpu else "**missed**"
+        share = f"{ours.cpu / run.cpu:.2f} ×, {met}"
     return (
         f"| {streams} | {run.client} | {own.answers} "
         f"| {1e3 * own.ttft:.2f} ({1e3 * true.ttft:.2f}) | {1e3 * own.itl:.3f} ({1e3 * true.itl:.3f}) "
-        f"| {own.rate:.2f} ({true.rate:.2f}) | {agrees} | {1e6 * (run.cpu or 0):.0f} | {share} |"
+        f"| {own.rate:.2f} ({true.rate:.2f}) | {agrees} | {cpu} | {share} |"
     )
 
 
