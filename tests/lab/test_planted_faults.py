@@ -13,12 +13,11 @@ pytestmark = pytest.mark.lab
 SLOW_DISK = Path(__file__).with_name("slow_disk.py")
 WEIGHTS = "/Users/ops/models"
 HEALTH = "curl -sf --max-time 3 http://127.0.0.1:8080/health"
-# Each read through the VM's mount takes 0.8 ms more, and ten times a second the page cache is gone, as it is
-# where the weights are larger than the container's memory.
-DELAY, FORGET = "0.0008", "0.1"
+# Each read through the VM's mount takes 6 ms more, and twice a second the page cache is gone, as it is where
+# the weights are larger than the container's memory: the engine waits for its weights about half of the time.
+DELAY, FORGET = "0.006", "0.5"
 # What a machine that is busy with other work does to the load client; it says nothing about the fault.
 BUSY = re.compile(r"the client's own loop was|the client used")
-TRIES = 2
 
 
 def as_root_in_vm(nodes, name, script):
@@ -53,18 +52,17 @@ def slow_disk(apart, nodes):
 
 
 def measured(fleet, *options):
-    """Measure the first node until no cell is spoiled by this machine; return its column of the comparison."""
-    for _ in range(TRIES):
-        said = fleet(
-            "rollout", "stage5", "--yes", "--again", "-l", "mac-01", *options, "--output", "json", exits=None
-        )
-        assert said.exit in (0, 7), said.stdout + said.stderr
-        (column,) = fleet("compare", said.document["run"], "--output", "json").document["columns"]
-        invalid = [cell["invalid"] for cell in column["cells"] if cell["invalid"]]
-        if not invalid:
-            return column
-        assert all(any(BUSY.search(why) for why in cell) for cell in invalid), invalid
-    pytest.skip("this machine is too busy to be on time: every try was INVALID")
+    """Measure the first node and return its column of the comparison; a machine that is busy proves nothing."""
+    said = fleet(
+        "rollout", "stage5", "--yes", "--again", "-l", "mac-01", *options, "--output", "json", exits=None
+    )
+    assert said.exit in (0, 7), said.stdout + said.stderr
+    (column,) = fleet("compare", said.document["run"], "--output", "json").document["columns"]
+    invalid = [why for cell in column["cells"] for why in cell["invalid"]]
+    if invalid:
+        assert any(BUSY.search(why) for why in invalid), invalid
+        pytest.skip("this machine is too busy for its load client to be on time")
+    return column
 
 
 def judged(column, threshold):
