@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 HERE = Path(__file__).parent
 # Everything in these folders but the named files starts registries, engines or a browser.
@@ -24,6 +25,9 @@ OTHER_SHELLS = {"bash", "zsh"}
 
 
 def pytest_configure():
+    # A machine that is busy with something else makes no example wrong.
+    settings.register_profile("macfleet", deadline=None)
+    settings.load_profile("macfleet")
     # As wide as a pipe, whoever started the tests.
     os.environ.pop("COLUMNS", None)
 

@@ -126,6 +126,14 @@ def test_a_node_another_store_is_draining_does_not_count_as_ready(ports, half):
     assert code(refused) == ("E0871", 7)
 
 
+class PatientClock(FakeClock):
+    """Lets the other operator go on before it moves forward: patience ends for who waits, not for who works."""
+
+    def sleep(self, seconds):
+        threading.Event().wait(0.02)
+        super().sleep(seconds)
+
+
 def test_two_operators_at_once_are_admitted_one_after_the_other(ports, half, state):
     both_looked = threading.Barrier(2)
     half.before_look = lambda _node: threading.Event().wait(0.01)
@@ -133,7 +141,7 @@ def test_two_operators_at_once_are_admitted_one_after_the_other(ports, half, sta
 
     def operate(node):
         both_looked.wait()
-        mine = replace(ports, holder=f"operator of {node.name}", clock=FakeClock())
+        mine = replace(ports, holder=f"operator of {node.name}", clock=PatientClock())
         try:
             drain(node, Wish(), mine)
             answers[node.name] = 0
