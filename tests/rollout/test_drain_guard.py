@@ -14,7 +14,7 @@ from macfleet.rollout.drain_guard import Capacity, refusal
 from macfleet.rollout.drain_ports import DrainPorts
 from macfleet.rollout.drain_state import Service, ServiceState
 from macfleet.store.sql_state import SqlState
-from macfleet.testing import FakeClock, FakeHalf, RecordingEvents
+from macfleet.testing import FakeHalf, PatientClock, RecordingEvents
 
 NODES = tuple(Node(f"mac-0{n}", Endpoint(f"mac-0{n}"), pool="chat", min_ready=1) for n in (1, 2, 3))
 ONE, TWO, THREE = NODES
@@ -27,7 +27,7 @@ def history():
 
 @pytest.fixture
 def ports(tmp_path, history):
-    clock = FakeClock()
+    clock = PatientClock()
     state = SqlState(f"sqlite:///{tmp_path}/state.db", clock.now)
     yield DrainPorts(
         services=state.services,

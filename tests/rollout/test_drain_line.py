@@ -17,7 +17,7 @@ from macfleet.rollout.drain_lease import held
 from macfleet.rollout.drain_ports import DrainPorts
 from macfleet.rollout.drain_state import InFlight, OnDeadline, Service, ServiceState
 from macfleet.store.sql_state import SqlState
-from macfleet.testing import FakeClock, FakeHalf, RecordingEvents
+from macfleet.testing import FakeClock, FakeHalf, PatientClock, RecordingEvents
 
 BUSY = InFlight(2, ("a", "b"))
 NODES = tuple(Node(name, Endpoint(name), pool="chat", min_ready=1) for name in ("mac-01", "mac-02"))
@@ -124,14 +124,6 @@ def test_a_node_another_store_is_draining_does_not_count_as_ready(ports, half):
     with pytest.raises(MacfleetError) as refused:
         drain(ONE, Wish(), ports)
     assert code(refused) == ("E0871", 7)
-
-
-class PatientClock(FakeClock):
-    """Lets the other operator go on before it moves forward: patience ends for who waits, not for who works."""
-
-    def sleep(self, seconds):
-        threading.Event().wait(0.02)
-        super().sleep(seconds)
 
 
 def test_two_operators_at_once_are_admitted_one_after_the_other(ports, half, state):

@@ -1,6 +1,6 @@
 """Fakes for tests of macfleet and of what is built on it; shipped and documented."""
 
-from macfleet.testing.clock import FakeClock
+from macfleet.testing.clock import FakeClock, PatientClock
 from macfleet.testing.events import RecordingEvents
 from macfleet.testing.gateway import FakeGateway
 from macfleet.testing.golden import golden
@@ -24,6 +24,7 @@ __all__ = [
     "FakeRuns",
     "LocalTransport",
     "LocalTransports",
+    "PatientClock",
     "RecordingEvents",
     "golden",
 ]

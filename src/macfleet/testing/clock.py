@@ -1,7 +1,8 @@
-"""A clock that moves only when told."""
+"""Clocks that move only when told."""
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 
 
@@ -22,3 +23,16 @@ class FakeClock:
     def sleep(self, seconds: float) -> None:
         """Move the clock forward."""
         self.time += seconds
+
+
+class PatientClock(FakeClock):
+    """A `FakeClock` for threads that wait for one another: who sleeps lets the others go on first.
+
+    With the plain one a waiting thread runs through its whole patience before the thread it waits for gets
+    a processor.
+    """
+
+    def sleep(self, seconds: float) -> None:
+        """Wait a hundredth of a second for real, then move the clock forward."""
+        threading.Event().wait(0.01)
+        FakeClock.sleep(self, seconds)
