@@ -121,6 +121,7 @@ def test_a_second_image_sends_its_new_layer_only_and_a_broken_push_goes_on(reach
 
 def test_with_a_relay_layers_leave_the_controller_once_and_nothing_stays_behind(spoilt, nodes, images):
     """The commands of an operator: pinned, pushed, pushed again, pruned."""
+    spoilt("image", "prune", "--yes")  # what was promoted or planted on these nodes before
     for name in nodes.names:
         spoilt.for_node(name, delivery="push", site="lab", relay=True)
     engine = nodes.state["images"]["engine"].partition("/")[0]
