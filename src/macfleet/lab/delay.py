@@ -229,9 +229,16 @@ class _End(asyncio.Protocol):
                 self._link.arrived(self, len(data), halves)
                 self.transport.write(data)
             else:
-                self.transport.write_eof()
+                self._end(self.transport)
         if not data:
             self._link.ended()
+
+    def _end(self, transport: asyncio.Transport) -> None:
+        """Pass the end of file on; an end whose peer has reset the connection meanwhile has none to give."""
+        try:
+            transport.write_eof()
+        except OSError:
+            self._link.cut()
 
     def read_on(self) -> None:
         if self.transport is not None and not self.transport.is_closing():
