@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
-from macfleet.documents import Border, Document, parse_yaml, validate
+from macfleet.documents import Border, Document, Seconds, parse_yaml, validate
 from macfleet.model.contract import Contract
 from macfleet.model.diagnostic import Diagnostic, Location, MacfleetError
 from macfleet.model.ports import Files
-from macfleet.model.quantity import parse_seconds
 from macfleet.model.run import Interval
 from macfleet.model.stage import Outcome
 
@@ -161,20 +160,11 @@ def parse_budget(document: Document, contract: Contract | None = None) -> Budget
     return Budget(found.bucket, found.concurrency, terms, document.at())
 
 
-def _seconds(value: object) -> float:
-    if isinstance(value, str | int | float) and not isinstance(value, bool):
-        return parse_seconds(value)
-    raise ValueError("a time such as 8ms or 7s is wanted")
-
-
-_Time = Annotated[float, BeforeValidator(_seconds), Field(gt=0)]
-
-
 class TermBorder(Border):
     """One term."""
 
     term: str = Field(min_length=1, description="its name")
-    budget: _Time = Field(description="what it may take at the 95th percentile, such as 8ms")
+    budget: Seconds = Field(gt=0, description="what it may take at the 95th percentile, such as 8ms")
     measured_by: Literal[
         "not measured", "network proof", "time to first token", "inter-token latency × output"
     ] = Field(description="the figure that fills it")

@@ -7,14 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, JsonValue, field_validator, model_validator
 
+from macfleet import documents
 from macfleet.documents import Border
-from macfleet.model.quantity import parse_seconds, parse_share
-
-
-def _seconds(value: object) -> float:
-    if isinstance(value, str | int | float) and not isinstance(value, bool):
-        return parse_seconds(value)
-    raise ValueError("a duration such as 800ms, 30s or 30m is wanted")
+from macfleet.model.quantity import parse_share
 
 
 def _share(value: object) -> float:
@@ -24,7 +19,7 @@ def _share(value: object) -> float:
 
 
 Count = Annotated[int, Field(strict=True, ge=1)]
-Seconds = Annotated[float, BeforeValidator(_seconds), Field(gt=0, allow_inf_nan=False)]
+Seconds = Annotated[documents.Seconds, Field(gt=0)]
 Share = Annotated[float, BeforeValidator(_share), Field(ge=0, le=1)]
 _NAME = r"^[a-z0-9][a-z0-9._-]{0,63}$"
 Name = Annotated[str, Field(pattern=_NAME)]

@@ -9,8 +9,7 @@ from typing import Final, Literal
 
 from pydantic import Field, field_validator
 
-from macfleet.documents import Border
-from macfleet.model.quantity import parse_bytes, parse_seconds
+from macfleet.documents import Border, Seconds, Size
 
 _VERSION = re.compile(r"^([a-z]?)([0-9]{1,9}(?:\.[0-9]{1,9}){0,4})(?:[-+_.].*)?$")
 LARGEST_LAYER = 2 * 2**30
@@ -47,8 +46,10 @@ class PolicyModel(Border):
     base: Literal["required", "noted"] = Field(
         NOTED, description="`required` refuses an image that records no base image, `noted` only says so"
     )
-    max_age: float = Field(0.0, ge=0, description="How long ago an image may have been built; 0 asks nothing")
-    largest_layer: int = Field(
+    max_age: Seconds = Field(
+        0.0, ge=0, description="How long ago an image may have been built; 0 asks nothing"
+    )
+    largest_layer: Size = Field(
         LARGEST_LAYER, ge=1, description="Compressed size above which a layer holds weights"
     )
     minimum: dict[str, str] = Field(
@@ -60,16 +61,6 @@ class PolicyModel(Border):
         NOTED,
         description="`required` refuses an image whose layers `macfleet image inspect` did not look into",
     )
-
-    @field_validator("max_age", mode="before")
-    @classmethod
-    def _seconds(cls, value: str | float) -> float:
-        return parse_seconds(value)
-
-    @field_validator("largest_layer", mode="before")
-    @classmethod
-    def _size(cls, value: str | int) -> int:
-        return parse_bytes(value)
 
     @field_validator("minimum")
     @classmethod

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from pydantic import BaseModel, BeforeValidator
+from pydantic import BaseModel
 
+from macfleet.documents.quantities import Seconds, Size
 from macfleet.model.quantity import show_bytes
 
 
@@ -63,20 +64,17 @@ def _models_in(annotation: Any) -> list[type[BaseModel]]:
 
 def _read_before(model: type[BaseModel]) -> set[str]:
     """Return fields whose text is read before it becomes a number: sizes and times."""
-    readers = {"_bytes", "_size", "_seconds"}
-    decorated = {
-        name
-        for reader, each in model.__pydantic_decorators__.field_validators.items()
-        if reader in readers
-        for name in each.info.fields
-    }
-    typed = {
+    readers = [get_args(quantity)[1] for quantity in (Seconds, Size)]
+    return {
         name
         for name, field in model.model_fields.items()
-        for mark in field.metadata
-        if isinstance(mark, BeforeValidator) and getattr(mark.func, "__name__", "") in readers
+        # An optional one bears its mark inside the union.
+        if any(mark in readers for mark in (*field.metadata, *_marks(field.annotation)))
     }
-    return decorated | typed
+
+
+def _marks(annotation: Any) -> list[Any]:
+    return [mark for part in get_args(annotation) for mark in get_args(part)[1:]]
 
 
 def _time(seconds: float) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pydantic import Field, ValidationError, field_validator
 
 from macfleet.contract.images_policy import PolicyModel
-from macfleet.documents import Border, nearest
+from macfleet.documents import Border, Size, nearest
 from macfleet.facts.model_signature import key_problem
 from macfleet.gates.bind_sources import BindSources
 from macfleet.gates.contract_frozen import ContractFrozen
@@ -26,7 +26,6 @@ from macfleet.gates.weights_safe import WeightsSafe
 from macfleet.gates.weights_verified import WeightsVerified
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
 from macfleet.model.node import Arm
-from macfleet.model.quantity import parse_bytes
 from macfleet.model.stage import GateSpec
 
 
@@ -59,15 +58,10 @@ class ImagesPolicyParams(PolicyModel):
 class WeightsSafeParams(Border):
     """Parameters of weights_safe."""
 
-    limit: int = Field(
+    limit: Size = Field(
         32 * 2**20, ge=2**20, le=40 * 2**20, description="Bytes brought from a node, all files together"
     )
     allow: tuple[str, ...] = Field((), description="Patterns of paths that may be Python or unknown bytes")
-
-    @field_validator("limit", mode="before")
-    @classmethod
-    def _size(cls, value: str | int) -> int:
-        return parse_bytes(value)
 
 
 class WeightsOriginParams(Border):

@@ -5,16 +5,15 @@ from __future__ import annotations
 import datetime as dt
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, Field
 
-from macfleet.documents import Border, Document, parse_yaml, validate
+from macfleet.documents import Border, Document, Seconds, parse_yaml, validate
 from macfleet.facts.scan import Rating
 from macfleet.facts.scan_reading import ScanRefused
 from macfleet.facts.scan_vex import parse_vex
 from macfleet.gates.scan_judgement import ScanException, ScanPolicy, Vex
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
 from macfleet.model.ports import Files
-from macfleet.model.quantity import parse_seconds
 
 SCAN_FILE = "scan.yml"
 _Rated = Literal["negligible", "low", "medium", "high", "critical"]
@@ -26,7 +25,6 @@ def _day(text: str) -> str:
 
 
 Day = Annotated[str, AfterValidator(_day)]
-Age = Annotated[float, BeforeValidator(parse_seconds), Field(ge=0)]
 
 
 class ExceptionModel(Border):
@@ -56,8 +54,10 @@ class ScanModel(Border):
         None, description="findings rated so, or worse, but below the limit, flag an image"
     )
     unfixed: bool = Field(True, strict=True, description="whether findings that no version mends count")
-    max_age: Age = Field(7 * 86400.0, description="how long a scan stands for its image")
-    database_age: Age = Field(0.0, description="how old the scanner's database may have been; 0 asks nothing")
+    max_age: Seconds = Field(7 * 86400.0, description="how long a scan stands for its image")
+    database_age: Seconds = Field(
+        0.0, description="how old the scanner's database may have been; 0 asks nothing"
+    )
     exceptions: tuple[ExceptionModel, ...] = ()
     vex: tuple[VexModel, ...] = ()
 

@@ -9,12 +9,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator
 
-from macfleet.documents import Border, parse_yaml, validate
+from macfleet.documents import Border, Seconds, parse_yaml, validate
 from macfleet.inventory.names import VARIABLE_RULE, is_variable_name
 from macfleet.model.diagnostic import Diagnostic, Location, MacfleetError
 from macfleet.model.json import Json
 from macfleet.model.ports import Files
-from macfleet.model.quantity import parse_seconds, show_seconds
+from macfleet.model.quantity import show_seconds
 
 FILE = "macfleet.yml"
 MOST_FORKS = 512
@@ -205,24 +205,15 @@ def _missing(root: str) -> Diagnostic:
     )
 
 
-def _seconds(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise ValueError("must be a duration such as 30d or 12h")  # noqa: TRY004 (pydantic takes ValueError)
-    return parse_seconds(value)
-
-
 def _one_or_more(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
-
-
-Duration = Annotated[float, BeforeValidator(_seconds)]
 
 
 class RetentionBorder(Border):
     """How long runs and events are kept."""
 
-    runs: Duration = Field(default=Retention().runs, description="age after which runs may be pruned")
-    events: Duration = Field(
+    runs: Seconds = Field(default=Retention().runs, description="age after which runs may be pruned")
+    events: Seconds = Field(
         default=Retention().events, description="age after which token events are dropped"
     )
     keep: int = Field(default=Retention().keep, ge=1, description="runs that stay whatever their age")
@@ -247,8 +238,8 @@ class ScannerBorder(Border):
     status: tuple[Argument, ...] = Field(
         default=(), description="arguments with which the program tells of its database"
     )
-    deadline: Duration = Field(default=600.0, gt=0, description="how long a scan may take")
-    fresh: Duration = Field(
+    deadline: Seconds = Field(default=600.0, gt=0, description="how long a scan may take")
+    fresh: Seconds = Field(
         default=86400.0, ge=0, description="how long the same scan of the same image is not repeated"
     )
 

@@ -9,11 +9,10 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from macfleet.documents import Border
+from macfleet.documents import Border, Size
 from macfleet.inventory.names import is_ipv6
 from macfleet.model.json import Json
 from macfleet.model.node import Arm, Ownership
-from macfleet.model.quantity import parse_bytes
 
 # Ansible's own variables that change nothing here; a file that Ansible reads stays readable.
 IGNORED = frozenset(
@@ -83,12 +82,6 @@ def _truth(value: Any) -> bool:
     if found is None:
         raise ValueError("must be true or false")
     return found
-
-
-def _size(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, str | int):
-        raise ValueError("must be a size such as 24GiB")  # noqa: TRY004 (pydantic takes ValueError)
-    return parse_bytes(value)
 
 
 def _hardware(value: str) -> str:
@@ -182,7 +175,6 @@ Text = Annotated[str, BeforeValidator(_text)]
 Label = Annotated[Text, AfterValidator(_label)]
 Whole = Annotated[int, BeforeValidator(_whole)]
 Truth = Annotated[bool, BeforeValidator(_truth)]
-Size = Annotated[int, BeforeValidator(_size)]
 AbsolutePath = Annotated[Text, AfterValidator(_absolute)]
 
 

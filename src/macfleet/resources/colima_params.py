@@ -8,8 +8,7 @@ from typing import ClassVar
 
 from pydantic import Field, JsonValue, field_validator
 
-from macfleet.documents import Border
-from macfleet.model.quantity import parse_bytes
+from macfleet.documents import Border, Size
 from macfleet.resources.colima_instance import ColimaInstance
 from macfleet.resources.colima_settings import ColimaSettings, canonical, mount
 from macfleet.resources.params import AbsolutePath, Params, Surroundings
@@ -40,8 +39,10 @@ class ColimaInstanceParams(Params):
 
     profile: str = Field("default", description="Colima profile.")
     cpus: int = Field(description="CPUs of the VM.", ge=1)
-    memory: int = Field(description="Memory of the VM, such as 12GiB; budget it as fully used.", ge=_GIB // 2)
-    disk: int = Field(description="Data disk, such as 100GiB; it can only grow.", ge=_GIB)
+    memory: Size = Field(
+        description="Memory of the VM, such as 12GiB; budget it as fully used.", ge=_GIB // 2
+    )
+    disk: Size = Field(description="Data disk, such as 100GiB; it can only grow.", ge=_GIB)
     mounts: tuple[MountParams, ...] = Field(
         description="Folders the VM sees, and no others; an empty list means the home folder, writable."
     )
@@ -56,11 +57,6 @@ class ColimaInstanceParams(Params):
     recreate: bool = Field(
         False, description="Allow deleting the VM, keeping its data disk, for a fixed field."
     )
-
-    @field_validator("memory", "disk", mode="before")
-    @classmethod
-    def _bytes(cls, value: str | int) -> int:
-        return parse_bytes(value)
 
     @field_validator("profile")
     @classmethod

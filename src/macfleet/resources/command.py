@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
-from macfleet.model.quantity import parse_seconds
+from macfleet.documents import Seconds
 from macfleet.model.resource import Action, Change, Probe, ProbeOutput, Run, State, Step
 from macfleet.model.shell import quote, words
 from macfleet.resources import ownership
@@ -25,14 +25,9 @@ class CommandParams(Params):
     creates: AbsolutePath | None = Field(None, description="Path that the command makes.")
     id: str = Field("", description="Name in the plan; the task's name unless given.")
     become: bool = Field(False, description="Act as root through sudo -n.")
-    limit: float = Field(
+    limit: Seconds = Field(
         30.0, description="Time the command may take, such as 10m; over 30s it runs detached."
     )
-
-    @field_validator("limit", mode="before")
-    @classmethod
-    def _seconds(cls, value: str | float) -> float:
-        return parse_seconds(value)
 
     @model_validator(mode="after")
     def _guarded(self) -> CommandParams:

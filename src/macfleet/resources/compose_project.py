@@ -13,7 +13,7 @@ from typing import ClassVar
 
 from pydantic import Field, field_validator
 
-from macfleet.model.quantity import parse_seconds
+from macfleet.documents import Seconds
 from macfleet.model.resource import Action, Change, Probe, ProbeOutput, Put, Run, State, Step, compare
 from macfleet.model.shell import quote
 from macfleet.resources import compose_file, docker_client
@@ -35,7 +35,7 @@ class ComposeProjectParams(Params):
     reads: tuple[AbsolutePath, ...] = Field(
         (), description="Managed files that containers read at start; a change of one restarts them."
     )
-    wait: float = Field(180.0, description="Time until all services must be running and healthy.")
+    wait: Seconds = Field(180.0, description="Time until all services must be running and healthy.")
     profile: str = Field("default", description="Colima profile.")
 
     @field_validator("name")
@@ -44,11 +44,6 @@ class ComposeProjectParams(Params):
         if not _NAME.match(value):
             raise ValueError(f"{value!r} is not a project name: lowercase letters, digits, - and _")
         return value
-
-    @field_validator("wait", mode="before")
-    @classmethod
-    def _seconds(cls, value: str | float) -> float:
-        return parse_seconds(value)
 
     def address(self, task: str) -> str:  # noqa: ARG002  (the project names it)
         """Return ``compose_project.`` and the project."""

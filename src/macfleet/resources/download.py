@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from pydantic import Field, field_validator, model_validator
 
-from macfleet.model.quantity import parse_bytes, parse_seconds
+from macfleet.documents import Seconds, Size
 from macfleet.model.resource import Action, Change, Probe, ProbeOutput, Run, State, Step
 from macfleet.model.shell import quote, words
 from macfleet.resources import ownership, regular
@@ -56,20 +56,10 @@ class DownloadParams(Params):
     mode: Mode = Field("0644", description="Octal mode in quotes.")
     owner: Owner = Field("", description="user or user:group; empty leaves it alone.")
     http: bool = Field(False, description="Allow a URL without encryption; the checksum is still proven.")
-    max_size: int = Field(4 * 2**30, description="Size that is given up at, such as 20GiB.", ge=1)
-    limit: float = Field(1800.0, description="Time the transfer may take, such as 2h.", gt=0)
+    max_size: Size = Field(4 * 2**30, description="Size that is given up at, such as 20GiB.", ge=1)
+    limit: Seconds = Field(1800.0, description="Time the transfer may take, such as 2h.", gt=0)
     become: bool = Field(False, description="Act as root through sudo -n.")
     state: Presence = Field("present", description="absent removes the file.")
-
-    @field_validator("max_size", mode="before")
-    @classmethod
-    def _bytes(cls, value: str | int) -> int:
-        return parse_bytes(value)
-
-    @field_validator("limit", mode="before")
-    @classmethod
-    def _seconds(cls, value: str | float) -> float:
-        return parse_seconds(value)
 
     @field_validator("sha256")
     @classmethod

@@ -8,8 +8,8 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator
 
+from macfleet.documents import Seconds
 from macfleet.model.json import Json
-from macfleet.model.quantity import parse_seconds
 from macfleet.resources.daemon import STAMP, Daemon
 from macfleet.resources.launchd_service import LaunchdService
 from macfleet.resources.params import AbsolutePath, Owner, Params, Presence, Surroundings
@@ -110,12 +110,7 @@ class LaunchdServiceParams(LaunchdParams):
     open_files: int = Field(0, description="Limit of open files, soft and hard; 0 leaves the default.", ge=0)
     throttle: int = Field(10, description="Seconds between two starts.", ge=1)
     running: bool = Field(True, description="Whether it must be running; false for a job that ends.")
-    wait: float = Field(30.0, description="Time until it must be running.")
-
-    @field_validator("wait", mode="before")
-    @classmethod
-    def _seconds(cls, value: str | float) -> float:
-        return parse_seconds(value)
+    wait: Seconds = Field(30.0, description="Time until it must be running.")
 
     def build(self, around: Surroundings) -> LaunchdService:
         """Return the daemon (raises ValueError when a file it reads is not in the stage)."""

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
-from macfleet.documents import Border
+from macfleet.documents import Border, Seconds
 from macfleet.model.json import Json
-from macfleet.model.quantity import parse_seconds
 from macfleet.resources.launchd_params import LaunchdParams
 from macfleet.resources.launchd_service import LaunchdService
 from macfleet.resources.params import Surroundings
@@ -50,16 +49,11 @@ class LaunchdTimerParams(LaunchdParams):
 
     kind: ClassVar[str] = "launchd_timer"
 
-    every: float | None = Field(
+    every: Seconds | None = Field(
         None, description="Time between two starts, such as 15m; or give at.", ge=_SHORTEST
     )
     at: tuple[CalendarTime, ...] = Field((), description="Times of the node's clock; or give every.")
     run_at_load: bool = Field(False, description="Start it at boot too.")
-
-    @field_validator("every", mode="before")
-    @classmethod
-    def _seconds(cls, value: str | float | None) -> float | None:
-        return None if value is None else parse_seconds(value)
 
     @model_validator(mode="after")
     def _one_clock(self) -> LaunchdTimerParams:

@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from macfleet.model.quantity import parse_bytes
+from macfleet.documents import Size
 from macfleet.model.resource import Action, Change, Probe, ProbeOutput, Put, Run, State, Step
 from macfleet.model.shell import quote
 from macfleet.resources import ownership, regular
@@ -42,7 +42,7 @@ class LogRotationParams(Params):
 
     name: str = Field(description="Name of the file in /etc/newsyslog.d, after com.macfleet.")
     paths: tuple[LogPath, ...] = Field(description="Logs, each by absolute path.", min_length=1)
-    size: int | None = Field(None, description="Turn a log over at this size, such as 20MiB.", ge=1024)
+    size: Size | None = Field(None, description="Turn a log over at this size, such as 20MiB.", ge=1024)
     every: Literal["", "daily", "weekly", "monthly"] = Field("", description="Turn logs over by the clock.")
     hour: int = Field(0, description="Hour of the day for every.", ge=0, le=23)
     keep: int = Field(5, description="Old logs that are kept.", ge=0, le=1000)
@@ -59,11 +59,6 @@ class LogRotationParams(Params):
         if not _NAME.match(value):
             raise ValueError(f"{value!r} is not a name: letters, digits, . and -")
         return value
-
-    @field_validator("size", mode="before")
-    @classmethod
-    def _bytes(cls, value: str | int | None) -> int | None:
-        return None if value is None else parse_bytes(value)
 
     @model_validator(mode="after")
     def _some_time(self) -> LogRotationParams:

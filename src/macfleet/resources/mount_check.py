@@ -6,9 +6,10 @@ import re
 from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar
 
-from pydantic import AfterValidator, Field, field_validator
+from pydantic import AfterValidator, Field
 
-from macfleet.model.quantity import parse_bytes, show_bytes
+from macfleet.documents import Size
+from macfleet.model.quantity import show_bytes
 from macfleet.model.resource import Change, FieldChange, Probe, ProbeOutput, State, Step, Value, compare
 from macfleet.model.shell import quote
 from macfleet.resources.params import AbsolutePath, Params, Surroundings
@@ -45,12 +46,7 @@ class MountCheckParams(Params):
     filesystems: tuple[Plain, ...] = Field(("apfs",), description="Kinds of file system it may be.")
     writable: bool = Field(True, description="The login may write to it.")
     owners: bool = Field(False, description="It keeps owners; refused is one mounted noowners.")
-    free: int = Field(0, description="Bytes that must be free, such as 100GiB.", ge=0)
-
-    @field_validator("free", mode="before")
-    @classmethod
-    def _bytes(cls, value: str | int) -> int:
-        return parse_bytes(value)
+    free: Size = Field(0, description="Bytes that must be free, such as 100GiB.", ge=0)
 
     def address(self, task: str) -> str:  # noqa: ARG002  (the path names it)
         """Return ``mount_check.`` and the path."""
