@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import subprocess
 import threading
 from collections.abc import Callable
@@ -38,6 +39,18 @@ class Impatient:
 @pytest.fixture
 def known_hosts(tmp_path: Path) -> Path:
     return tmp_path / "fleet" / "known_hosts"
+
+
+class Closing(Impatient):
+    """The first wait ends everything, as a command that ends meanwhile does."""
+
+    def __init__(self, close: Callable[[], None]) -> None:
+        super().__init__()
+        self._close = close
+
+    def sleep(self, seconds: float) -> None:
+        super().sleep(seconds)
+        self._close()
 
 
 def refusal(node: Node, known_hosts: Path, no_config: Path, clock: Impatient | None = None) -> Diagnostic:
@@ -191,6 +204,22 @@ def test_a_server_that_always_hangs_up_is_given_up(server, known_hosts, no_confi
         found = refusal(server.node(port=line.port), known_hosts, no_config, clock)
     assert (found.code, "MaxStartups" in found.why) == ("E0407", True)
     assert len(clock.waits) == 5
+
+
+def test_once_closed_nobody_is_asked_again_and_random_numbers_stay_as_they_were(
+    server, known_hosts, no_config
+) -> None:
+    before = random.getstate()
+    with relay(server.port, turn_away=[b"Exceeded MaxStartups\r\n"] * 20) as line:
+        transports = SshTransports(
+            known_hosts,
+            ssh_config=no_config,
+            clock=Closing(lambda: transports.close()),  # noqa: PLW0108 (made here)
+        )
+        with pytest.raises(NodeUnreachable):
+            transports.to(server.node(port=line.port))
+        assert line.connections == 2
+    assert random.getstate() == before
 
 
 def test_a_penalty_is_recognised_and_not_made_worse_by_trying_again(server, known_hosts, no_config) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import secrets
 import threading
 import time
 from collections import defaultdict
@@ -59,6 +60,7 @@ class Dialer:
         self._heartbeat = heartbeat
         self._limit = threading.BoundedSemaphore(connect_limit)
         self._wait: Callable[[float], None] = clock.sleep if clock is not None else time.sleep
+        self._closed = threading.Event()
         self._lock = threading.Lock()
         self._turns: dict[Route, threading.Lock] = defaultdict(threading.Lock)
         self._jump_limits: dict[Route, threading.BoundedSemaphore] = defaultdict(
@@ -88,7 +90,8 @@ class Dialer:
         return self._attempt(route, lambda hop, sock: host_key_of(hop, sock, kinds))
 
     def close(self) -> None:
-        """Close the jump hosts' connections, the farthest first."""
+        """Close the jump hosts' connections, the farthest first; nobody is asked again."""
+        self._closed.set()
         with self._lock:
             jumps, self._jumps = dict(self._jumps), {}
         for route in sorted(jumps, key=len, reverse=True):
@@ -100,8 +103,8 @@ class Dialer:
         # Before the limit is taken: waiting for a jump host while holding a place could stall everybody.
         jump = self._jump(route[:-1]) if len(route) > 1 else None
         attempts = tenacity.Retrying(
-            stop=tenacity.stop_after_attempt(_ATTEMPTS),
-            wait=tenacity.wait_random_exponential(multiplier=0.25, max=5),
+            stop=tenacity.stop_after_attempt(_ATTEMPTS) | tenacity.stop_when_event_set(self._closed),
+            wait=_jittered,
             retry=tenacity.retry_if_exception_type(ResetBeforeLogin),
             sleep=self._wait,
             reraise=True,
@@ -148,6 +151,12 @@ class Dialer:
                 if self._heartbeat is not None:
                     self._heartbeat.watch(kept[1], sock_of(kept[1]), route[-1].options)
             return kept[1]
+
+
+def _jittered(state: tenacity.RetryCallState) -> float:
+    """Return the seconds to wait: up to twice as many after each attempt, 5 at most."""
+    # Logins begun ahead wait on threads of their own, which leave the process's random numbers alone.
+    return secrets.SystemRandom().uniform(0, min(5.0, 0.25 * 2 ** (state.attempt_number - 1)))
 
 
 def sock_of(transport: paramiko.Transport) -> Socket:
