@@ -13,9 +13,10 @@ import click
 from macfleet.cli.cost import cost_terms, utilisation_option
 from macfleet.cli.difference import golden
 from macfleet.cli.fleet import FleetContext, fleet_command
-from macfleet.cli.page import write_file, write_page
+from macfleet.cli.page import write_page
 from macfleet.cli.run_ids import find_runs
 from macfleet.cli.sign import allowed_signers, export, import_, sign, signers_option
+from macfleet.cli.whole_file import write_whole
 from macfleet.model.exit_codes import ExitCode, strongest
 
 if TYPE_CHECKING:
@@ -284,7 +285,7 @@ def _print(comparison: Comparison, form: str | None, target: str | None) -> None
     if target is None:
         sys.stdout.write(text)
     else:
-        write_file(Path(target), text)
+        write_whole(Path(target), text)
 
 
 def _print_json(kind: str, document: dict[str, Json]) -> None:

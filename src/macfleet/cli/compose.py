@@ -7,9 +7,9 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from macfleet.cli.whole_file import write_whole
 from macfleet.model.diagnostic import Diagnostic, Location, MacfleetError, Severity
 from macfleet.model.node import Node
 from macfleet.model.stage import StageName
@@ -225,7 +225,7 @@ def open_ports(fleet: FleetContext, events: Events) -> Iterator[Ports]:
             events=shown,
             nonce=fresh,
             relay=relay,
-            write_lock=lambda name, text: write_lock(fleet.root / name, text),
+            write_lock=lambda name, text: write_whole(fleet.root / name, text),
         )
 
 
@@ -251,13 +251,6 @@ def site_relay(
 def fresh() -> str:
     """Return a text that no node can guess."""
     return secrets.token_hex(12)
-
-
-def write_lock(path: Path, text: str) -> None:
-    """Replace a lock file in one step, so that it is never half written."""
-    draft = path.with_name(f".{path.name}.new")
-    draft.write_text(text, encoding="utf-8")
-    draft.replace(path)
 
 
 def new_run_id(label: str, seconds: float) -> str:

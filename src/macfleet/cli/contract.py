@@ -11,6 +11,7 @@ import click
 from macfleet.cli.contract_generate import generate
 from macfleet.cli.contract_probe import probe
 from macfleet.cli.fleet import FleetContext, fleet_command
+from macfleet.cli.whole_file import write_whole
 from macfleet.model.diagnostic import MacfleetError
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def freeze(fleet: FleetContext) -> None:
     path = fleet.root / _ROOT / LOCK_FILE
     changed = not path.is_file() or path.read_text(encoding="utf-8") != text
     if changed:
-        _replace(path, text)
+        write_whole(path, text)
     promised = folder.contract
     done = "frozen" if changed else "unchanged"
     _say(
@@ -141,12 +142,6 @@ def _bytes(path: str) -> bytes:
         return Path(path).read_bytes()
     except OSError as error:
         raise click.UsageError(f"{path} cannot be read: {error.strerror}") from error
-
-
-def _replace(path: Path, text: str) -> None:
-    fresh = path.with_name(f".{path.name}.new")
-    fresh.write_text(text, encoding="utf-8")
-    fresh.replace(path)
 
 
 def _head(promised: Contract) -> JsonObject:

@@ -11,6 +11,7 @@ import click
 
 from macfleet.cli.fleet import FleetContext, fleet_command
 from macfleet.cli.run_ids import find_runs
+from macfleet.cli.whole_file import write_whole
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
 from macfleet.model.exit_codes import ExitCode
 
@@ -163,9 +164,7 @@ def _append(path: Path, given: Attested, *, new: bool) -> None:
     before = HEAD if new else path.read_text(encoding="utf-8")
     text = f"{before.rstrip()}\n{written(given)}"
     parse_attestations(parse_yaml(text.encode(), path.name))
-    aside = path.with_name(f"{path.name}.new")
-    aside.write_text(text, encoding="utf-8")
-    aside.rename(path)
+    write_whole(path, text)
 
 
 def _report(fleet: FleetContext, given: Attested, off: DaysOff, colleagues: int) -> None:

@@ -11,12 +11,13 @@ import click
 
 from macfleet.cli.fleet import FleetContext, fleet_command
 from macfleet.cli.image_inspect import inspect
-from macfleet.cli.image_lock import existing_lock, platforms_used, replace_file, resolve_locked, resolver_of
+from macfleet.cli.image_lock import existing_lock, platforms_used, resolve_locked, resolver_of
 from macfleet.cli.image_prune import prune
 from macfleet.cli.image_push import push
 from macfleet.cli.image_smoke import smoke
 from macfleet.cli.sbom import sbom
 from macfleet.cli.scan import scan
+from macfleet.cli.whole_file import write_whole
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
 from macfleet.model.exit_codes import ExitCode
 
@@ -65,7 +66,7 @@ def pin(fleet: FleetContext) -> None:
     before = existing_lock(fleet)
     kept = [_unmoved(before.get(each.name), each) for each in locked]
     path = fleet.root / IMAGES_LOCK
-    replace_file(path, render_releases(pinned(load_releases(fleet.files), kept)))
+    write_whole(path, render_releases(pinned(load_releases(fleet.files), kept)))
     rows = [_change(before.get(each.name), each) for each in kept]
     document: JsonObject = {"kind": "image.pin", "images": {each.name: _pins(each) for each in kept}}
     _say(fleet, document, [*rows, f"{len(kept)} images pinned: {IMAGES_LOCK}"])

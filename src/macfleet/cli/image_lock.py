@@ -8,11 +8,10 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from macfleet.cli.whole_file import write_whole
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from macfleet.cli.fleet import FleetContext
     from macfleet.contract.images import RegistrySettings, WantedImage
     from macfleet.model.image import LockedImage
@@ -100,7 +99,7 @@ def checked_lock(
         raise MacfleetError(problems)
     if changed and write:
         lock = pinned(load_releases(fleet.files), tuple(locked.values()))
-        replace_file(fleet.root / IMAGES_LOCK, render_releases(lock))
+        write_whole(fleet.root / IMAGES_LOCK, render_releases(lock))
     return locked
 
 
@@ -139,10 +138,3 @@ def existing_lock(fleet: FleetContext) -> Mapping[str, LockedImage]:
     from macfleet.contract.images import IMAGES_LOCK, load_images_lock
 
     return load_images_lock(fleet.files) if fleet.files.exists(IMAGES_LOCK) else {}
-
-
-def replace_file(path: Path, text: str) -> None:
-    """Replace a file in one step, so that it is never half written."""
-    fresh = path.with_name(f".{path.name}.new")
-    fresh.write_text(text, encoding="utf-8")
-    fresh.replace(path)

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from macfleet.cli.page import write_file
+from macfleet.cli.whole_file import write_whole
 from macfleet.model.exit_codes import ExitCode
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def write_reports(
         if folder is None:
             sys.stdout.write(f"---\n{text}")
         else:
-            write_file(Path(folder) / name, text)
+            write_whole(Path(folder) / name, text)
     return ExitCode.DONE
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from macfleet.cli.fleet import FleetContext
+from macfleet.cli.whole_file import write_whole
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
 from macfleet.model.exit_codes import ExitCode
 
@@ -44,31 +45,13 @@ def write_page(fleet: FleetContext, comparison: Comparison, target: str | None) 
     lines = [t.limits["tokens_per_second_drop"] for t in thresholds if t.id == "mounts-first"]
     page = html(comparison, tuple(_traces(fleet, comparison)), *lines[:1])
     path = Path(target) if target else fleet.root / ".macfleet" / "reports" / _name(comparison)
-    write_file(path, page)
+    write_whole(path, page)
     if fleet.output == "json":
         document = {"schema": 1, "kind": "report", "path": str(path), "bytes": len(page.encode())}
         sys.stdout.write(json.dumps(document) + "\n")
     else:
         sys.stdout.write(f"Report: {path}\n")
     return ExitCode.DONE
-
-
-def write_file(path: Path, text: str) -> None:
-    """Write a report whole or not at all (raises MacfleetError E1006)."""
-    aside = path.with_name(f".{path.name}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        aside.write_text(text, encoding="utf-8")
-        aside.replace(path)
-    except OSError as error:
-        raise MacfleetError(
-            Diagnostic(
-                "E1006",
-                f"cannot write {path}: {error.strerror}",
-                mend="Give another place: --to FILE",
-                exit_code=ExitCode.INTERNAL,
-            )
-        ) from error
 
 
 def _traces(fleet: FleetContext, comparison: Comparison) -> Iterable[Trace]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from macfleet.cli.fleet import FleetContext, fleet_command
+from macfleet.cli.whole_file import write_whole
 from macfleet.model.diagnostic import MacfleetError
 from macfleet.model.exit_codes import ExitCode
 
@@ -107,7 +108,6 @@ def _carry_out(fleet: FleetContext, found: Promotion, reason: str, seen: Mapping
     """
     from dataclasses import replace
 
-    from macfleet.cli.compose import write_lock
     from macfleet.cli.releases import lock_of, moved, path_of, record, writing
     from macfleet.contract.releases import Brought, render_releases, succeeded
     from macfleet.rollout.record import iso
@@ -127,7 +127,7 @@ def _carry_out(fleet: FleetContext, found: Promotion, reason: str, seen: Mapping
         brought = Brought(found.source, fleet.who, iso(fleet.clock.now()), reason)
         before = lock_of(fleet, path_of(fleet, found.target))
         lock = succeeded(before, replace(found.release, brought=brought))
-        write_lock(fleet.root / path, render_releases(lock, found.target))
+        write_whole(fleet.root / path, render_releases(lock, found.target))
         detail: dict[str, Json] = {"why": reason, "from": found.source, "to": found.target}
         detail |= {"before": found.before.id, "after": found.release.id, "nodes": list(found.nodes)}
         record(fleet, "", "release.promoted", detail)

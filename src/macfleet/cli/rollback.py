@@ -11,6 +11,7 @@ import click
 
 from macfleet.cli.fleet import FleetContext, event_command, limit_option
 from macfleet.cli.params import wait_option
+from macfleet.cli.whole_file import write_whole
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
 from macfleet.model.exit_codes import ExitCode, strongest
 from macfleet.model.stage import StageName
@@ -134,7 +135,6 @@ def _write_locks(fleet: FleetContext, returns: Sequence[Return]) -> None:
     Raises:
         MacfleetError: E0686 (exit 7) a node is to run something else since it was shown.
     """
-    from macfleet.cli.compose import write_lock
     from macfleet.cli.releases import lock_of, moved, path_of, serving_nodes, writing
     from macfleet.contract.images import IMAGES_LOCK
     from macfleet.contract.releases import render_releases, went_back
@@ -149,7 +149,7 @@ def _write_locks(fleet: FleetContext, returns: Sequence[Return]) -> None:
             after = went_back(lock, {each.node.name: each.to for each in here}, everybody)
             environment = "" if path == IMAGES_LOCK else here[0].node.environment
             if after != lock:
-                write_lock(fleet.root / path, render_releases(after, environment))
+                write_whole(fleet.root / path, render_releases(after, environment))
 
 
 def _carry_out(

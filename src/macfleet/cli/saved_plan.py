@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from macfleet.cli.whole_file import write_whole
 from macfleet.model.diagnostic import Diagnostic, Location, MacfleetError
 from macfleet.model.stage import StageName
 
@@ -31,7 +32,6 @@ def save_plan(
     path: Path, playbook: str, result: StageResult, only_tags: tuple[str, ...], skip_tags: tuple[str, ...]
 ) -> None:
     """Write every node's plan with its digest; nodes that could not be planned are left out."""
-    from macfleet.cli.compose import write_lock
     from macfleet.rollout.record import plan_document
 
     everybody = (*((result.elsewhere,) if result.elsewhere else ()), *result.results)
@@ -44,7 +44,7 @@ def save_plan(
         "skip_tags": list(skip_tags),
         "plans": [plan_document(node.plan) for node in everybody if node.plan],
     }
-    write_lock(path, json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+    write_whole(path, json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
 
 
 def is_saved_plan(path: Path) -> bool:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from macfleet.cli.fleet import FleetContext, fleet_command
+from macfleet.cli.whole_file import write_whole
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def sbom(fleet: FleetContext, environment: str, to: Path | None) -> None:
     if to is None:
         click.echo(text, nl=False)
     else:
-        to.write_text(text, encoding="utf-8")
+        write_whole(to, text)
 
 
 def _release(fleet: FleetContext, environment: str) -> Release:

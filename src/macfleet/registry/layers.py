@@ -59,9 +59,11 @@ class LayerInspector:
         """Return what each layer of a resolved image holds, in order.
 
         Raises:
-            MacfleetError: E0604 a layer is not what its digest says, E0670 it cannot be looked into, and what
-                the registry says.
+            MacfleetError: E0604 a layer is not what its digest says, E0670 it cannot be looked into, E0675
+                it does not say what each layer unpacks to, and what the registry says.
         """
+        if len(image.layers) != len(image.diff_ids):
+            raise MacfleetError(_unpaired(image))
         repository = Reference.parse(image.repository)
         pairs = zip(image.layers, image.diff_ids, strict=True)
         return tuple(self._layer(repository, layer, diff_id) for layer, diff_id in pairs)
@@ -214,6 +216,17 @@ def _plain(chunks: Iterable[bytes], layer: Blob) -> Iterator[bytes]:
         if not (piece := unpacker.decompress(b"", _PIECE)):
             raise _not_read(layer, "it ends amid a packed block")
         yield piece
+
+
+def _unpaired(image: ResolvedImage) -> Diagnostic:
+    return Diagnostic(
+        "E0675",
+        f"{image.repository}@{image.manifest[:19]} has {len(image.layers)} layers and names what "
+        f"{len(image.diff_ids)} of them unpack to",
+        why="A layer is believed only when it unpacks to what the image's config says.",
+        mend="If a lock was edited, write it anew: macfleet image pin",
+        exit_code=ExitCode.HELD,
+    )
 
 
 def _not_read(layer: Blob, why: str) -> MacfleetError:
