@@ -45,7 +45,7 @@ check: setup ## Everything that needs no node
 
 test: check packages oracle browser ## All of it: check, real servers, the lab
 	$(PY) -m pytest -n 2 -m "(sshd or slow) and not lab"
-	$(PY) -m pytest -m lab -x -p no:randomly
+	$(PY) -m pytest -m lab -x -p no:randomly --timeout 1500
 
 bench-calibration: setup ## How often our own rules are wrong, into docs/benchmarks.md
 	$(PY) -m bench.calibration

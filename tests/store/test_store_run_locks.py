@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
@@ -231,7 +232,9 @@ def test_a_thread_renews_what_is_held_and_ends_with_it(url):
         fence = mine.take(NODES, "run-1", "rollout layout")
         first = opened.locks.holders(NODES)[0]
         seen = set()
+        until = time.monotonic() + 60
         while len(seen) < 4:
+            assert time.monotonic() < until, "it was not renewed"
             (holder,) = opened.locks.holders(NODES)
             assert (holder.token, holder.since) == (first.token, first.since)
             with opened.engine.connect() as connection:

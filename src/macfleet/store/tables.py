@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ from sqlalchemy import (
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DatabaseError
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
 from macfleet.model.exit_codes import ExitCode
@@ -69,12 +71,31 @@ EVIDENCE = Table(
 )
 
 
+class _Turns(QueuePool):
+    """One connection for all threads; who waits for it is served before who comes back for it.
+
+    Without a line a thread that asks again at once gets it each time, and one that only renews a lock, never.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._line = threading.Lock()
+
+    def _do_get(self) -> ConnectionPoolEntry:
+        if not self._line.acquire(timeout=_TURN):
+            raise PoolTimeout(f"no turn at the state database within {_TURN:g} s")
+        try:
+            return super()._do_get()
+        finally:
+            self._line.release()
+
+
 def open_state(url: str) -> Engine:
     """Return an engine whose tables exist.
 
     SQLite writes ahead, so that readers never wait for a writer, and waits up to 30 s for another process.
-    The threads of this one take turns on one connection: SQLite lets one write at a time, and who finds it
-    busy sleeps longer and longer, up to a tenth of a second.
+    The threads of this one take turns on one connection, in a fair line: SQLite lets one write at a time, and
+    who finds it busy sleeps longer and longer, up to a tenth of a second.
 
     Args:
         url: SQLAlchemy URL such as ``sqlite:////fleet/.macfleet/state.db``; the folder is made when missing.
@@ -85,7 +106,7 @@ def open_state(url: str) -> Engine:
     one: dict[str, Any] = {}
     if parsed.database and parsed.database != ":memory:":
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-        one = {"pool_size": 1, "max_overflow": 0, "pool_timeout": _TURN}
+        one = {"poolclass": _Turns, "pool_size": 1, "max_overflow": 0, "pool_timeout": _TURN}
     engine = create_engine(parsed, connect_args={"timeout": 30}, **one)
     event.listen(engine, "connect", _prepare)
     _make_tables(engine)
