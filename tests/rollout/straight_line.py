@@ -103,6 +103,8 @@ def node(name, root, **fields):
         "inventory_hostname": name,
         "engine_port": 8080,
         "bare_port": 8081,
+        # Two arms unless a test says what bare computes on.
+        "accelerator": fields.pop("accelerator", "cpu"),
         "compose_file": f"{root}/{name}/compose.yaml",
     }
     return Node(

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from macfleet.rollout.desired import Desired
     from macfleet.rollout.run import Options
 
+_THIRD = "bare-cpu because bare has an accelerator the container lacks"
+
 
 def announce(nodes: tuple[object, ...], desired: Desired, options: Options, *, yes: bool) -> None:
     """Say what will be measured and until when, and ask."""
@@ -27,15 +29,16 @@ def announce(nodes: tuple[object, ...], desired: Desired, options: Options, *, y
         groups[name] = groups.get(name, 0.0) + seconds_needed(desired, node, options.load)
     longest = max(groups.values(), default=0.0)
     cells = len(judged_concurrency(desired))
-    arms = max((len(node.arms) for node in chosen), default=0)
+    arms = max((node.measured_arms for node in chosen), key=len, default=())
     many = f"{len(chosen)} node{'' if len(chosen) == 1 else 's'}"
     if len(groups) > 1:
         many += f", {len(groups)} at once"
     parts = [
         "Stage 5 · loadtest",
         many,
-        f"{arms} arms × {cells} cells × {show_seconds(options.load.duration)}",
+        f"{len(arms)} arms ({', '.join(arms)}) × {cells} cells × {show_seconds(options.load.duration)}",
         f"about {show_seconds(longest)} until {_clock_after(longest)}, less where evidence is current",
+        *([_THIRD] if any(set(node.measured_arms) - set(node.arms) for node in chosen) else []),
         *(["short: cannot be signed"] if options.load.short else []),
     ]
     for line in flow(parts, width_of(sys.stderr)):

@@ -65,6 +65,23 @@ class VmSize:
 
 
 @dataclass(frozen=True, slots=True)
+class RegistryAccess:
+    """How a node speaks to one registry.
+
+    Attributes:
+        host: registry, with port when it has one.
+        user: login name; empty means that it is asked without a login.
+        password: secret reference such as ``env:NAME``, never the password.
+        mirrors: asked before the registry itself, in order: ``host[:port]`` or ``host[:port]/folder``.
+    """
+
+    host: str
+    user: str = ""
+    password: str = ""
+    mirrors: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Node:
     """A Mac of the inventory with its typed settings and every variable a template may use.
 
@@ -76,6 +93,7 @@ class Node:
         arms: arms the inventory declares.
         hardware: nodes with one value share one machine and are never measured together.
         delivery: ``pull`` from a registry or ``push`` over SSH.
+        registries: logins and mirrors of the registries it pulls from, sorted by host.
         relay: whether pushed layers go from node to node within its site.
         site_address: name or address on its site's network; empty means that of the endpoint.
         variables: all merged variables by name, as JSON values, secrets excluded.
@@ -100,8 +118,27 @@ class Node:
     min_ready: int = 1
     trust: str = "trusted"
     delivery: str = "pull"
+    registries: tuple[RegistryAccess, ...] = ()
     relay: bool = False
     site_address: str = ""
     roots: Roots | None = None
     colima: VmSize | None = None
     variables: Mapping[str, Json] = field(default_factory=dict)
+
+    @property
+    def measured_arms(self) -> tuple[Arm, ...]:
+        """The declared arms, and after bare `bare-cpu` where bare has an accelerator the container lacks.
+
+        Without it nobody could tell what the GPU is worth from what virtualisation costs.
+        """
+        apart = {Arm.BARE, Arm.CONTAINER} <= set(self.arms)
+        if not apart or Arm.BARE_CPU in self.arms or self.accelerator(Arm.BARE) == "cpu":
+            return self.arms
+        place = self.arms.index(Arm.BARE) + 1
+        return (*self.arms[:place], Arm.BARE_CPU, *self.arms[place:])
+
+    def accelerator(self, arm: str) -> str:
+        """Return ``metal``, ``vulkan`` or ``cpu`` as the inventory says; a Linux container has no Metal."""
+        if arm in (Arm.CONTAINER, Arm.BARE_CPU):
+            return "cpu"
+        return str(self.variables.get("accelerator") or "metal")

@@ -69,7 +69,7 @@ def judged_concurrency(desired: Desired) -> tuple[int, ...]:
 def seconds_needed(desired: Desired, node: Node, profile: LoadProfile) -> float:
     """Return about how long the node is busy: windows, warm-ups and changes of engine."""
     cells = len(judged_concurrency(desired))
-    turns = len(node.arms) * profile.segments
+    turns = len(node.measured_arms) * profile.segments
     changes = 0.0 if profile.short else turns * vm.CHANGE_SECONDS
     return turns * (cells * (profile.window + profile.warmup) + 5.0) + changes
 
