@@ -7,17 +7,14 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
-from macfleet.documents import Border, Document, nearest, parse_yaml, validate
+from macfleet.documents import Border, Document, Share, nearest, parse_yaml, validate
 from macfleet.model.diagnostic import Diagnostic, Location, MacfleetError
 from macfleet.model.ports import Files
-from macfleet.model.quantity import parse_share
 
 FILE = "contract/thresholds.yml"
 DEFAULT_SOURCE = "discussion-grade default"
-
-Share = Annotated[float, BeforeValidator(parse_share), Field(ge=0)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ import sys
 
 import click
 
+from macfleet.cli.completed import RunId
 from macfleet.cli.fleet import FleetContext, fleet_command
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
 from macfleet.model.exit_codes import ExitCode
@@ -22,7 +23,7 @@ def budget() -> None:
 @budget.command(
     epilog="Examples: macfleet budget report · macfleet budget report --arm bare --require within"
 )
-@click.argument("runs", metavar="[RUN]...", nargs=-1)
+@click.argument("runs", metavar="[RUN]...", nargs=-1, type=RunId())
 @click.option("--arm", type=click.Choice([str(arm) for arm in Arm]), default="container", show_default=True)
 @click.option(
     "--require", type=click.Choice(["within"]), help="End with 7 when a term of a node is over its budget."

@@ -18,6 +18,7 @@ COMMANDS: dict[str, Entry] = {
     "attest": Entry("macfleet.cli.decide", "attest", "Record that a colleague reproduced the service."),
     "budget": Entry("macfleet.cli.budget", "budget", "Where a request's milliseconds go, against budget."),
     "compare": Entry("macfleet.cli.compare", "compare", "One comparison out of many nodes' runs."),
+    "completion": Entry("macfleet.cli.completion", "completion", "What a shell needs to complete commands."),
     "contract": Entry("macfleet.cli.contract", "contract", "Freeze, check and show what is promised."),
     "cordon": Entry("macfleet.cli.drain", "cordon", "Mark nodes as leaving; they go on serving."),
     "drain": Entry("macfleet.cli.drain", "drain", "Take nodes out of service, within a deadline."),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from macfleet.cli.completed import RunId
 from macfleet.cli.cost import cost_terms, utilisation_option
 from macfleet.cli.difference import golden
 from macfleet.cli.fleet import FleetContext, fleet_command
@@ -32,7 +33,7 @@ _BY = ("arm", "node", "ownership", "chip", "network", "runtime")
 
 
 @click.command(epilog="Examples: macfleet compare --by ownership · macfleet compare RUN RUN --format html")
-@click.argument("runs", metavar="[RUN]...", nargs=-1)
+@click.argument("runs", metavar="[RUN]...", nargs=-1, type=RunId())
 @click.option(
     "--by", type=click.Choice(_BY), default="node", show_default=True, help="What columns stand for."
 )
@@ -190,7 +191,7 @@ def _marks(store: FolderRuns, run_id: str) -> list[str]:
 
 
 @run.command(epilog="Example: macfleet run show 20261123T0412")
-@click.argument("run_id", metavar="RUN")
+@click.argument("run_id", metavar="RUN", type=RunId())
 @fleet_command
 def show(fleet: FleetContext, run_id: str) -> int:
     """Show one run: what it was, and its cells; of one that never ended, what was done and is in the air."""
@@ -217,7 +218,7 @@ def show(fleet: FleetContext, run_id: str) -> int:
 
 
 @run.command(epilog="Examples: macfleet run verify · macfleet run verify RUN --allowed-signers FILE")
-@click.argument("runs", metavar="[RUN]...", nargs=-1)
+@click.argument("runs", metavar="[RUN]...", nargs=-1, type=RunId())
 @signers_option
 @fleet_command
 def verify(fleet: FleetContext, runs: tuple[str, ...], signers: Path | None) -> int:

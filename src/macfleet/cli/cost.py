@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from macfleet.cli.completed import RunId
 from macfleet.cli.fleet import FleetContext, fleet_command
 from macfleet.cli.run_ids import find_runs
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
@@ -31,7 +32,7 @@ utilisation_option = click.option(
 
 
 @click.command(epilog="Examples: macfleet cost · macfleet cost --utilisation 60%")
-@click.argument("runs", metavar="[RUN]...", nargs=-1)
+@click.argument("runs", metavar="[RUN]...", nargs=-1, type=RunId())
 @utilisation_option
 @fleet_command
 def cost(fleet: FleetContext, runs: tuple[str, ...], utilisation: str) -> int:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from macfleet.cli.completed import RunId
 from macfleet.cli.fleet import FleetContext, fleet_command
 from macfleet.cli.run_ids import find_runs
 from macfleet.cli.whole_file import write_whole
@@ -25,7 +26,7 @@ _DAY = click.DateTime(["%Y-%m-%d"])
 
 
 @click.command(epilog="Examples: macfleet decide · macfleet decide --require keep")
-@click.argument("runs", metavar="[RUN]...", nargs=-1)
+@click.argument("runs", metavar="[RUN]...", nargs=-1, type=RunId())
 @click.option(
     "--require", type=click.Choice(["keep"]), help="End with 7 unless every node keeps the container path."
 )

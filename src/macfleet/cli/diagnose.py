@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from macfleet.cli.completed import NodePattern
 from macfleet.cli.fleet import FleetContext, fleet_command
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
 from macfleet.model.exit_codes import ExitCode
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @click.command(epilog="Examples: macfleet diagnose · macfleet diagnose mac-01")
-@click.argument("names", metavar="[NODE]...", nargs=-1)
+@click.argument("names", metavar="[NODE]...", nargs=-1, type=NodePattern())
 @fleet_command
 def diagnose(fleet: FleetContext, names: tuple[str, ...]) -> int:
     """Name the symptoms of a node's newest load test, and what speaks for and against each cause.

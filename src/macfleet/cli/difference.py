@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from macfleet.cli.completed import RunId
 from macfleet.cli.fleet import FleetContext, fleet_command
 from macfleet.cli.run_ids import find_runs
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @click.command("diff", epilog="Examples: macfleet diff RUN RUN · macfleet diff RUN --golden NOTES.md")
-@click.argument("runs", metavar="RUN [RUN]", nargs=-1, required=True)
+@click.argument("runs", metavar="RUN [RUN]", nargs=-1, type=RunId(), required=True)
 @click.option("--golden", metavar="FILE", help="Hold RUN against the known-good figures in release notes.")
 @click.option(
     "--node", metavar="NODE", help="Only this node; of two runs of different nodes, name both: A,B."

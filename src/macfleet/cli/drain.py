@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from macfleet.cli.completed import NodePattern
 from macfleet.cli.drain_each import each, finish, named, say
 from macfleet.cli.drain_follow import follow
 from macfleet.cli.fleet import FleetContext, event_command, fleet_command
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from macfleet.rollout.drain_ports import DrainPorts
 
 _ADMITTED = 60.0
-_names = click.argument("names", metavar="NODE...", nargs=-1, required=True)
+_names = click.argument("names", metavar="NODE...", nargs=-1, type=NodePattern(), required=True)
 
 
 @click.command()

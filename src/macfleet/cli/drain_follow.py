@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from macfleet.cli.completed import NodePattern
 from macfleet.cli.drain_each import each, named
 from macfleet.cli.fleet import FleetContext, fleet_command, limit_option
 from macfleet.model.diagnostic import NodeUnreachable
@@ -40,7 +41,7 @@ def status(fleet: FleetContext, limit: str) -> int:
 
 
 @click.command()
-@click.argument("names", metavar="[NODE]...", nargs=-1)
+@click.argument("names", metavar="[NODE]...", nargs=-1, type=NodePattern())
 @fleet_command
 def watch(fleet: FleetContext, names: tuple[str, ...]) -> int:
     """Show the same as status, again each time something moves, until interrupted.

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import click
 
+from macfleet.cli.completed import NodePattern
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
 from macfleet.model.exit_codes import ExitCode
 
@@ -283,7 +284,12 @@ def _with_fleet(command: Callable[Concatenate[FleetContext, P], R], forms: tuple
 def limit_option(command: Callable[..., R]) -> Callable[..., R]:
     """Give a command ``--limit/-l``."""
     option = click.option(
-        "-l", "--limit", default="", metavar="PATTERN", help="Nodes, such as rented:&m4 or mac-[01:10]."
+        "-l",
+        "--limit",
+        default="",
+        type=NodePattern(),
+        metavar="PATTERN",
+        help="Nodes, such as rented:&m4 or mac-[01:10].",
     )
     return option(command)
 

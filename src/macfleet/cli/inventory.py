@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from macfleet.cli.completed import NodePattern
 from macfleet.cli.fleet import FleetContext, fleet_command, limit_option
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def list_nodes(fleet: FleetContext, limit: str) -> None:
 
 
 @inventory.command(epilog="Examples: macfleet inventory show mac-01 · macfleet inventory show --settings")
-@click.argument("node", required=False)
+@click.argument("node", required=False, type=NodePattern())
 @click.option("--settings", "with_settings", is_flag=True, help="The fleet's settings and what decided each.")
 @fleet_command
 def show(fleet: FleetContext, node: str | None, with_settings: bool) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from macfleet.cli.completed import RunId
 from macfleet.cli.fleet import FleetContext, event_command, fleet_command, limit_option
 from macfleet.cli.load_length import duration_of
 from macfleet.cli.params import wait_option
@@ -88,7 +89,7 @@ def import_(
 
 
 @loadtest.command(epilog="Example: macfleet loadtest show 20261123T0412")
-@click.argument("run_id", metavar="[RUN]", required=False)
+@click.argument("run_id", metavar="[RUN]", type=RunId(), required=False)
 @fleet_command
 def show(fleet: FleetContext, run_id: str | None) -> int:
     """Show a load test's cells, and of an imported one what is not comparable.

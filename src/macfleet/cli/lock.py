@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from macfleet.cli.completed import NodePattern
 from macfleet.cli.drain_each import finish
 from macfleet.cli.fleet import FleetContext, fleet_command, limit_option
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
@@ -47,7 +48,7 @@ def status(fleet: FleetContext, limit: str) -> int:
 
 
 @lock.command(name="break")
-@click.argument("nodes", nargs=-1)
+@click.argument("nodes", nargs=-1, type=NodePattern())
 @click.option("--run", metavar="RUN", default="", help="Every node that this run holds.")
 @click.option("--reason", required=True, help="Why, kept in the journal of the run that loses them.")
 @click.option("--yes", is_flag=True, help="Do not ask.")

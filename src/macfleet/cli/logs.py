@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from macfleet.cli.completed import NodePattern
 from macfleet.cli.fleet import FleetContext, fleet_command
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
 
@@ -20,7 +21,7 @@ _ENTRY = re.compile(r"^(\d{4}-\d\d-\d\dT[\d:.]+Z)  (\S+)  ?(.*)$")
 
 
 @click.command()
-@click.argument("node")
+@click.argument("node", type=NodePattern())
 @click.option("--run", "run_id", default="", metavar="RUN", help="Id of the run (default: the newest).")
 @click.option("-n", "--entries", type=click.IntRange(min=1), metavar="N", help="Only the last N entries.")
 @click.option("--since", default="", metavar="TIME", help="Such as 10m, or 2026-11-23T04:12 (UTC).")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from macfleet.cli.completed import NodePattern
 from macfleet.cli.fleet import FleetContext, fleet_command, limit_option
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
 from macfleet.model.exit_codes import ExitCode, strongest
@@ -33,7 +34,7 @@ _PATH = "PATH=/opt/homebrew/bin:/opt/homebrew/sbin:/usr/bin:/bin:/usr/sbin:/sbin
 @click.command(
     epilog="Examples: macfleet enrol mac-01 · macfleet enrol mac-01 --replace · macfleet enrol -l all"
 )
-@click.argument("patterns", metavar="[NODE]...", nargs=-1)
+@click.argument("patterns", metavar="[NODE]...", nargs=-1, type=NodePattern())
 @click.option("--replace", is_flag=True, help="Take a changed key: the Mac was re-imaged.")
 @limit_option
 @fleet_command

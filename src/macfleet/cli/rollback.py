@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from macfleet.cli.completed import NodePattern
 from macfleet.cli.fleet import FleetContext, event_command, limit_option
 from macfleet.cli.params import wait_option
 from macfleet.cli.whole_file import write_whole
@@ -29,7 +30,7 @@ _STAGES = (StageName.IMAGES, StageName.LAYOUT)
 
 
 @click.command()
-@click.argument("pattern", metavar="[NODE or POOL]", default="")
+@click.argument("pattern", metavar="[NODE or POOL]", type=NodePattern(), default="")
 @limit_option
 @click.option("--to", default="", metavar="RELEASE", help="This one instead of the one before.")
 @click.option("--check", is_flag=True, help="Show where nodes would go back to; exit 3.")

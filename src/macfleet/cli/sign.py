@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from macfleet.cli.completed import RunId
 from macfleet.cli.fleet import FleetContext, fleet_command
 from macfleet.cli.run_ids import find_runs
 from macfleet.model.diagnostic import MacfleetError
@@ -31,7 +32,7 @@ signers_option = click.option(
 
 
 @click.command(epilog="Example: macfleet run sign 20261123T0412 --key ~/.ssh/id_ed25519")
-@click.argument("run_id", metavar="RUN")
+@click.argument("run_id", metavar="RUN", type=RunId())
 @click.option("--key", type=click.Path(path_type=Path), required=True, help="SSH key to sign with.")
 @fleet_command
 def sign(fleet: FleetContext, run_id: str, key: Path) -> int:
@@ -60,7 +61,7 @@ def sign(fleet: FleetContext, run_id: str, key: Path) -> int:
 
 
 @click.command(epilog="Example: macfleet run export 20261123T0412 /tmp/run.tar")
-@click.argument("run_id", metavar="RUN")
+@click.argument("run_id", metavar="RUN", type=RunId())
 @click.argument("target", metavar="FILE.tar", type=click.Path(path_type=Path))
 @click.option("--unsigned", "bare", is_flag=True, help="Pack a run that nobody signed.")
 @fleet_command

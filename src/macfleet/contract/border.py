@@ -5,22 +5,14 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, JsonValue, field_validator, model_validator
+from pydantic import Field, JsonValue, field_validator, model_validator
 
 from macfleet import documents
 from macfleet.documents import Border
-from macfleet.model.quantity import parse_share
-
-
-def _share(value: object) -> float:
-    if isinstance(value, str | int | float) and not isinstance(value, bool):
-        return parse_share(value)
-    raise ValueError("a share such as 0.5% is wanted")
-
 
 Count = Annotated[int, Field(strict=True, ge=1)]
 Seconds = Annotated[documents.Seconds, Field(gt=0)]
-Share = Annotated[float, BeforeValidator(_share), Field(ge=0, le=1)]
+Share = Annotated[documents.Share, Field(le=1)]
 _NAME = r"^[a-z0-9][a-z0-9._-]{0,63}$"
 Name = Annotated[str, Field(pattern=_NAME)]
 

@@ -2,7 +2,7 @@
 
 from macfleet.documents.border import Border, validate
 from macfleet.documents.nearest import nearest
-from macfleet.documents.quantities import Seconds, Size
+from macfleet.documents.quantities import Seconds, Share, Size
 from macfleet.documents.yaml import Document, parse_yaml
 
-__all__ = ["Border", "Document", "Seconds", "Size", "nearest", "parse_yaml", "validate"]
+__all__ = ["Border", "Document", "Seconds", "Share", "Size", "nearest", "parse_yaml", "validate"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from math import isinf
 
 _NUMBER = re.compile(r"^\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z%]*)\s*$")
 _BYTES = {
@@ -38,7 +39,7 @@ def parse_seconds(text: str | float) -> float:
         ValueError: not a number followed by a known unit.
     """
     if isinstance(text, int | float):
-        return float(text)
+        return _float(text)
     number, unit = _split(text, {**_SECONDS, "": 1.0})
     return number * (_SECONDS[unit] if unit else 1.0)
 
@@ -50,7 +51,7 @@ def parse_share(text: str | float) -> float:
         ValueError: not a number, or a unit other than ``%``.
     """
     if isinstance(text, int | float):
-        return float(text)
+        return _float(text)
     number, unit = _split(text, {"%": 0.01, "": 1.0})
     return number * (0.01 if unit == "%" else 1.0)
 
@@ -82,5 +83,19 @@ def _split(text: str, units: dict[str, float] | dict[str, int]) -> tuple[float, 
     matched = _NUMBER.match(text)
     if matched is None or matched.group(2) not in units:
         known = " ".join(unit for unit in units if unit)
-        raise ValueError(f"{text!r} is not a number with one of the units {known}")
-    return float(matched.group(1)), matched.group(2)
+        raise ValueError(f"{_shown(text)} is not a number with one of the units {known}")
+    number = float(matched.group(1))
+    if isinf(number):
+        raise ValueError(f"{_shown(text)} is too large")
+    return number, matched.group(2)
+
+
+def _float(number: float) -> float:
+    try:
+        return float(number)
+    except OverflowError:
+        raise ValueError("the number is too large") from None
+
+
+def _shown(text: str) -> str:
+    return f"{text!r}" if len(text) < 40 else f"{text[:40]!r}…"
