@@ -17,9 +17,7 @@ _PLACES = {
 }
 
 
-@click.command(
-    epilog="Example: macfleet completion bash > ~/.local/share/bash-completion/completions/macfleet"
-)
+@click.command(epilog="Example: macfleet completion zsh")
 @click.argument("shell", type=click.Choice(sorted(_PLACES)), required=False)
 def completion(shell: str | None) -> None:
     """Print the completion script of a shell: that of $SHELL unless named.
