@@ -16,7 +16,7 @@ import pytest
 
 from macfleet.facts.scan import Rating
 from macfleet.inventory import load_settings
-from macfleet.inventory.settings import ScannerSettings
+from macfleet.inventory.scanner import ScannerSettings
 from macfleet.model.diagnostic import MacfleetError
 from macfleet.model.exit_codes import ExitCode
 from macfleet.sources.disk import DiskFiles

@@ -167,10 +167,10 @@ def weights_lock(fleet: FleetContext) -> tuple[WeightsFile, ...]:
 def stage_nodes(fleet: FleetContext, desired: Desired, stage: StageName, limit: str) -> tuple[Node, ...]:
     """Return the nodes of a stage's ``hosts:`` within a limit, in inventory order.
 
-    Each learns what its load client's image is called on it: by digest, or by the name it was pushed under.
+    Each learns what its load client's image is called on it: by digest, or by the tag it gets there.
     """
     from macfleet.inventory import select
-    from macfleet.resources import local_name
+    from macfleet.resources import name_on
 
     hosts = {node.name for node in select(fleet.inventory, desired.playbooks[stage].hosts)}
     chosen = [node for node in fleet.nodes(limit) if node.name in hosts]
@@ -179,7 +179,7 @@ def stage_nodes(fleet: FleetContext, desired: Desired, stage: StageName, limit: 
     result = []
     for node in chosen:
         image = desired.images(node).get("loadgen")
-        name = "" if image is None else local_name(image) if node.delivery == "push" else image.pinned
+        name = "" if image is None else name_on(node, image)
         result.append(replace(node, variables={"loadgen_image": name, **node.variables}))
     return tuple(result)
 

@@ -16,7 +16,7 @@ from macfleet.model.exit_codes import ExitCode
 if TYPE_CHECKING:
     from macfleet.facts.scan import Scanned
     from macfleet.gates.scan_judgement import ScanJudgement
-    from macfleet.inventory.settings import ScannerSettings
+    from macfleet.inventory.scanner import ScannerSettings
     from macfleet.model.image import ResolvedImage
     from macfleet.model.json import Json
     from macfleet.registry import OciSources

@@ -13,13 +13,15 @@ class Moment(StrEnum):
     """What happened to a change.
 
     SENT: its steps are on their way to the node. BEGAN: the first runs. FOUND: its detached steps were there
-    already and are followed. SAID: they printed something. DONE: every step succeeded. FAILED: one did not.
+    already and are followed. SAID: they printed something. NOTED: they succeeded and have something to say.
+    DONE: every step succeeded. FAILED: one did not.
     """
 
     SENT = "sent"
     BEGAN = "began"
     FOUND = "found"
     SAID = "said"
+    NOTED = "noted"
     DONE = "done"
     FAILED = "failed"
 
@@ -29,7 +31,7 @@ class Happening:
     """One moment of one change.
 
     Attributes:
-        text: what was printed, with SAID; the id of the detached job, with SENT and FOUND.
+        text: what was printed or noted, with SAID and NOTED; the id of the detached job, with SENT and FOUND.
     """
 
     moment: Moment

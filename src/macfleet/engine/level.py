@@ -15,7 +15,17 @@ from macfleet.engine.refusals import step_failed
 from macfleet.engine.script import ENVIRONMENT, Fragment, bundle, probe_fragments, step_text, unbundle
 from macfleet.model.diagnostic import MacfleetError
 from macfleet.model.ports import Completed, Sources, Transport
-from macfleet.model.resource import Assemble, Change, Probe, ProbeOutput, Put, Resource, Run, Stream
+from macfleet.model.resource import (
+    Assemble,
+    Change,
+    Probe,
+    ProbeOutput,
+    Put,
+    Resource,
+    Run,
+    Stream,
+    Telling,
+)
 from macfleet.model.shell import quote
 
 _MARGIN = 30.0
@@ -167,10 +177,20 @@ def _send(batch: _Batch, work: Work, standing: Standing) -> Mapping[str, ProbeOu
         )
     outputs = unbundle(pieces, stdout, nonce=mark)
     for fragment in pieces:
-        output = outputs.get(fragment.name)
-        if fragment.guard and (output is None or output.exit != 0):
-            raise MacfleetError(step_failed(work.node, fragment.guard, output))
+        if fragment.guard:
+            _settle(batch.changes[fragment.guard], outputs.get(fragment.name), work)
     return outputs
+
+
+def _settle(change: Change, output: ProbeOutput | None, work: Work) -> None:
+    """Tell what steps that succeeded have to say (raises MacfleetError where one did not)."""
+    resource = work.resources[change.address]
+    telling = resource if output is not None and isinstance(resource, Telling) else None
+    if output is None or output.exit != 0:
+        refused = telling.refusal(output) if telling is not None and output is not None else None
+        raise MacfleetError(refused or step_failed(work.node, change.address, output))
+    if telling is not None and (notes := telling.notes(output)):
+        work.report([Happening(Moment.NOTED, change, note) for note in notes])
 
 
 def _tell(

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field, replace
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from macfleet.documents import nearest
+from macfleet.documents import Border, nearest
 from macfleet.inventory.fleet import Contender
 from macfleet.inventory.merge import Merged, same, shown
 from macfleet.inventory.names import IMPLICIT_KINDS
+from macfleet.inventory.registries import NodeRegistryBorder, accesses
 from macfleet.inventory.render import Renderer, RenderProblem, explain_undefined
 from macfleet.inventory.settings import FleetSettings
 from macfleet.inventory.tree import Assignment
@@ -19,6 +20,13 @@ from macfleet.inventory.variables import DEFAULTS, KNOWN, ColimaBorder, NodeVari
 from macfleet.model.diagnostic import Diagnostic
 from macfleet.model.json import Json
 from macfleet.model.node import Endpoint, Node, Roots, VmSize
+
+_NESTED: Mapping[str, type[Border]] = {
+    "roots": RootsBorder,
+    "colima": ColimaBorder,
+    "registries": NodeRegistryBorder,
+}
+"""What the keys inside a variable are checked against."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,10 +176,11 @@ def _wrong(
 ) -> Diagnostic:
     variable, inside = str(problem["loc"][0]), problem["loc"][1:]
     assigned = merged[variable].winner if variable in merged else None
+    inside = inside[:-1] if inside[-1:] == ("[key]",) else inside
     dotted = ".".join((variable, *map(str, inside)))
     mend = ""
     if problem["type"] == "extra_forbidden":
-        fields = (RootsBorder if variable == "roots" else ColimaBorder).model_fields
+        fields = _NESTED[variable].model_fields
         guess = nearest(str(inside[-1]), fields)
         summary = f'unknown key "{inside[-1]}" in {variable}'
         mend = f'did you mean "{guess}"?' if guess else f"Known keys: {', '.join(fields)}."
@@ -182,7 +191,9 @@ def _wrong(
         summary = f"{dotted}: {problem['msg'].removeprefix('Value error, ')}"
     if assigned is None:  # a built-in default that does not fit, such as a node name that is no host
         return Diagnostic("E0213", summary, mend=mend, node=node)
-    return _at(assigned, summary, inside, mend, node, values[variable])
+    found = _at(assigned, summary, inside, mend, node, values[variable])
+    # What stands where a login belongs may be a password: it is not repeated.
+    return replace(found, snippet="", span=0, why="") if variable == "registries" else found
 
 
 def _at(
@@ -236,6 +247,7 @@ def _node(
         min_ready=typed.min_ready,
         trust=typed.trust,
         delivery=typed.delivery,
+        registries=tuple(accesses(typed.registries)),
         relay=typed.relay,
         site_address=typed.site_address or "",
         roots=Roots(roots.weights, roots.cache, roots.logs) if roots else None,

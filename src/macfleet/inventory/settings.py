@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, field_validator
 
 from macfleet.documents import Border, Seconds, parse_yaml, validate
 from macfleet.inventory.names import VARIABLE_RULE, is_variable_name
+from macfleet.inventory.scanner import ScannerBorder, ScannerSettings, one_or_more
 from macfleet.model.diagnostic import Diagnostic, Location, MacfleetError
 from macfleet.model.json import Json
 from macfleet.model.ports import Files
@@ -38,28 +39,6 @@ class DeclaredVariable:
     description: str
     default: Json = None
     has_default: bool = False
-    where: Location | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ScannerSettings:
-    """The vulnerability scanner the operator has chosen; it runs on the controller.
-
-    Attributes:
-        command: program and arguments; ``{layout}`` stands for a folder with the image as OCI layout,
-            ``{archive}`` for the same as one tar.
-        sha256: digests (hex) the program may have, such as one a system.
-        format: ``grype``, ``trivy`` or ``osv``: what it prints.
-        status: arguments with which the program tells of its database; empty where it cannot.
-        deadline: seconds a scan may take; fresh: seconds within which the same scan is not repeated.
-    """
-
-    command: tuple[str, ...]
-    sha256: tuple[str, ...]
-    format: str
-    status: tuple[str, ...] = ()
-    deadline: float = 600.0
-    fresh: float = 86400.0
     where: Location | None = None
 
 
@@ -205,10 +184,6 @@ def _missing(root: str) -> Diagnostic:
     )
 
 
-def _one_or_more(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
-
-
 class RetentionBorder(Border):
     """How long runs and events are kept."""
 
@@ -217,44 +192,6 @@ class RetentionBorder(Border):
         default=Retention().events, description="age after which token events are dropped"
     )
     keep: int = Field(default=Retention().keep, ge=1, description="runs that stay whatever their age")
-
-
-Argument = Annotated[str, Field(min_length=1)]
-Hash = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-
-
-class ScannerBorder(Border):
-    """The vulnerability scanner of `macfleet image scan`."""
-
-    command: tuple[Argument, ...] = Field(
-        min_length=2,
-        description="program and arguments; `{layout}` is a folder with the image as OCI layout, `{archive}` "
-        "the same as one tar",
-    )
-    sha256: Annotated[tuple[Hash, ...], BeforeValidator(_one_or_more)] = Field(
-        min_length=1, description="SHA-256 the program must have, or a list: one a system"
-    )
-    format: Literal["grype", "trivy", "osv"] = Field(description="what the program prints, always as JSON")
-    status: tuple[Argument, ...] = Field(
-        default=(), description="arguments with which the program tells of its database"
-    )
-    deadline: Seconds = Field(default=600.0, gt=0, description="how long a scan may take")
-    fresh: Seconds = Field(
-        default=86400.0, ge=0, description="how long the same scan of the same image is not repeated"
-    )
-
-    @field_validator("command")
-    @classmethod
-    def _takes_the_image(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if not any("{layout}" in word or "{archive}" in word for word in value[1:]):
-            raise ValueError("must say where the image goes: {layout} or {archive}")
-        return value
-
-    def settings(self, where: Location) -> ScannerSettings:
-        """Return the values as what the rest of macfleet takes."""
-        return ScannerSettings(
-            self.command, self.sha256, self.format, self.status, self.deadline, self.fresh, where
-        )
 
 
 class VariableBorder(Border):
@@ -268,7 +205,7 @@ class SettingsFile(Border):
     """`macfleet.yml`: the file that makes a folder a fleet folder."""
 
     name: str = Field(min_length=1, max_length=63, description="name of the fleet, shown in reports")
-    inventory: Annotated[tuple[str, ...], BeforeValidator(_one_or_more)] = Field(
+    inventory: Annotated[tuple[str, ...], BeforeValidator(one_or_more)] = Field(
         default=("inventory/hosts.yml",),
         min_length=1,
         description="inventory source or sources; later ones win",

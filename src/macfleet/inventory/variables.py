@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from macfleet.documents import Border, Size
 from macfleet.inventory.names import is_ipv6
+from macfleet.inventory.registries import NodeRegistries
 from macfleet.model.json import Json
 from macfleet.model.node import Arm, Ownership
 
@@ -243,6 +244,9 @@ class NodeVariables(Border):
     )
     delivery: Annotated[Text, Field(pattern="^(pull|push)$")] = Field(
         description="images are pulled from a registry, or pushed over SSH"
+    )
+    registries: NodeRegistries = Field(
+        default_factory=dict, description="logins and mirrors of the registries the node pulls from, by host"
     )
     relay: Truth = Field(
         default=False, description="pushed layers go from node to node within the site; needs site"

@@ -69,10 +69,28 @@ class Reference:
         """Return the reference of the same repository by digest alone."""
         return replace(self, tag="", digest=digest)
 
+    def at(self, mirror: str) -> Reference:
+        """Return the same at a mirror, ``host[:port]`` or ``host[:port]/folder``."""
+        host, _, folder = mirror.partition("/")
+        return replace(self, registry=host, path=f"{folder}/{self.path}" if folder else self.path)
+
     def __str__(self) -> str:
         tag = f":{self.tag}" if self.tag else ""
         digest = f"@{self.digest}" if self.digest else ""
         return f"{self.repository}{tag}{digest}"
+
+
+def registry_place(text: str) -> str:
+    """Return ``host[:port]`` or ``host[:port]/folder`` as written (raises ValueError for anything else)."""
+    try:
+        is_place = Reference.parse(f"{text}/x").registry == text.partition("/")[0]
+    except ValueError:
+        is_place = False
+    if not is_place:
+        raise ValueError(
+            f"{text!r} is not a registry: a host in lowercase with a dot or a :port, then a folder"
+        )
+    return text
 
 
 def _split_tag(name: str) -> tuple[str, str]:

@@ -11,7 +11,9 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
+
+from macfleet.model.diagnostic import Diagnostic
 
 Value = None | bool | int | str | tuple[str, ...]
 State = Mapping[str, Value]
@@ -180,6 +182,17 @@ class Resource(Protocol):
 
     def steps(self, change: Change) -> tuple[Step, ...]:
         """Return what makes the change, in order; empty for NOOP."""
+
+
+@runtime_checkable
+class Telling(Protocol):
+    """A resource that reads more out of what its steps printed than whether they succeeded."""
+
+    def notes(self, output: ProbeOutput) -> tuple[str, ...]:
+        """Return what steps that succeeded have to say all the same."""
+
+    def refusal(self, output: ProbeOutput) -> Diagnostic | None:
+        """Return what became of a step that failed, where it can be said better than by its last words."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from macfleet.model.image import ResolvedImage
 from macfleet.model.json import Json
 from macfleet.model.node import Node
-from macfleet.resources import local_name
+from macfleet.resources import name_on
 
 
 def node_view(node: Node, images: Mapping[str, ResolvedImage]) -> dict[str, Json]:
@@ -15,7 +15,7 @@ def node_view(node: Node, images: Mapping[str, ResolvedImage]) -> dict[str, Json
     return {
         "inventory_hostname": node.name,
         "node": _node(node),
-        "images": {name: _image(image, pushed=node.delivery == "push") for name, image in images.items()},
+        "images": {name: _image(image, name_on(node, image)) for name, image in images.items()},
     }
 
 
@@ -47,13 +47,13 @@ def _node(node: Node) -> dict[str, Json]:
     }
 
 
-def _image(image: ResolvedImage, *, pushed: bool) -> dict[str, Json]:
-    """Return an image's names; ``run`` is what the node calls it, by the way it is delivered."""
+def _image(image: ResolvedImage, name: str) -> dict[str, Json]:
+    """Return an image's names; ``run`` is `name`: what the node calls it, by the way it is delivered."""
     return {
         "reference": image.reference,
         "repository": image.repository,
         "pinned": image.pinned,
-        "run": local_name(image) if pushed else image.pinned,
+        "run": name,
         "index": image.index,
         "manifest": image.manifest,
         "config": image.config,

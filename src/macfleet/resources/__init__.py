@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from macfleet.resources.archive import ArchiveParams
     from macfleet.resources.compose_file import ComposeService, parse_compose
     from macfleet.resources.compose_project import ComposeProjectParams
-    from macfleet.resources.docker_image import DockerImageParams, local_name
+    from macfleet.resources.docker_image import DockerImageParams, local_name, name_on
     from macfleet.resources.file import FileParams
 
     KINDS: tuple[type[Params], ...]
@@ -54,6 +54,7 @@ __all__ = [
     "Params",
     "Surroundings",
     "local_name",
+    "name_on",
     "params_of",
     "parse_compose",
 ]
@@ -61,6 +62,7 @@ __all__ = [
 _OTHERS = {
     "ComposeService": "compose_file",
     "local_name": "docker_image",
+    "name_on": "docker_image",
     "parse_compose": "compose_file",
     **{name: module for module, name in PLACES.values()},
 }

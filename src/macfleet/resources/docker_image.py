@@ -9,10 +9,14 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from macfleet.model.diagnostic import Diagnostic
 from macfleet.model.image import ResolvedImage
+from macfleet.model.node import Node
+from macfleet.model.reference import Reference
 from macfleet.model.resource import Assemble, Change, Probe, ProbeOutput, Run, State, Step, compare
 from macfleet.model.shell import quote, words
 from macfleet.resources import docker_client
+from macfleet.resources.image_sources import Source, passed_over, pull_script, refusal, sources_of
 from macfleet.resources.params import Params, Surroundings
 
 _CONTAINERD = "io.containerd.snapshotter"
@@ -107,8 +111,10 @@ class DockerImageParams(Params):
 
     def build(self, around: Surroundings) -> DockerImage:
         """Return the image as it is locked for the node's platform."""
-        pushed = (self.delivery or around.node.delivery) == "push"
-        return DockerImage(self.image, around.images[self.image], pushed, self.profile, around.needs)
+        node, image = around.node, around.images[self.image]
+        pushed = (self.delivery or node.delivery) == "push"
+        sources = () if pushed else sources_of(node, image, around.secret)
+        return DockerImage(self.image, image, pushed, self.profile, around.needs, sources, node.name)
 
 
 def local_name(image: ResolvedImage) -> str:
@@ -116,15 +122,32 @@ def local_name(image: ResolvedImage) -> str:
     return f"{image.repository}:{image.manifest.replace(':', '-')}"
 
 
+def name_on(node: Node, image: ResolvedImage) -> str:
+    """Return what a node calls an image: by digest, or by `local_name` where it is pushed or has mirrors.
+
+    A classic store learns a reference by digest only from the registry that it names.
+    """
+    is_tagged = node.delivery == "push" or len(sources_of(node, image)) > 1
+    return local_name(image) if is_tagged else image.pinned
+
+
 @dataclass(frozen=True, slots=True)
 class DockerImage:
-    """A locked image; `pushed` means that the bytes travel over SSH instead of from a registry."""
+    """A locked image.
+
+    Attributes:
+        pushed: the bytes travel over SSH instead of from a registry.
+        sources: where it is pulled from, in order; empty means its own registry, without a login.
+        node: inventory name of the node, for what is said.
+    """
 
     name: str
     image: ResolvedImage
     pushed: bool = False
     profile: str = "default"
     needs: tuple[str, ...] = ()
+    sources: tuple[Source, ...] = ()
+    node: str = ""
     kind: ClassVar[str] = "docker_image"
 
     @property
@@ -135,7 +158,8 @@ class DockerImage:
     @property
     def reference(self) -> str:
         """What the image is called on the node."""
-        return local_name(self.image) if self.pushed else self.image.pinned
+        is_tagged = self.pushed or len(self.sources) > 1
+        return local_name(self.image) if is_tagged else self.image.pinned
 
     def probe(self) -> Probe:
         """Ask the engine for its store and for the image's id, platform and repository digests."""
@@ -152,10 +176,16 @@ class DockerImage:
         change = compare(self.address, self.desired(), actual)
         if actual is not None and "engine" in actual:
             return replace(change, reason=docker_client.SILENT)
+        if change.fields and (len(self.sources) > 1 or any(each.user for each in self.sources)):
+            return replace(change, reason=f"from {', else '.join(each.words for each in self.sources)}")
         return change
 
     def steps(self, change: Change) -> tuple[Step, ...]:
-        """Pull by the platform's manifest digest, or load what a verified stream yields."""
+        """Pull by the platform's manifest digest, or load what a verified stream yields.
+
+        Raises:
+            MacfleetError: E0653 the password of a registry cannot be had.
+        """
         if not change.fields:
             return ()
         prepared = docker_client.prepared(self.profile)
@@ -167,10 +197,20 @@ class DockerImage:
             return (Assemble(source, f"{_FOLDER}\n{prepared}\n{room}\n{_ASK}", joined, limit=_PULL_LIMIT),)
         layers = zip(self.image.diff_ids, self.image.layers, strict=False)
         sizes = words(each for digest, layer in layers for each in (digest, layer.size))
-        pull = (
-            f"docker pull --quiet --platform {quote(self.image.platform)} {quote(self.reference)} </dev/null"
-        )
+        pull = pull_script(self._places, self.image.platform, self.reference, self.node)
         return (Run(f"{prepared}\n{room}\nset -- {sizes}\n{_LACKS}\n{pull}", limit=_PULL_LIMIT),)
+
+    def notes(self, output: ProbeOutput) -> tuple[str, ...]:
+        """Return which mirrors did not serve the image, from what the pull printed."""
+        return passed_over(self._places, output)
+
+    def refusal(self, output: ProbeOutput) -> Diagnostic | None:
+        """Return why nothing could be pulled; None for any other failure."""
+        return refusal(self._places, output, self.node, self.address)
+
+    @property
+    def _places(self) -> tuple[Source, ...]:
+        return self.sources or (Source(Reference.parse(self.image.pinned)),)
 
     def _parse(self, output: ProbeOutput) -> State | None:
         first, _, answer = output.stdout.strip().partition("\n")

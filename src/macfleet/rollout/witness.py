@@ -16,6 +16,7 @@ _TOLD = {
     Moment.BEGAN: "change.started",
     Moment.FOUND: "change.followed",
     Moment.SAID: "change.output",
+    Moment.NOTED: "change.noted",
     Moment.DONE: "change.done",
     Moment.FAILED: "change.failed",
 }

@@ -20,7 +20,7 @@ from macfleet.facts.model_bytes import shown
 from macfleet.facts.scan import Scanned, ScanReport
 from macfleet.facts.scan_formats import EXITS, FORMATS, database_built
 from macfleet.facts.scan_reading import SCAN_LIMIT, ScanRefused
-from macfleet.inventory.settings import ScannerSettings
+from macfleet.inventory.scanner import ScannerSettings
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
 from macfleet.model.exit_codes import ExitCode
 

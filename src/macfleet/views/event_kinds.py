@@ -77,6 +77,11 @@ KINDS: tuple[Kind, ...] = (
         "A step that takes long printed something.",
         (*_CHANGE, Field("text", "string", "what it printed last", optional=True)),
     ),
+    Kind(
+        "change.noted",
+        "Steps succeeded and have something to say, such as a mirror that was passed over.",
+        (*_CHANGE, Field("text", "string", "what it is")),
+    ),
     Kind("change.done", "Every step of a change succeeded.", (*_CHANGE, _SECONDS)),
     Kind("change.failed", "A step of a change failed.", (*_CHANGE, _SECONDS)),
     Kind(

@@ -217,6 +217,7 @@ def _words(event: Event) -> tuple[str, str] | None:
         "lock.waiting": ("⌛", f"waiting for {data.get('holder')}"),
         "change.followed": ("⌛", f"{data.get('address')} goes on".replace(".", " ", 1)),
         "part.brought": ("⌛", f"{str(data.get('part'))[:19]}… from {data.get('from') or 'here'}"),
+        "change.noted": ("!", str(data.get("text"))),
         "relay.failed": ("!", str(data.get("words"))),
         "network.mode": ("⌛", f"measuring {data.get('mode')} mode"),
         "loadtest.resumed": (
