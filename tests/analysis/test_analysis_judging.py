@@ -63,6 +63,39 @@ def test_on_virtiofs_psi_or_the_storage_proof_may_speak_for_iowait(psi, storage,
     assert any(words in reason for reason in found.reasons)
 
 
+@pytest.mark.parametrize(
+    ("psi", "storage", "virtiofs", "who"),
+    [
+        (1, 0.45, True, "the storage proof"),
+        (35, 0.05, True, "PSI io some"),
+        (35, 0.45, True, "PSI io some and the storage proof"),
+        (1, 0.05, True, ""),  # nothing spoke
+        (35, 0.45, False, ""),  # neither is asked where iowait is visible
+    ],
+)
+def test_the_verdict_names_which_sign_spoke_on_virtiofs(psi, storage, virtiofs, who):
+    slow = replace(SLOW, psi=psi)
+    reasons = judged(evidence(BARE, slow, virtiofs=virtiofs, storage_drop=storage))["mounts-first"].reasons
+    said = [reason for reason in reasons if "spoke" in reason]
+    assert set(said) <= {f"container {cell}: on virtiofs, {who} spoke for slow storage" for cell in JUDGED}
+    assert bool(said) is bool(who)
+
+
+@pytest.mark.parametrize(
+    ("planted", "threshold", "words"),
+    [
+        ("host-memory", "offload-live", "container short×4: host memory used (planted, simulated) 85.1 %"),
+        ("vm-iowait", "mounts-first", "container short×1: in-VM iowait (planted, simulated) 3.0 %"),
+    ],
+)
+def test_a_figure_the_lab_made_up_is_called_so_in_the_verdict(planted, threshold, words):
+    queueing = replace(SLOW, memory=85, queueing=0.8)
+    found = judged(evidence(BARE, queueing, planted=(planted,)))[threshold]
+    assert any(reason.startswith(words) for reason in found.reasons), found.reasons
+    plain = judged(evidence(BARE, queueing))[threshold]
+    assert not any("simulated" in reason for reason in plain.reasons)
+
+
 def test_no_mounts_advice_for_a_loss_that_is_the_gpus():
     arms = (BARE, SyntheticArm("bare-cpu", rate=32), replace(SLOW, iowait=40))
     found = judged(evidence(*arms, accelerators={"bare": "metal", "bare-cpu": "cpu", "container": "cpu"}))

@@ -34,6 +34,14 @@ def test_a_mac_says_what_it_is_and_whether_it_is_simulated(kind, simulated):
 
 
 @pytest.mark.parametrize(
+    ("kind", "planted"),
+    [("lab", None), ("lab host-memory vm-iowait", "host-memory vm-iowait"), ("mac x", None)],
+)
+def test_figures_that_the_lab_made_up_are_named(kind, planted):
+    assert parse_system(printed(SYSTEM.format(kind=kind))).get("planted") == planted
+
+
+@pytest.mark.parametrize(
     "output",
     [
         printed(""),

@@ -36,6 +36,7 @@ class NodeEvidence:
         virtiofs: whether the container arm reads its weights through virtiofs.
         storage_drop: loss of bind against native storage as a share; None when the proof was not made.
         planned_memory: memory plan before its absorber as a share of unified memory; None without a plan.
+        planted: figures that the lab made up, ``host-memory`` or ``vm-iowait``: the verdict says so.
     """
 
     node: str
@@ -49,10 +50,15 @@ class NodeEvidence:
     storage_drop: float | None = None
     attestations: tuple[Attestation, ...] = ()
     planned_memory: float | None = None
+    planted: tuple[str, ...] = ()
 
     def cell(self, arm: str, name: str) -> CellSummary | None:
         """Return one summary, None when it was not measured."""
         return next((each for each in self.cells if (each.arm, each.cell) == (arm, name)), None)
+
+    def figure(self, name: str, planted: str) -> str:
+        """Return a figure's name, marked where the lab made the figure up."""
+        return f"{name} (planted, simulated)" if planted in self.planted else name
 
     def name(self, *cells: CellSummary) -> tuple[str, ...]:
         """Return the names under which cells are cited."""
@@ -136,37 +142,40 @@ def _mounts_first(evidence: NodeEvidence, threshold: Threshold, _made: Mapping[s
         )
         second = _storage_signs(evidence, threshold, container)
         # One sign of several is enough, so the best of them counts as many times as there are signs.
-        spoken = [each.chance for each in second if each.holds]
-        signs = Condition(either(second), "", chance=min(1.0, min(spoken, default=1.0) * len(second)))
-        parts.append(_part([first, signs], [first, *second]))
+        spoken = {sign: each.chance for sign, each in second.items() if each.holds}
+        said = f"{container.arm} {name}: on virtiofs, {' and '.join(spoken)} spoke for slow storage"
+        signs = Condition(
+            either(list(second.values())),
+            said if spoken and evidence.virtiofs else "",
+            chance=min(1.0, min(spoken.values(), default=1.0) * len(second)),
+        )
+        parts.append(_part([first, signs], [first, *second.values(), signs]))
     return _conclude(evidence, threshold, parts)
 
 
-def _storage_signs(evidence: NodeEvidence, threshold: Threshold, cell: CellSummary) -> list[Condition]:
-    """In-VM iowait; on virtiofs, whose I/O hardly shows there, PSI and the storage proof as well."""
-    named = evidence.name(cell)
-    signs = [stays_above("in-VM iowait", cell.iowait, threshold.limits["iowait_above"], cell, named)]
-    if not evidence.virtiofs:
-        return signs
-    line = threshold.limits["psi_io_some_above"]
-    signs.append(stays_above("PSI io some", cell.psi_io, line, cell, named))
-    limit = threshold.limits["storage_drop"]
-    if evidence.storage_drop is None:
-        signs.append(Condition(None, "storage proof (bind against native): not measured"))
-    else:
-        found, line = 100 * evidence.storage_drop, 100 * limit
-        text = f"storage proof: bind is {found:.0f} % below native, line {line:.0f} %"
-        signs.append(
-            Condition(
-                evidence.storage_drop > limit, text, (f"{evidence.run}/nodes/{evidence.node}/storage.json",)
-            )
-        )
+def _storage_signs(evidence: NodeEvidence, threshold: Threshold, cell: CellSummary) -> dict[str, Condition]:
+    """In-VM iowait; on virtiofs, whose I/O hardly shows there, PSI and the storage proof as well; by name."""
+    named, limits = evidence.name(cell), threshold.limits
+    iowait, psi = evidence.figure("in-VM iowait", "vm-iowait"), "PSI io some"
+    signs = {iowait: stays_above(iowait, cell.iowait, limits["iowait_above"], cell, named)}
+    if evidence.virtiofs:
+        signs[psi] = stays_above(psi, cell.psi_io, limits["psi_io_some_above"], cell, named)
+        signs["the storage proof"] = _storage_proof(evidence, limits["storage_drop"])
     return signs
+
+
+def _storage_proof(evidence: NodeEvidence, line: float) -> Condition:
+    drop = evidence.storage_drop
+    if drop is None:
+        return Condition(None, "storage proof (bind against native): not measured")
+    text = f"storage proof: bind is {100 * drop:.0f} % below native, line {100 * line:.0f} %"
+    return Condition(drop > line, text, (f"{evidence.run}/nodes/{evidence.node}/storage.json",))
 
 
 def _offload_live(evidence: NodeEvidence, threshold: Threshold, _made: Mapping[str, Judgement]) -> Judgement:
     arm = Arm.CONTAINER if any(cell.arm == Arm.CONTAINER for cell in evidence.cells) else Arm.BARE
     judged = [cell for cell in evidence.cells if cell.arm == arm and cell.cell in evidence.judged]
+    used = evidence.figure("host memory used", "host-memory")
     parts: list[Part] = []
     for bucket in dict.fromkeys(cell.bucket for cell in judged):
         few = next((cell for cell in judged if (cell.bucket, cell.concurrency) == (bucket, 1)), None)
@@ -177,9 +186,7 @@ def _offload_live(evidence: NodeEvidence, threshold: Threshold, _made: Mapping[s
             continue
         conditions = [
             growth(few, many, threshold.limits["p95_growth_above"], evidence.name(few, many)),
-            stays_above(
-                "host memory used", many.memory, threshold.limits["memory_above"], many, evidence.name(many)
-            ),
+            stays_above(used, many.memory, threshold.limits["memory_above"], many, evidence.name(many)),
         ]
         parts.append(_part(conditions, conditions))
     if not parts:

@@ -11,7 +11,8 @@ DOCKER_HOST = 'DOCKER_HOST="unix://$HOME/.colima/default/docker.sock"; export DO
 
 # One program for all of it: sw_vers(1) twice and uname(1) would say the first three.
 _SYSTEM = """sysctl -n kern.osproductversion kern.osversion hw.machine hw.memsize hw.ncpu \\
- machdep.cpu.brand_string hw.model && { [ -e /opt/lab ] && echo lab || echo mac; }"""
+ machdep.cpu.brand_string hw.model &&
+ { [ -e /opt/lab ] && echo lab $(ls /opt/lab/planted 2>/dev/null) || echo mac; }"""
 
 # A directory per installed version: asking `brew` itself costs about a second of Ruby.
 _FORMULAE = 'for d in /opt/homebrew/Cellar/*/*; do [ -d "$d" ] && echo "${d#/opt/homebrew/Cellar/}"; done; :'
@@ -39,6 +40,8 @@ def probes() -> Mapping[str, Probe]:
 def parse_system(output: ProbeOutput) -> State:
     """Return macos, build, arch, memory (bytes), cpus, chip, model and ``simulated`` (``lab`` or empty).
 
+    Where figures of the lab are made up, ``planted`` names them, such as ``host-memory vm-iowait``.
+
     Raises:
         ValueError: not the eight lines a Mac prints.
     """
@@ -46,6 +49,7 @@ def parse_system(output: ProbeOutput) -> State:
     if output.exit != 0 or len(lines) != 8:
         raise ValueError(f"expected eight lines of system facts, got {len(lines)}")
     macos, build, arch, memory, cpus, chip, model, kind = (line.strip() for line in lines)
+    kind, _, planted = kind.partition(" ")
     return {
         "macos": macos,
         "build": build,
@@ -55,6 +59,7 @@ def parse_system(output: ProbeOutput) -> State:
         "chip": chip,
         "model": model,
         "simulated": "lab" if kind == "lab" else "",
+        **({"planted": planted} if kind == "lab" and planted else {}),
     }
 
 

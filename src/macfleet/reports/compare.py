@@ -178,7 +178,15 @@ def _evidence(run: LoadedRun, node: str, cells: tuple[CellSummary, ...], facts: 
         summary=run.places.get(node, "summary.json"),
         virtiofs="virtiofs" in _text(facts.get("mounts")),
         storage_drop=float(storage) if isinstance(storage, int | float) else None,
+        planted=_planted(facts),
     )
+
+
+def _planted(facts: JsonObject) -> tuple[str, ...]:
+    """Names of the figures that a lab node made up."""
+    inner = facts.get("facts")
+    system = inner.get("system") if isinstance(inner, Mapping) else None
+    return tuple(_text(system.get("planted")).split()) if isinstance(system, Mapping) else ()
 
 
 def _judged(cells: Sequence[CellSummary]) -> tuple[str, ...]:
