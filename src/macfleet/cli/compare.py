@@ -16,6 +16,7 @@ from macfleet.cli.difference import golden
 from macfleet.cli.fleet import FleetContext, fleet_command
 from macfleet.cli.page import write_page
 from macfleet.cli.run_ids import find_runs
+from macfleet.cli.run_prune import prune
 from macfleet.cli.sign import allowed_signers, export, import_, sign, signers_option
 from macfleet.cli.whole_file import write_whole
 from macfleet.model.exit_codes import ExitCode, strongest
@@ -241,7 +242,7 @@ def verify(fleet: FleetContext, runs: tuple[str, ...], signers: Path | None) -> 
     return strongest(problem.exit_code for _, _, problems in results for problem in problems)
 
 
-for _command in (sign, export, import_, golden):
+for _command in (sign, export, import_, golden, prune):
     run.add_command(_command)
 
 

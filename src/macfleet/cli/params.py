@@ -33,6 +33,11 @@ def diff_option(command: Callable[..., R]) -> Callable[..., R]:
     return option(command)
 
 
+def time_option(name: str, help_: str) -> Callable[[Callable[..., R]], Callable[..., R]]:
+    """Return what gives a command an option with a duration, in seconds; None where it is not said."""
+    return click.option(name, callback=_seconds_or_none, metavar="TIME", help=help_)
+
+
 def count_or_share(_context: click.Context, _option: click.Parameter, value: str) -> str:
     """Return a number from 1 or a share from 1% to 100% as it is; empty stays empty.
 
@@ -42,6 +47,10 @@ def count_or_share(_context: click.Context, _option: click.Parameter, value: str
     if value and not re.fullmatch(r"[1-9][0-9]*|([1-9][0-9]?|100)%", value):
         raise click.BadParameter(f'"{value}" is neither a number from 1 nor a share such as 10%')
     return value
+
+
+def _seconds_or_none(context: click.Context, option: click.Parameter, value: str | None) -> float | None:
+    return None if value is None else _seconds(context, option, value)
 
 
 def _seconds(_context: click.Context, _option: click.Parameter, value: str) -> float:

@@ -16,6 +16,7 @@ TOLD = (
     "service.opened",
     "drain.forced",
     "lock.broken",
+    "runs.pruned",
 )
 """Kinds of the journal's notes that say what a person did; the others are steps of a run."""
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Engine, insert, select, update
+from sqlalchemy import Engine, func, insert, select, update
 
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
 from macfleet.model.json import JsonObject
@@ -186,6 +186,14 @@ class SqlEvidences:
         with self.engine.connect() as connection:
             row = connection.execute(query).one_or_none()
         return None if row is None else record_of(row)
+
+    def newest_evidence(self) -> tuple[tuple[str, str, str], ...]:
+        """Run, node and stage of the newest record of every node and stage."""
+        newest = select(func.max(EVIDENCE.c.seq)).group_by(EVIDENCE.c.node, EVIDENCE.c.stage)
+        query = select(EVIDENCE.c.run, EVIDENCE.c.node, EVIDENCE.c.stage).where(EVIDENCE.c.seq.in_(newest))
+        with self.engine.connect() as connection:
+            rows = connection.execute(query.order_by(EVIDENCE.c.seq)).all()
+        return tuple((str(run), str(node), str(stage)) for run, node, stage in rows)
 
     def record(self, record: StageRecord) -> None:
         """Keep a record."""

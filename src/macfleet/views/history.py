@@ -119,6 +119,12 @@ def _forced(detail: Mapping[str, Json]) -> str:
     return f"drain forced: {_text(detail, 'refusal')}"
 
 
+def _pruned(detail: Mapping[str, Json]) -> str:
+    runs = detail.get("runs")
+    count = len(runs) if isinstance(runs, list) else 0
+    return f"{count} {'run' if count == 1 else 'runs'} removed"
+
+
 def _for_run(detail: Mapping[str, Json]) -> str:
     run = _text(detail, "run")
     return f" for {run}" if run else ""
@@ -136,4 +142,5 @@ _WORDS: Mapping[str, Callable[[Mapping[str, Json]], str]] = {
     "service.opened": _opened,
     "drain.forced": _forced,
     "lock.broken": lambda _detail: "lock broken",
+    "runs.pruned": _pruned,
 }

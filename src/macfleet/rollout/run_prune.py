@@ -1,0 +1,62 @@
+"""Which recorded runs have grown old and serve nothing any more."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class KeptRun:
+    """One recorded run as retention sees it.
+
+    Attributes:
+        ended: when it was sealed, or begun where it never was, in seconds since the epoch.
+        size: bytes on disk.
+        finished: whether it was sealed.
+    """
+
+    id: str
+    ended: float
+    size: int
+    finished: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedRun:
+    """A run and why it stays; one without a reason goes."""
+
+    run: KeptRun
+    age: float
+    reason: str = ""
+
+    @property
+    def goes(self) -> bool:
+        """Whether nothing keeps the run."""
+        return not self.reason
+
+
+def judge_runs(
+    runs: Sequence[KeptRun], needed: Mapping[str, str], now: float, *, older: float, keep: int
+) -> tuple[JudgedRun, ...]:
+    """Return every run, the oldest first, with what keeps it.
+
+    Args:
+        runs: sealed and unfinished ones, in any order.
+        needed: why somebody still needs a run, by its id.
+        now: seconds since the epoch.
+        older: age in seconds that a run may reach.
+        keep: how many sealed runs stay whatever their age; the newest do.
+    """
+    newest = sorted((run for run in runs if run.finished), key=lambda run: (run.ended, run.id))[-keep:]
+    counted = {run.id for run in newest}
+
+    def reason(run: KeptRun) -> str:
+        if now - run.ended <= older:
+            return "young"
+        if run.id in counted:
+            return f"one of the newest {keep}"
+        return needed.get(run.id, "")
+
+    ordered = sorted(runs, key=lambda run: (run.ended, run.id))
+    return tuple(JudgedRun(run, now - run.ended, reason(run)) for run in ordered)
