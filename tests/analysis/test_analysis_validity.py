@@ -24,6 +24,8 @@ def judged(cell, **lateness):
         ("short×1", {"loop_lag_p99": 0.0051}, "loop was 5.1 ms late (p99), more than 5.0 ms"),
         ("short×1", {"cpu_share": 0.79}, ""),
         ("short×1", {"cpu_share": 0.82}, "used 82% of a core"),
+        ("short×1", {"without_cpu": 0.29}, ""),
+        ("short×1", {"without_cpu": 0.63}, "given no CPU for 63% of the time before its first request"),
         ("short×1", {"dispatch_delay_p95": 3.0}, ""),
         ("short@2/s", {"dispatch_delay_p95": 0.009}, ""),
         (

@@ -12,7 +12,9 @@ STAGES = ["provision", "contract", "images", "layout", "network", "loadtest"]
 # The only reason a load test in a lab may give for not being valid: this machine had other work to do.
 BUSY = re.compile(
     r"(bare|container) short×[14] INVALID: segment \d+: "
-    r"the client's own loop was [\d.]+ ms late \(p99\), more than [\d.]+ ms"
+    r"(the client's own loop was [\d.]+ ms late \(p99\), more than [\d.]+ ms"
+    r"|other work held the machine: the client was given no CPU for \d+% of the time before its first request, "
+    r"more than \d+%)"
 )
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 pytestmark = pytest.mark.lab
-LATE = ("the client's own loop was", "of a core", "after they were due")
+LATE = ("the client's own loop was", "of a core", "after they were due", "the client was given no CPU")
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,9 @@ LOOP_LAG_OF_FIRST_TOKEN = 0.02
 DISPATCH_DELAY = 0.010
 """Seconds (p95) that requests of an open loop may leave late; in a closed one they are due when they can."""
 CLIENT_CPU = 0.80
+WITHOUT_CPU = 0.30
+"""Share of the time before the first request in which the client may be given no CPU. Measured: at least 0.55
+with two busy processes a core (75 tries), next to nothing where a core is free."""
 USAGE_DIFFERENCE = 0.02
 CACHE_HITS = 0.01
 
@@ -65,7 +68,12 @@ def client_was_late(report: SegmentReport, samples: Sequence[Sample]) -> bool:
         if sample.t_first_gen is not None and sample.t_send is not None and not sample.warmup
     )
     first_token = firsts[len(firsts) // 2] / 1e9 if firsts else 0.0
-    return report.loop_lag_p99 > _allowed(first_token) or report.cpu_share > CLIENT_CPU or _left_late(report)
+    return (
+        report.loop_lag_p99 > _allowed(first_token)
+        or report.cpu_share > CLIENT_CPU
+        or report.without_cpu > WITHOUT_CPU
+        or _left_late(report)
+    )
 
 
 def _left_late(report: SegmentReport) -> bool:
@@ -94,6 +102,11 @@ def _of_segment(segment: MeasuredSegment, first_token: float) -> list[str]:
         found.append(
             f"segment {report.segment}: the client used {report.cpu_share:.0%} of a core, "
             f"more than {CLIENT_CPU:.0%}"
+        )
+    if report.without_cpu > WITHOUT_CPU:
+        found.append(
+            f"segment {report.segment}: other work held the machine: the client was given no CPU for "
+            f"{report.without_cpu:.0%} of the time before its first request, more than {WITHOUT_CPU:.0%}"
         )
     if difference := _usage_difference(segment):
         found.append(difference)

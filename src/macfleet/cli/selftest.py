@@ -219,7 +219,12 @@ def _print(
             "accuracy": asdict(found),
             "misses": list(found.misses()),
             "hostile": {"streams": len(HOSTILE_STREAMS), "misread": list(wrong)},
-            "client": {"invalid": late, "loop_lag_p99": report.loop_lag_p99, "cpu_share": report.cpu_share},
+            "client": {
+                "invalid": late,
+                "loop_lag_p99": report.loop_lag_p99,
+                "cpu_share": report.cpu_share,
+                "without_cpu": report.without_cpu,
+            },
             "beside": [asdict(each) | {"misses": list(each.misses())} for each in others.runs],
             "not_beside": list(others.problems),
         }

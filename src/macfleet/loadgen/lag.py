@@ -1,4 +1,4 @@
-"""How late the client's own loop is: a client that lags measures itself."""
+"""Whether the client gets the processor it asks for: one that lags or waits measures itself."""
 
 from __future__ import annotations
 
@@ -9,6 +9,35 @@ from collections.abc import Callable
 from macfleet.loadgen.pacer import NANOSECONDS
 
 PERIOD = 0.005
+
+# CPU seconds of one question, long against a scheduler's slice (3 to 10 ms): shorter ones are given at once
+# even where every core is taken. Questions are repeated: what others do for a moment is no hog.
+_QUESTION, _QUESTIONS, _PAUSE = 0.04, 3, 0.1
+ENOUGH = 0.1
+"""A share of waiting under which no further question is needed."""
+
+
+def share_without_cpu() -> float:
+    """Ask for a CPU for a moment; return the share of the time in which none was given, the best of three.
+
+    To be asked before a segment's first request, while the engine is idle: its own threads, for which the
+    client may wait as well, do not count, only other work of the machine.
+    """
+    best = 1.0
+    for question in range(_QUESTIONS):
+        if question:
+            time.sleep(_PAUSE)
+        best = min(best, _without_cpu(_QUESTION))
+        if best <= ENOUGH:
+            break
+    return best
+
+
+def _without_cpu(seconds: float) -> float:
+    began, used = time.monotonic(), time.thread_time()
+    while (spent := time.thread_time() - used) < seconds:
+        pass
+    return max(0.0, 1 - spent / (time.monotonic() - began))
 
 
 class LagProbe:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import BinaryIO
 
 from macfleet.loadgen.client import Segment
 from macfleet.loadgen.document import checked
+from macfleet.loadgen.lag import share_without_cpu
 from macfleet.loadgen.relay import Relay
 from macfleet.model.json import JsonObject
 from macfleet.model.load import LoadSpec, Sample, SegmentReport
@@ -45,9 +47,11 @@ def measure(
             events(sample, moments)
 
     checked(spec)
+    # A segment that ends with its last request, not with the clock, measures no time.
+    waited = 0.0 if spec.max_requests else share_without_cpu()
     with Relay[_Record](hand_over, tick) as relay:
         segment = Segment(spec, lambda sample, moments: relay.put((sample, moments)), broken=relay.broken)
-        return asyncio.run(segment.run(archive))
+        return replace(asyncio.run(segment.run(archive)), without_cpu=waited)
 
 
 def measure_lines(spec: LoadSpec, out: BinaryIO, *, archive: str = "", events: bool = False) -> None:

@@ -163,6 +163,8 @@ class SegmentReport:
         dispatch_delay_p95: seconds between due and sent, 95th percentile.
         cpu_share: client CPU seconds per second of window.
         client_version: macfleet's version; archive: digest of the archive the client ran from.
+        without_cpu: share of the time in which the client asked for a CPU, before its first request, and was
+            given none: other work held the machine.
     """
 
     cell: str
@@ -179,6 +181,7 @@ class SegmentReport:
     client_version: str
     archive: str
     python: str = ""
+    without_cpu: float = 0.0
 
     def document(self) -> dict[str, Json]:
         """Return the report as one JSON object."""

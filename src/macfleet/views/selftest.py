@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from macfleet.analysis.accuracy import ADDED_P50, ADDED_P99, BIAS, CPU, Accuracy
 from macfleet.analysis.agreement import Beside
+from macfleet.analysis.validity import WITHOUT_CPU
 from macfleet.model.load import SegmentReport
 
 
@@ -22,6 +23,7 @@ def selftest_lines(
         ("answers miscounted", f"{found.miscounted} of {found.answers:,}", "0"),
         ("client CPU an event", f"{1e6 * (found.cpu or 0):.0f} µs", f"≤ {1e6 * CPU:g} µs"),
         ("client loop late, p99", f"{1e3 * report.loop_lag_p99:.2f} ms", ""),
+        ("client given no CPU before", f"{report.without_cpu:.0%}", f"≤ {WITHOUT_CPU:.0%}"),
         ("hostile streams misread", f"{len(wrong)} of {streams}", "0"),
     ]
     left = max(len(name) for name, _, _ in rows)
