@@ -8,10 +8,13 @@ from typing import Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from macfleet.documents.lean import without_plugins
 from macfleet.documents.nearest import nearest
 from macfleet.documents.yaml import Document
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
 from macfleet.model.json import Json
+
+without_plugins()
 
 Model = TypeVar("Model", bound="Border")
 
