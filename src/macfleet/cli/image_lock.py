@@ -30,6 +30,8 @@ def resolver_of(fleet: FleetContext) -> Iterator[RegistryResolver]:
         clock=SystemClock(),
         plain_http=[each.host for each in settings if each.plain_http],
         credentials=_credentials(fleet, settings),
+        mirrors={each.host: each.mirrors for each in settings},
+        told=fleet.warn,
     )
     try:
         yield resolver

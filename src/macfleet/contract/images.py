@@ -44,13 +44,14 @@ class WantedImage:
 
 @dataclass(frozen=True, slots=True)
 class RegistrySettings:
-    """How a registry is spoken to; `password` is a secret reference such as ``env:NAME``."""
+    """How the controller speaks to a registry; `password` is a secret reference, `mirrors` are in order."""
 
     host: str
     plain_http: bool
     user: str
     password: str
     realms: tuple[str, ...]
+    mirrors: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +192,7 @@ def _wanted(document: Document, name: str, model: ImageModel) -> WantedImage:
 
 
 def _settings(host: str, model: RegistryModel) -> RegistrySettings:
-    return RegistrySettings(host, model.plain_http, model.user, model.password, model.realms)
+    return RegistrySettings(host, model.plain_http, model.user, model.password, model.realms, model.mirrors)
 
 
 def _locked(name: str, model: LockedModel) -> LockedImage:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, field_validator
 
 from macfleet.contract.images_policy import FleetPolicyModel
 from macfleet.documents import Border
-from macfleet.model.reference import DIGEST, Reference
+from macfleet.model.reference import DIGEST, Reference, registry_place
 
 Digest = Annotated[str, Field(pattern=f"^{DIGEST.pattern}$")]
 Platform = Annotated[str, Field(pattern=r"^[a-z0-9]+/[a-z0-9]+(/[a-z0-9]+)?$")]
@@ -47,7 +47,7 @@ class ImageModel(Border):
 
 
 class RegistryModel(Border):
-    """How one registry is spoken to."""
+    """How the controller speaks to one registry; nodes have `registries` of their own in the inventory."""
 
     plain_http: Annotated[bool, Field(strict=True, description="without TLS; for registries on a LAN")] = (
         False
@@ -55,6 +55,12 @@ class RegistryModel(Border):
     user: str = ""
     password: Annotated[str, Field(description="secret reference such as env:NAME")] = ""
     realms: Annotated[tuple[str, ...], Field(description="further hosts that may see the login")] = ()
+    mirrors: Annotated[
+        tuple[Annotated[str, AfterValidator(registry_place)], ...],
+        Field(
+            description="asked first for what a digest names, in this order: host:port or host:port/folder"
+        ),
+    ] = ()
 
 
 class SignaturesModel(Border):

@@ -132,7 +132,7 @@ def _parsed(text: str) -> Reference | None:
 
 
 def _layer(resolver: RegistryResolver, reference: Reference, layer: Blob) -> Iterator[bytes]:
-    return resolver.wire.stream(reference.registry, reference.path, f"blobs/{layer.digest}")
+    return resolver.layer(reference, layer)
 
 
 def _index(image: ResolvedImage, name: str, manifest: Manifest, size: int) -> bytes:

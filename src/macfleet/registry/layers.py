@@ -71,7 +71,7 @@ class LayerInspector:
     def _layer(self, repository: Reference, layer: Blob, diff_id: str) -> LayerContents:
         if (known := self._reports.of(layer.digest)) is not None:
             return known
-        chunks = self._resolver.wire.stream(repository.registry, repository.path, f"blobs/{layer.digest}")
+        chunks = self._resolver.layer(repository, layer)
         found = inspect_layer(verified(chunks, layer), layer, diff_id)
         self._reports.keep(found)
         return found

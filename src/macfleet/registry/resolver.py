@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
+from macfleet.model.diagnostic import Diagnostic
 from macfleet.model.image import Blob, ResolvedImage
 from macfleet.model.ports import Clock
 from macfleet.model.reference import Reference
@@ -21,11 +22,14 @@ from macfleet.registry.manifest import (
     parse_config,
     parse_manifest,
 )
+from macfleet.registry.mirrors import Mirrors
 from macfleet.registry.wire import Wire
 
 # The distribution specification asks registries to take manifests of 4 MiB; larger ones nobody needs.
 _LIMIT = 4 * 1024 * 1024
 _INDICES = 8
+# Seconds and tries a mirror gets; the registry itself comes after it.
+_HASTE, _TRIES = 15.0, 2
 _ACCEPT = ", ".join(sorted(INDEX_TYPES | MANIFEST_TYPES))
 
 
@@ -36,6 +40,8 @@ class RegistryResolver:
         plain_http: registries (host or host:port) that are spoken to without TLS.
         credentials: login by registry host.
         deadline: seconds one manifest may take, retries included.
+        mirrors: places that are asked first for what a digest names, in order, by registry host.
+        told: is told of mirrors that were passed over.
     """
 
     def __init__(
@@ -45,8 +51,16 @@ class RegistryResolver:
         plain_http: Collection[str] = (),
         credentials: Mapping[str, Credential] | None = None,
         deadline: float = 60.0,
+        mirrors: Mapping[str, Sequence[str]] | None = None,
+        told: Callable[[Diagnostic], None] = lambda _: None,
     ) -> None:
         self.wire = Wire(clock=clock, plain_http=plain_http, credentials=credentials, deadline=deadline)
+        self._mirrors: Mirrors | None = None
+        if mirrors and any(mirrors.values()):
+            hasty = Wire(
+                clock=clock, plain_http=plain_http, credentials=credentials, deadline=_HASTE, tries=_TRIES
+            )
+            self._mirrors = Mirrors(hasty, mirrors, told)
 
     def resolve(self, reference: str, platform: str) -> ResolvedImage:
         """Return what a reference means for `platform` (``os/architecture`` or with a variant).
@@ -77,23 +91,12 @@ class RegistryResolver:
         self, reference: Reference, name: str, size: int | None = None
     ) -> tuple[bytes, Index | Manifest]:
         """Return the verified bytes and the content of the manifest or index `name`, a tag or a digest."""
-        what = f"{reference.repository} {name}"
-        answer = self.wire.fetch(
-            reference.registry, reference.path, f"manifests/{name}", accept=_ACCEPT, limit=_LIMIT
-        )
-        digest = digest_of(answer.data)
-        if ":" in name and digest != name:
-            raise failures.not_genuine(what, f"the manifest's bytes have digest {digest}")
-        if answer.digest_header and answer.digest_header != digest:
-            raise failures.not_genuine(
-                what, f"the registry calls it {answer.digest_header}, its bytes have digest {digest}"
-            )
-        if size is not None and len(answer.data) != size:
-            raise failures.not_genuine(what, f"it has {len(answer.data)} bytes, the index says {size}")
-        try:
-            return answer.data, parse_manifest(answer.data, answer.content_type)
-        except ValueError as error:
-            raise failures.malformed(what, str(error)) from error
+
+        def ask(wire: Wire, place: Reference) -> tuple[bytes, Index | Manifest]:
+            return _document(wire, place, name, size)
+
+        found = self._mirrors.first(reference, ask) if self._mirrors and ":" in name else None
+        return found or ask(self.wire, reference)
 
     def config(self, reference: Reference, manifest: Manifest) -> Config:
         """Return the verified config of a manifest."""
@@ -109,19 +112,34 @@ class RegistryResolver:
 
     def blob(self, reference: Reference, blob: Blob) -> bytes:
         """Return a small blob whole, verified."""
-        what = f"{reference.repository} {blob.digest}"
         if blob.size > _LIMIT:
+            what = f"{reference.repository} {blob.digest}"
             raise failures.malformed(what, f"{blob.size} bytes are more than a config may have")
-        path = f"blobs/{blob.digest}"
-        answer = self.wire.fetch(reference.registry, reference.path, path, accept="*/*", limit=_LIMIT)
-        if len(answer.data) != blob.size or digest_of(answer.data) != blob.digest:
-            shown = f"{len(answer.data)} bytes with digest {digest_of(answer.data)}"
-            raise failures.not_genuine(what, f"the registry sent {shown}, {blob.size} bytes were promised")
-        return answer.data
+
+        def ask(wire: Wire, place: Reference) -> bytes:
+            return _blob(wire, place, blob)
+
+        found = self._mirrors.first(reference, ask) if self._mirrors else None
+        return ask(self.wire, reference) if found is None else found
+
+    def layer(self, reference: Reference, blob: Blob) -> Iterator[bytes]:
+        """Return a layer's bytes, for whoever proves them; those of a mirror are proven already."""
+        found = self._mirrors.layer(reference, blob) if self._mirrors else None
+        if found is not None:
+            return found
+        return self.wire.stream(reference.registry, reference.path, f"blobs/{blob.digest}")
+
+    def places(self, repository: str) -> tuple[str, ...]:
+        """Return the registries that are asked for what a digest of a repository names, in order."""
+        reference = Reference.parse(repository)
+        mirrors = self._mirrors.places(reference) if self._mirrors else ()
+        return tuple(place.registry for place in (*mirrors, reference))
 
     def close(self) -> None:
         """Close all connections."""
         self.wire.close()
+        if self._mirrors:
+            self._mirrors.close()
 
     def _from_index(
         self, text: str, reference: Reference, digest: str, index: Index, wanted: str
@@ -156,6 +174,38 @@ class RegistryResolver:
         if waiting:
             raise failures.malformed(reference.repository, f"it nests more than {_INDICES} indices")
         return tuple(found)
+
+
+def _document(
+    wire: Wire, reference: Reference, name: str, size: int | None
+) -> tuple[bytes, Index | Manifest]:
+    """Return a manifest or an index of one place, its bytes proven where `name` is a digest."""
+    what = f"{reference.repository} {name}"
+    answer = wire.fetch(reference.registry, reference.path, f"manifests/{name}", accept=_ACCEPT, limit=_LIMIT)
+    digest = digest_of(answer.data)
+    if ":" in name and digest != name:
+        raise failures.not_genuine(what, f"the manifest's bytes have digest {digest}")
+    if answer.digest_header and answer.digest_header != digest:
+        raise failures.not_genuine(
+            what, f"the registry calls it {answer.digest_header}, its bytes have digest {digest}"
+        )
+    if size is not None and len(answer.data) != size:
+        raise failures.not_genuine(what, f"it has {len(answer.data)} bytes, the index says {size}")
+    try:
+        return answer.data, parse_manifest(answer.data, answer.content_type)
+    except ValueError as error:
+        raise failures.malformed(what, str(error)) from error
+
+
+def _blob(wire: Wire, reference: Reference, blob: Blob) -> bytes:
+    """Return a small blob of one place, verified."""
+    what = f"{reference.repository} {blob.digest}"
+    path = f"blobs/{blob.digest}"
+    answer = wire.fetch(reference.registry, reference.path, path, accept="*/*", limit=_LIMIT)
+    if len(answer.data) != blob.size or digest_of(answer.data) != blob.digest:
+        shown = f"{len(answer.data)} bytes with digest {digest_of(answer.data)}"
+        raise failures.not_genuine(what, f"the registry sent {shown}, {blob.size} bytes were promised")
+    return answer.data
 
 
 def _platform(text: str) -> str:

@@ -44,18 +44,24 @@ from() {
   fi
   if said=$(DOCKER_CONFIG=$settings docker pull --quiet --platform "$platform" "$2" </dev/null 2>&1)
   then pulled=$2
-  else printf 'from %s %s\n' "$1" "$(printf '%s' "$said" | tr '\r\n' '  ' | tail -c 500)" >&2
+  else printf 'from %s %s\n' "$1" "$(printf '%s' "$said" | tr '\r\n' '  ' | tail -c 2000)" >&2
   fi
   [ -z "$3" ] || took
 }
 """
+_PREFIX = "Error response from daemon: "
+_DIGEST = re.compile(r"(sha256:[0-9a-f]{12})[0-9a-f]{52}")
+_LONGEST = 240
 _SAID = re.compile(r"^from ([0-9]{1,3}) (.*)$", re.MULTILINE)
 _REFUSED = re.compile(
-    r"unauthori[sz]ed|authorization failed|authentication required|no basic auth|access denied"
-    r"|denied:|incorrect username|40[13] (?:unauthorized|forbidden)|status(?: code)?:? 40[13]\b",
+    r"unauthori[sz]ed|authorization failed|authentication required|no basic auth|(?<!permission )\bdenied\b"
+    r"|incorrect username|403 forbidden|status(?: code)?:? 40[13]\b",
     re.IGNORECASE,
 )
-_FOREIGN = re.compile(r"verification failed|unexpected commit digest|failed size validation", re.IGNORECASE)
+_FOREIGN = re.compile(
+    r"verification failed|unexpected commit (?:digest|size)|failed size validation|invalid checksum",
+    re.IGNORECASE,
+)
 _MISSING = re.compile(r"manifest unknown|not found|name unknown|404\b", re.IGNORECASE)
 
 
@@ -125,7 +131,8 @@ def passed_over(sources: Sequence[Source], output: ProbeOutput) -> tuple[str, ..
     mirrors = range(len(sources) - 1)
     said = {number: text for number, text in _answers(output) if number in mirrors}
     return tuple(
-        f"mirror {sources[number].words} was passed over: {_in_words(text)}" for number, text in said.items()
+        f"mirror {sources[at].words} was passed over for {sources[at].reference.path}: {_in_words(text)}"
+        for at, text in said.items()
     )
 
 
@@ -177,7 +184,13 @@ def _in_words(said: str) -> str:
     ):
         if pattern.search(said):
             return words
-    return f"it does not answer ({said[-160:].strip()})"
+    return f"it does not answer ({_short(said)})"
+
+
+def _short(said: str) -> str:
+    """Return the end of what an engine said, without its prefix, digests cut short."""
+    told = _DIGEST.sub(r"\1…", said.strip().removeprefix(_PREFIX))
+    return f"…{told[-_LONGEST:]}" if len(told) > _LONGEST else told
 
 
 def _settings(source: Source, node: str) -> str:
