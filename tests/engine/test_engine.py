@@ -265,7 +265,7 @@ def test_a_hung_fragment_is_cut_with_its_children_and_the_rest_goes_on(tmp_path)
 
 @pytest.mark.parametrize("content", [b"plain\n", b"it's\n", b"\x00\x01\xff", "ü\n".encode(), b""])
 def test_put_writes_the_exact_bytes_and_mode(tmp_path, content):
-    from macfleet.engine.script import step_text
+    from macfleet.engine.steps import step_text
 
     target = tmp_path / "a 'b"
     text = step_text(Put(str(target), content, mode="0640")).replace("/usr/bin/base64 -D", "base64 -d")

@@ -7,7 +7,8 @@ import pytest
 
 from macfleet.engine import observe
 from macfleet.engine.lock import Holder, enter_lock
-from macfleet.engine.script import Fragment, bundle, step_text, unbundle
+from macfleet.engine.script import Fragment, bundle, unbundle
+from macfleet.engine.steps import step_text
 from macfleet.model.resource import ProbeOutput, Put
 from macfleet.model.shell import quote
 from macfleet.resources.file import File
@@ -136,7 +137,7 @@ def test_what_the_tables_cannot_name_is_asked_alone(path):
     assert "mf_look_files" not in bundle(fragments, nonce="abc")
 
 
-def test_a_file_that_is_written_costs_three_programs_however_many_there_are(tmp_path):
+def test_a_file_that_is_written_costs_one_program_however_many_there_are(tmp_path):
     watched = ("cat", "find", "head", "mktemp", "chmod", "mv")
     noted = {name: f'echo {name} >>"$HOME/starts"; command {name} "$@"' for name in watched}
     mac = FakeMac(LocalTransport(tmp_path), programs={**PROGRAMS, **noted})
@@ -150,10 +151,34 @@ def test_a_file_that_is_written_costs_three_programs_however_many_there_are(tmp_
     assert [found[step.name].exit for step in steps] == [0] * 9
     starts = (mac.home / "starts").read_text().split()
     assert starts[:1] == ["mktemp"]  # the script's own folder
-    assert starts[1:] == ["mktemp", "chmod", "mv"] * 9
+    assert starts[1:] == ["mv"] * 9
     for put in puts:
         path = Path(put.path)
         assert (path.read_bytes(), path.stat().st_mode & 0o777) == (put.content, 0o640)
+
+
+@pytest.mark.parametrize("stands", ["nothing", "a file", "a link"])
+def test_what_stands_where_the_new_file_is_made_is_neither_kept_nor_followed(tmp_path, stands):
+    (tmp_path / "other").write_text("other")
+    prepare = {
+        "nothing": "",
+        "a file": "echo old >.macfleet.$$; ",
+        "a link": f"ln -s {quote(str(tmp_path / 'other'))} .macfleet.$$; ",
+    }[stands]
+    put = Put(str(tmp_path / "new"), b"new", "0600")
+    done = LocalTransport(tmp_path).run(f"cd {quote(str(tmp_path))}; {prepare}{step_text(put)}", deadline=60)
+    assert (done.exit, done.stderr) == (0, b"")
+    found = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    assert found == {"new": "new", "other": "other"}
+    assert (tmp_path / "new").stat().st_mode & 0o777 == 0o600
+    assert not (tmp_path / "new").is_symlink()
+
+
+@pytest.mark.parametrize("mode", ["0755", "2644", "0444", "0666", "0000"])
+def test_a_file_has_the_mode_that_was_asked_for_whether_the_shell_can_make_it_or_not(tmp_path, mode):
+    put = Put(str(tmp_path / "new"), b"new", mode)
+    assert LocalTransport(tmp_path).run(step_text(put), deadline=60).exit == 0
+    assert (tmp_path / "new").stat().st_mode & 0o7777 == int(mode, 8)
 
 
 def test_a_lock_that_passed_on_between_two_files_stops_the_second(tmp_path):

@@ -15,7 +15,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import macfleet.lab
-from macfleet.engine.script import HOMEBREW_PATH, step_text
+from macfleet.engine.script import HOMEBREW_PATH
+from macfleet.engine.steps import step_text
 from macfleet.model.resource import ProbeOutput, Put, Run
 from macfleet.model.shell import quote
 from macfleet.testing import LocalTransport

@@ -10,7 +10,7 @@ from scratch_mac import ScratchMac
 
 from macfleet.engine.observe import Observation
 from macfleet.engine.plan import make_plan
-from macfleet.engine.script import step_text
+from macfleet.engine.steps import step_text
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
 from macfleet.model.node import Endpoint, Node
 from macfleet.model.resource import Action

@@ -11,7 +11,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
-from macfleet.engine.script import ENVIRONMENT, WATCHING, step_text
+from macfleet.engine.script import ENVIRONMENT, WATCHING
+from macfleet.engine.steps import step_text
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
 from macfleet.model.exit_codes import ExitCode
 from macfleet.model.resource import Put, Run

@@ -12,7 +12,8 @@ from macfleet.engine.job import FOLDER, FOLLOWING, LONG, job_id, job_text, limit
 from macfleet.engine.lock import Holder, enter_lock, refuse_if_taken
 from macfleet.engine.observe import Observation, understand
 from macfleet.engine.refusals import step_failed
-from macfleet.engine.script import ENVIRONMENT, Fragment, bundle, probe_fragments, step_text, unbundle
+from macfleet.engine.script import ENVIRONMENT, Fragment, bundle, probe_fragments, unbundle
+from macfleet.engine.steps import step_text
 from macfleet.model.diagnostic import MacfleetError
 from macfleet.model.ports import Completed, Sources, Transport
 from macfleet.model.resource import (

@@ -15,7 +15,8 @@ from macfleet.model.exit_codes import ExitCode
 from macfleet.model.ports import Transport
 from macfleet.model.shell import quote
 
-FOLDER = "$HOME/.macfleet/lock"
+_ABOVE = "$HOME/.macfleet"
+FOLDER = f"{_ABOVE}/lock"
 LAPSE = 300
 """Seconds after the last script of a holder could have ended until a stranger may take its lock."""
 REFUSED = 76
@@ -76,27 +77,32 @@ def take_lock(holder: Holder, mark: str, seconds: float) -> str:
 
     What another left is taken over when it is of the same run, when the same store has since let this
     controller in (its token is larger), or when it has lapsed; never while a script of it runs, which is
-    given five seconds to end. `seconds` is the deadline of the script that this text begins.
+    given five seconds to end. ``mf_took`` is 1 afterwards where it was of the same run. `seconds` is the
+    deadline of the script that this text begins.
     """
     run, token, store = quote(holder.run), holder.token, quote(holder.store)
     return f"""{_functions(holder, mark)}
+mf_took=
 mf_may() {{
   [ "$(mf_line 1)" = {run} ] && [ "$(mf_token)" -le {token} ] && return 0
   [ -n {store} ] && [ "$(mf_line 5)" = {store} ] && [ "$(mf_token)" -lt {token} ] && return 0
   [ "$(mf_left)" -le 0 ]
 }}
-mkdir -p "$HOME/.macfleet"
-if mkdir "$mf_lock" 2>/dev/null; then :; else
+if mkdir "$mf_lock" 2>/dev/null ||
+  {{ [ ! -d "{_ABOVE}" ] && mkdir -p "{_ABOVE}" && mkdir "$mf_lock" 2>/dev/null; }}
+then printf '%s' {quote(holder.text())} >"$mf_lock/holder"
+else
   mf_had=$(mf_state); mf_may || mf_refuse
   mf_shut || rmdir "$mf_lock/next" 2>/dev/null
   mkdir "$mf_lock/next" 2>/dev/null || mf_refuse
   mf_n=0
   while mf_busy && [ "$mf_n" -lt {_PATIENCE} ]; do mf_n=$((mf_n + 1)); sleep 0.2; done
   if mf_busy || [ "$(mf_state)" != "$mf_had" ]; then rmdir "$mf_lock/next"; mf_refuse; fi
+  [ "$(mf_line 1)" != {run} ] || mf_took=1
+  printf '%s' {quote(holder.text())} >"$mf_lock/holder.new"
+  mv -f "$mf_lock/holder.new" "$mf_lock/holder"
+  rmdir "$mf_lock/next"
 fi
-printf '%s' {quote(holder.text())} >"$mf_lock/holder.new"
-mv -f "$mf_lock/holder.new" "$mf_lock/holder"
-[ ! -d "$mf_lock/next" ] || rmdir "$mf_lock/next"
 mf_enter {round(seconds)}"""
 
 
@@ -107,6 +113,14 @@ def enter_lock(holder: Holder, mark: str, seconds: float) -> str:
     ``mf_mine`` again between its steps, and say with ``mf_lost`` who came in between.
     """
     return f"{_functions(holder, mark, status=REFUSED)}\nmf_enter {round(seconds)}"
+
+
+def free_lock(first: str) -> str:
+    """Return a bundle's closing: gives the lock back when every step succeeded and all was heard.
+
+    `first` is script text that runs before it, under the lock.
+    """
+    return f'if [ "$mf_ok" = 1 ] && [ "$mf_gone" = 0 ] && mf_mine; then\n{first}mf_free="$mf_lock"\nfi'
 
 
 def release_lock(holder: Holder) -> str:

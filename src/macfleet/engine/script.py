@@ -7,13 +7,12 @@ that exits, reads stdin, leaves children behind or prints a marker cannot distur
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
 from macfleet.engine.files import FUNCTIONS, Tables, can_share, group_call, tables_of
-from macfleet.model.resource import Probe, ProbeOutput, Put, Run
+from macfleet.model.resource import Probe, ProbeOutput
 from macfleet.model.shell import quote
 
 HOMEBREW_PATH = "/opt/homebrew/bin:/opt/homebrew/sbin:/usr/bin:/bin:/usr/sbin:/sbin"
@@ -39,7 +38,7 @@ mf_watch() {
 # A controller that is gone is noticed by writing to it: a group of steps that began is finished all the same,
 # and none begins after it. Subshells have the signal's own effect again.
 _PRELUDE = f"""{ENVIRONMENT}mf_dir=$(mktemp -d "${{TMPDIR:-/tmp}}/macfleet.XXXXXX") || exit 70
-mf_gone=0; trap 'mf_gone=1' PIPE
+mf_free=; mf_gone=0; trap 'mf_gone=1' PIPE
 {WATCHING}mf_watch </dev/null >/dev/null 2>&1 &
 mf_watcher=$!
 mf_say() {{ printf '\\n%s %s\\n' "$mf_mark" "$1" 2>/dev/null || mf_gone=1; }}
@@ -73,15 +72,17 @@ mf_look() {{
   printf '\\n%s err %s\\n' "$mf_mark" "$1" >"$mf_dir/$1.mid"
   for mf_part in head out mid err; do mf_seen="$mf_seen \\"\\$mf_dir/$1.$mf_part\\""; done
 }}
-mf_show() {{ eval "cat $mf_seen" 2>/dev/null; mf_seen=; }}
+mf_show() {{ [ -z "$mf_seen" ] || eval "cat $mf_seen" 2>/dev/null; mf_seen=; }}
 """
-_CODA = """
-mf_say end
+# One program removes both folders; a lock that is given back is not told to be while it still lies there.
+CODA = """
 kill -9 "$mf_watcher" 2>/dev/null # its sleep of a second holds nothing open; looking for it would cost more
 wait "$mf_watcher" 2>/dev/null
-rm -rf "$mf_dir"
+rm -rf "$mf_dir" ${mf_free:+"$mf_free"}
+[ -z "$mf_free" ] || mf_say freed
 exit 0
 """
+"""How a script ends, wherever it does so in order."""
 
 
 _PURPOSE = "# macfleet: "
@@ -106,13 +107,14 @@ class Fragment:
     file: str = ""
 
 
-def bundle(fragments: Sequence[Fragment], *, nonce: str, preface: str = "") -> str:
+def bundle(fragments: Sequence[Fragment], *, nonce: str, preface: str = "", closing: str = "") -> str:
     """Return one script that runs the fragments in order.
 
     `preface` runs after the prelude in the script's own shell; it may print and ``exit`` early.
     Guarded fragments are skipped once an earlier guarded one failed. Before each group of them the script
     asks ``mf_mine``, which the preface may define, whether the node is still its own. It begins nothing when
-    it is not, which ``mf_lost`` then tells, or when nobody reads its answer any more.
+    it is not, which ``mf_lost`` then tells, or when nobody reads its answer any more. `closing` runs after
+    ``end`` was said; it may name in ``mf_free`` a folder to remove, which the script then says is ``freed``.
     """
     lines = [
         f"{_PURPOSE}{_counted(fragments)}",
@@ -121,14 +123,26 @@ def bundle(fragments: Sequence[Fragment], *, nonce: str, preface: str = "") -> s
         "mf_ok=1",
         FUNCTIONS if any(_shares(fragment) for fragment in fragments) else "",
         preface,
+        body(fragments),
+        "mf_show",
+        "mf_say end",
+        closing,
     ]
+    return "\n".join(lines) + CODA
+
+
+def body(fragments: Sequence[Fragment], start: int = 0) -> str:
+    """Return script text that runs the fragments, the first of which answers under the number `start`.
+
+    What the last probes answered is not shown yet, which is left to ``mf_show``.
+    """
+    lines: list[str] = []
     group = ""
     looked = False
-    for shared, run in groupby(enumerate(fragments), key=lambda each: _shares(each[1])):
+    for shared, run in groupby(enumerate(fragments, start), key=lambda each: _shares(each[1])):
         members = list(run)
         if shared:
-            limit = round(sum(fragment.limit for _, fragment in members))
-            lines.append(group_call([(at, each.text, each.file) for at, each in members], max(1, limit)))
+            lines.append(group_call([(at, each.text, each.file) for at, each in members], _limit(members)))
             looked = True
             continue
         for index, fragment in members:
@@ -140,9 +154,11 @@ def bundle(fragments: Sequence[Fragment], *, nonce: str, preface: str = "") -> s
                 lines.append(f"mf_begin {index}")
             group = fragment.guard
             lines.append(_call(index, fragment))
-    if looked:
-        lines.append("mf_show")
-    return "\n".join(lines) + _CODA
+    return "\n".join(lines)
+
+
+def _limit(members: Sequence[tuple[int, Fragment]]) -> int:
+    return max(1, round(sum(fragment.limit for _, fragment in members)))
 
 
 def _shares(fragment: Fragment) -> bool:
@@ -235,46 +251,3 @@ def _counted(fragments: Sequence[Fragment]) -> str:
     changes = list(dict.fromkeys(fragment.guard for fragment in fragments if fragment.guard))
     probes = sum(not fragment.guard for fragment in fragments)
     return ", ".join([*changes, f"{probes} probe{'' if probes == 1 else 's'}"]).replace("\n", " ")
-
-
-def step_text(step: Run | Put) -> str:
-    """Return a step as script text; secrets in it stay inside the shell and its pipes."""
-    if isinstance(step, Run):
-        return _as_root(step.script) if step.become else step.script
-    if not step.become:
-        text = _text_of(step.content)
-        # What the shell itself prints needs no program that passes it on.
-        return _put_script(step, text) if text else f"{_payload(step.content)} | {{ {_put_script(step)} }}"
-    body = _put_script(step)
-    return f"{_payload(step.content)} | sudo -n /bin/sh -c {quote(body)}"
-
-
-def _as_root(script: str) -> str:
-    return f"printf '%s' {quote(f'PATH={HOMEBREW_PATH}; export PATH;' + script)} | sudo -n /bin/sh -s"
-
-
-def _payload(content: bytes) -> str:
-    """Return a command that prints `content`; text goes as it is, other bytes as base64."""
-    encoded = f"printf '%s' {quote(base64.b64encode(content).decode())} | /usr/bin/base64 -D"
-    return _text_of(content) or encoded
-
-
-def _text_of(content: bytes) -> str:
-    """Return a command of the shell's own that prints `content`, empty when it is not text."""
-    try:
-        text = content.decode("utf-8")
-    except UnicodeDecodeError:
-        return ""
-    return f"printf '%s' {quote(text)}" if "\0" not in text else ""
-
-
-def _put_script(step: Put, source: str = "cat") -> str:
-    path, mode = quote(step.path), quote(step.mode)
-    folder = quote(step.path.rpartition("/")[0] or "/")
-    owner = f'chown {quote(step.owner)} "$t" && ' if step.owner else ""
-    if step.become and not step.owner:  # what root writes anew stays whose it was
-        owner = f'{{ [ ! -f {path} ] || chown "$(stat -L -f %Su:%Sg {path})" "$t"; }} && '
-    return (
-        f'umask 077; t=$(mktemp {folder}/.macfleet.XXXXXX) && {source} >"$t" && {owner}'
-        f'chmod {mode} "$t" && mv -f "$t" {path} || {{ rc=$?; rm -f "$t"; exit "$rc"; }};'
-    )
