@@ -228,9 +228,16 @@ def test_a_listener_that_never_accepts_is_a_connect_timeout():
 def test_an_engine_killed_in_mid_stream_leaves_resets_and_refusals():
     samples = []
     with GoldenEngine(scheduled(tokens=10_000, first_ms=1)) as engine:
-        killer = threading.Timer(0.2, engine.kill)
+
+        def kill_in_mid_stream():
+            pause = threading.Event()
+            while sum(bool(request.sent) for request in engine.requests) < 2:
+                pause.wait(0.01)
+            engine.kill()
+
+        killer = threading.Thread(target=kill_in_mid_stream)
         killer.start()
-        report = measure(spec(engine.url, duration=0.6, grace=1), samples.append)
+        report = measure(spec(engine.url, duration=1, grace=1), samples.append)
         killer.join()
     outcomes = [sample.outcome for sample in sorted(samples, key=lambda sample: sample.index)]
     assert outcomes[:2] == ["reset", "reset"]

@@ -10,6 +10,7 @@ DETAIL_LIMIT = 200
 # Names under which engines stream text of the model that is not its visible answer.
 _REASONING = ("reasoning_content", "reasoning")
 _VISIBLE = ("content", "refusal")
+_DECODER = json.JSONDecoder()
 
 
 class Answer:
@@ -95,7 +96,7 @@ class Answer:
     def _document(self, data: bytes) -> Mapping[str, object] | None:
         try:
             # The event stream format decodes with replacement: broken UTF-8 is text, not an error.
-            document: object = json.loads(data.decode("utf-8", "replace"))
+            document = _parsed(data.decode("utf-8", "replace"))
         except (ValueError, RecursionError) as error:
             self.malformed = self.malformed or _cut(f"not JSON: {error}")
             return None
@@ -123,8 +124,8 @@ class Answer:
                 self.finished = True
             delta = choice.get(part)
             if isinstance(delta, dict):
-                shown = any(_text(delta.get(name)) for name in _VISIBLE) or bool(delta.get("tool_calls"))
-                generated = generated or shown or any(_text(delta.get(name)) for name in _REASONING)
+                shown = _holds_text(delta, _VISIBLE) or bool(delta.get("tool_calls"))
+                generated = generated or shown or _holds_text(delta, _REASONING)
             else:
                 shown = _text(choice.get("text"))
                 generated = generated or shown
@@ -158,6 +159,22 @@ class Answer:
         if self.cached_tokens is None and isinstance(timings, dict):
             # llama-server's own word for prompt tokens it took from its cache.
             self.cached_tokens = _count(timings.get("cache_n"), None)
+
+
+def _parsed(text: str) -> object:
+    """Parse JSON (raises ValueError, RecursionError); spared is what `json.loads` does about white space."""
+    try:
+        document, end = _DECODER.raw_decode(text)
+    except ValueError:
+        end = -1
+    return document if end == len(text) else json.loads(text)
+
+
+def _holds_text(delta: Mapping[str, object], names: tuple[str, ...]) -> bool:
+    for name in names:  # noqa: SIM110  (for each event: a generator would cost more than the look-ups)
+        if _text(delta.get(name)):
+            return True
+    return False
 
 
 def _text(value: object) -> bool:

@@ -19,7 +19,7 @@ class Streamed:
         exchange: the wire's side; answer: the meaning.
     """
 
-    __slots__ = ("_parser", "_whole", "answer", "exchange", "streams")
+    __slots__ = ("_events", "_parser", "_whole", "answer", "exchange", "streams")
 
     def __init__(self, *, streams: bool) -> None:
         self.streams = streams
@@ -27,6 +27,7 @@ class Streamed:
         self.exchange = Exchange(self._take)
         self._parser = SseParser()
         self._whole = bytearray()
+        self._events: bool | None = None
 
     @property
     def is_events(self) -> bool:
@@ -52,7 +53,10 @@ class Streamed:
         return bytes(self._whole)
 
     def _take(self, body: bytes, stamp: int) -> None:
-        if self.exchange.status != 200 or not self.is_events:
+        if self._events is None:
+            # The head stands before the first byte of the body: asked once, not for each event.
+            self._events = self.exchange.status == 200 and self.is_events
+        if not self._events:
             if len(self._whole) < _WHOLE_LIMIT:
                 self._whole += body
             return

@@ -54,19 +54,33 @@ class LagProbe:
         self._start = start
         self._end = end
         self._broken = broken
+        self._opened: tuple[int, float] | None = None
 
     async def run(self) -> None:
         """Probe until the records have nobody to take them, or until cancelled."""
-        opened: tuple[int, float] | None = None
-        while not self._broken():
-            before = time.monotonic_ns()
-            await asyncio.sleep(PERIOD)
-            now = time.monotonic_ns()
-            if not self._start <= now < self._end:
-                continue
-            if opened is None:
-                # The thread's own clock: in process, other threads of the command do not count.
-                opened = (now, time.thread_time())
-                continue
-            self.lags.append(max(0.0, (now - before) / NANOSECONDS - PERIOD))
-            self.cpu_share = (time.thread_time() - opened[1]) * NANOSECONDS / (now - opened[0])
+        loop = asyncio.get_running_loop()
+        gone: asyncio.Future[None] = loop.create_future()
+
+        def wake(before: int) -> None:
+            if gone.done():
+                return
+            if self._broken():
+                gone.set_result(None)
+                return
+            self._note(before, time.monotonic_ns())
+            loop.call_later(PERIOD, wake, time.monotonic_ns())
+
+        # A plain timer: a sleeping task would cost the loop another round each time.
+        loop.call_later(PERIOD, wake, time.monotonic_ns())
+        await gone
+
+    def _note(self, before: int, now: int) -> None:
+        if not self._start <= now < self._end:
+            return
+        if self._opened is None:
+            # The thread's own clock: in process, other threads of the command do not count.
+            self._opened = (now, time.thread_time())
+            return
+        self.lags.append(max(0.0, (now - before) / NANOSECONDS - PERIOD))
+        began, used = self._opened
+        self.cpu_share = (time.thread_time() - used) * NANOSECONDS / (now - began)

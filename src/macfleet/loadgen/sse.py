@@ -36,6 +36,8 @@ class SseParser:
         Raises:
             EventTooLarge: an unfinished event holds more than `MAX_EVENT_BYTES`.
         """
+        if self._is_whole(piece):
+            return [(b"", piece[6:-2])]
         if not piece:
             return []
         if self._skip_lf:
@@ -52,6 +54,16 @@ class SseParser:
         if self._size + len(self._tail) > MAX_EVENT_BYTES:
             raise EventTooLarge(f"an event holds more than {MAX_EVENT_BYTES} bytes")
         return events
+
+    def _is_whole(self, piece: bytes) -> bool:
+        """Whether a piece is one event of one data line between two others: nearly all of them are."""
+        return (
+            piece.startswith(b"data: ")
+            and piece.find(b"\n") == len(piece) - 2
+            and piece.endswith(b"\n\n")
+            and b"\r" not in piece
+            and not (self._tail or self._data or self._name or self._skip_lf or self._fresh)
+        )
 
     def remainder(self) -> bytes:
         """Return the data of the event the stream ended in, which the format says to discard."""
