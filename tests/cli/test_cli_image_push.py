@@ -72,6 +72,16 @@ def test_what_names_no_image_or_no_node_is_refused(refused, arguments, code, dia
     assert refused("image", *arguments) == (code, diagnostics)
 
 
+@pytest.mark.parametrize(
+    ("name", "mend"), [("engin", 'did you mean "engine"?'), ("wheel", "It has: engine.")]
+)
+def test_an_image_that_was_misspelt_is_guessed(folder, capsys, name, mend):
+    with pytest.raises(SystemExit):
+        main(["image", "push", name, "--fleet", str(folder), "--output", "json"])
+    [found] = json.loads(capsys.readouterr().out)["diagnostics"]
+    assert found["mend"] == mend
+
+
 def test_without_a_lock_nothing_is_pushed_and_nothing_pruned(refused, folder):
     (folder / "images.lock").unlink()
     assert refused("image", "push") == (2, [("E0644", None)])

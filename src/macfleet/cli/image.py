@@ -36,7 +36,7 @@ def image() -> None:
     """
 
 
-@image.command()
+@image.command(short_help="What a reference means now, by digest.")
 @click.argument("reference")
 @click.option("--platform", default="linux/arm64", show_default=True, metavar="OS/ARCHITECTURE")
 @fleet_command
@@ -50,7 +50,7 @@ def resolve(fleet: FleetContext, reference: str, platform: str) -> None:
     _say(fleet, {"kind": "image", **_document(found)}, _lines(found))
 
 
-@image.command()
+@image.command(short_help="Pin the images of images.yml: images.lock.")
 @fleet_command
 def pin(fleet: FleetContext) -> None:
     """Resolve every image of images.yml for every platform in use and write images.lock.
@@ -72,7 +72,7 @@ def pin(fleet: FleetContext) -> None:
     _say(fleet, document, [*rows, f"{len(kept)} images pinned: {IMAGES_LOCK}"])
 
 
-@image.command()
+@image.command(short_help="Whether images.lock is still true.")
 @fleet_command
 def verify(fleet: FleetContext) -> None:
     """Whether images.lock covers images.yml and its registries still have every pinned image.

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from macfleet.sources.starts import ColdStart, ColdStarts
 
 
-@click.command()
+@click.command(short_help="What pinned images carry, layer by layer.")
 @click.argument("names", metavar="[NAME]...", nargs=-1)
 @click.option("--platform", default="", metavar="OS/ARCHITECTURE", help="This platform only.")
 @click.option(
@@ -58,12 +58,15 @@ def inspect(fleet: FleetContext, names: tuple[str, ...], platform: str, allow: t
                 failed.append(error)
                 continue
             faults = tuple(contents_faults(image.platform, layers, allowed))
-            rows.append({**_row(name, image, layers, faults), "cold_starts_s": _seconds(starts, image)})
+            places = resolver.places(image.repository)
+            row = _row(name, image, layers, faults)
+            rows.append({**row, "cold_starts_s": _seconds(starts, image), "from": list(places)})
             if faults:
                 failed.append(MacfleetError(_refused(name, image.platform, fault) for fault in faults))
             if fleet.output != "json":
                 mark = "✗" if faults else "✓"
-                shown = f"{contents_words(layers)}{_start_words(starts.of(image.manifest))}"
+                whence = f" · from {', else '.join(places)}" if len(places) > 1 else ""
+                shown = f"{contents_words(layers)}{_start_words(starts.of(image.manifest))}{whence}"
                 show([clean(f"{mark} {name} {image.platform}  {shown}")])
     document: dict[str, Json] = {"schema": 1, "kind": "image.inspect", "images": rows}
     return finish(failed, document if fleet.output == "json" else None)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from macfleet.rollout.image_prune import Kept, Pruning
 
 
-@click.command()
+@click.command(short_help="Remove images that nothing needs any more.")
 @limit_option
 @click.option("--check", is_flag=True, help="Show what would go and what stays, and why; exit 3.")
 @click.option(

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from macfleet.rollout.push import Pushed
 
 
-@click.command()
+@click.command(short_help="Bring pinned images to nodes over SSH.")
 @click.argument("names", metavar="[IMAGE]...", nargs=-1)
 @limit_option
 @click.option("--check", is_flag=True, help="Say what nodes lack; bring nothing.")
@@ -71,17 +71,25 @@ def push(
 
 
 def _chosen(locked: Mapping[str, LockedImage], names: Sequence[str]) -> Mapping[str, LockedImage]:
+    from macfleet.documents import nearest
+
     unknown = [name for name in names if name not in locked]
     if unknown or not locked:
         raise MacfleetError(
             Diagnostic(
                 "E0644",
                 f'images.lock has no "{name}"' if name else "images.lock holds no image",
-                mend=f"It has: {', '.join(locked)}." if locked else "macfleet image pin",
+                mend=_meant(nearest(name, locked), locked),
             )
             for name in unknown or [""]
         )
     return {name: locked[name] for name in names or locked}
+
+
+def _meant(guess: str, locked: Mapping[str, LockedImage]) -> str:
+    if not locked:
+        return "macfleet image pin"
+    return f'did you mean "{guess}"?' if guess else f"It has: {', '.join(locked)}."
 
 
 def _told(node: Node, relay: bool | None, images: Mapping[str, ResolvedImage]) -> Node:

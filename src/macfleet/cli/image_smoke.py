@@ -28,7 +28,7 @@ STARTS = Path(".macfleet") / "starts"
 _DIGEST = re.compile(r"sha256[:-]([0-9a-f]{64})$")
 
 
-@click.command()
+@click.command(short_help="Start a service once without a network.")
 @limit_option
 @click.option(
     "--wait", default=90, show_default=True, type=click.IntRange(1, 900), help="Seconds to become healthy."

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from macfleet.reports.sbom import ShippedImage
 
 
-@click.command()
+@click.command(short_help="The bill of materials of a release (CycloneDX).")
 @click.option(
     "--environment", default="", metavar="NAME", help="What this environment runs, not images.lock."
 )

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _SHOWN = 20
 
 
-@click.command()
+@click.command(short_help="Look for known vulnerabilities in pinned images.")
 @click.argument("names", metavar="[NAME]...", nargs=-1)
 @click.option("--platform", default="", metavar="OS/ARCHITECTURE", help="This platform only.")
 @click.option("--again", is_flag=True, help="Scan images whose scan is still fresh too.")

@@ -39,7 +39,8 @@ from() {
   settings=$DOCKER_CONFIG
   if [ -n "$3" ]; then
     settings=$logins
-    ( trap '' PIPE; while :; do printf '%s' "$3" >"$logins/config.json"; done ) </dev/null >/dev/null 2>&1 &
+    ( trap '' PIPE; while :; do printf '%s' "$3" >"$logins/config.json"; sleep 0.2; done ) \
+      </dev/null >/dev/null 2>&1 &
     giver=$!
   fi
   if said=$(DOCKER_CONFIG=$settings docker pull --quiet --platform "$platform" "$2" </dev/null 2>&1)
@@ -168,7 +169,7 @@ def refusal(sources: Sequence[Source], output: ProbeOutput, node: str, address: 
         mend = "Push it there, or pin what is there: macfleet image pin"
         return replace(found, code="E0655", summary=f"{registry} does not have {image}", mend=mend)
     mend = f"Is it reachable from {node}? Else let images travel over SSH: delivery: push"
-    return replace(found, code="E0657", summary=f"{registry} gave the node no image", mend=mend)
+    return replace(found, code="E0657", summary=f"{registry} does not give the node {image}", mend=mend)
 
 
 def _answers(output: ProbeOutput) -> list[tuple[int, str]]:
