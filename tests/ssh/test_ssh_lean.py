@@ -13,6 +13,30 @@ hop = Routes(Path("/dev/null")).to(Node(name="mac-01", endpoint=Endpoint("10.0.0
 assert (hop.host, hop.port, bool(hop.user)) == ("10.0.0.1", 22, True)
 """
 
+_AHEAD = """
+import sys
+from pathlib import Path
+from macfleet.model.diagnostic import NodeUnreachable
+from macfleet.model.node import Endpoint, Node
+from macfleet.ssh import SshTransports
+from macfleet.ssh.wire import Wire
+
+def refused(*_, **__):
+    seen.append("paramiko" in sys.modules)
+    raise ConnectionRefusedError("nobody")
+
+seen = []
+Wire.connect_to = refused
+pool = SshTransports(Path("{folder}/known_hosts"), ssh_config=Path("/dev/null"))
+node = Node(name="mac-01", endpoint=Endpoint("10.0.0.1", user="ops"))
+try:
+    pool.to(node)
+except NodeUnreachable as error:
+    assert "nobody" in str(error), error
+assert seen == [False], seen
+pool.close()
+"""
+
 
 def imported(script):
     """Modules in memory after a script."""
@@ -23,8 +47,17 @@ def imported(script):
     return set(done.stdout.splitlines())
 
 
+def test_the_first_streams_are_opened_before_paramiko_is_imported(tmp_path):
+    assert "macfleet.ssh.opener" not in imported(_AHEAD.format(folder=str(tmp_path)))
+
+
+def test_what_is_read_before_a_stream_is_opened_needs_no_paramiko():
+    found = imported("from macfleet.ssh import SshTransports, Passphrases" + _ROUTE.format(user="ops"))
+    assert not {"paramiko", "cryptography", "fabric", "invoke"} & found
+
+
 def test_connections_need_neither_fabric_nor_invoke_nor_an_event_loop():
-    found = imported("import macfleet.ssh.pool" + _ROUTE.format(user="ops"))
+    found = imported("from macfleet.ssh import Connection, SshTransports" + _ROUTE.format(user="ops"))
     assert "paramiko" in found
     assert not {"fabric", "invoke", "asyncio", "unittest.mock", "macfleet.ssh.enrolment"} & found
 
@@ -35,5 +68,5 @@ def test_a_node_whose_user_nobody_names_gets_the_one_of_fabric():
 
 @pytest.mark.parametrize("other", ["fabric", "invoke"])
 def test_what_paramiko_was_kept_from_can_be_imported_after_it(other):
-    found = imported(f"import macfleet.ssh.pool, {other}")
+    found = imported(f"from macfleet.ssh import Connection\nimport {other}")
     assert {"paramiko", "invoke", other} <= found

@@ -34,11 +34,13 @@ _PLACES = {
     "file_parcel": "parcels",
 }
 
-import_paramiko()
+_WITHOUT_PARAMIKO = ("askpass", "pool")
 
 
 def __getattr__(name: str) -> object:
     """Import what is named first: most commands enrol nobody and send no files."""
     if name not in _PLACES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if _PLACES[name] not in _WITHOUT_PARAMIKO:
+        import_paramiko()
     return getattr(importlib.import_module(f"{__name__}.{_PLACES[name]}"), name)

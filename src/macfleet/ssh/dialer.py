@@ -22,8 +22,9 @@ from macfleet.ssh.known_hosts import HostKey
 from macfleet.ssh.private_keys import PrivateKeys
 from macfleet.ssh.route import Hop, Route, place_of
 from macfleet.ssh.slots import is_refusal
+from macfleet.ssh.stream import reason_of, stream_to
 from macfleet.ssh.trust import Trust
-from macfleet.ssh.wire import Piped, Relayed, Socket, Wire
+from macfleet.ssh.wire import Relayed, Socket, Wire
 
 _ATTEMPTS = 6
 _JUMP_LIMIT = 8
@@ -69,13 +70,22 @@ class Dialer:
         self._jumps: dict[Route, LoggedIn] = {}
         self._narrow: dict[Route, threading.BoundedSemaphore] = {}
 
-    def log_in(self, route: Route) -> LoggedIn:
+    def log_in(self, route: Route, stream: Wire | None = None) -> LoggedIn:
         """Return a logged-in connection to the last hop of a route.
+
+        Args:
+            route: the hops; one hop alone when a stream is given.
+            stream: to that hop, when it is open already; the first attempt uses it.
 
         Raises:
             NodeUnreachable: a hop does not answer, is not trusted or refuses the login.
         """
-        client = self._attempt(route, lambda hop, sock: log_in(hop, sock, self._trust, self._private))
+        streams = [] if stream is None else [stream]
+
+        def greet(hop: Hop, sock: Socket) -> paramiko.SSHClient:
+            return log_in(hop, sock, self._trust, self._private)
+
+        client = self._attempt(route, greet, streams)
         transport = client.get_transport()
         if transport is None:
             raise NodeUnreachable(trouble.no_answer(route[-1].node, route[-1].name, "it hung up"))
@@ -97,8 +107,13 @@ class Dialer:
         for route in sorted(jumps, key=len, reverse=True):
             jumps[route][0].close()
 
-    def _attempt(self, route: Route, greet: Callable[[Hop, Socket], Outcome]) -> Outcome:
-        """Open a socket and greet, again with growing, jittered waits while the server turns us away."""
+    def _attempt(
+        self, route: Route, greet: Callable[[Hop, Socket], Outcome], streams: list[Wire] | None = None
+    ) -> Outcome:
+        """Open a socket and greet, again with growing, jittered waits while the server turns us away.
+
+        What is in `streams` is used, and taken out, before another is opened.
+        """
         hop = route[-1]
         # Before the limit is taken: waiting for a jump host while holding a place could stall everybody.
         jump = self._jump(route[:-1]) if len(route) > 1 else None
@@ -110,20 +125,24 @@ class Dialer:
             reraise=True,
         )
         try:
-            outcome: Outcome = attempts(self._once, route, jump, greet)
+            outcome: Outcome = attempts(self._once, route, jump, greet, streams or [])
             return outcome  # noqa: TRY300  (tenacity's call is untyped)
         except ResetBeforeLogin as error:
             raise NodeUnreachable(trouble.turned_away(hop.node, hop.name, _ATTEMPTS, error.heard)) from error
 
     def _once(
-        self, route: Route, jump: paramiko.Transport | None, greet: Callable[[Hop, Socket], Outcome]
+        self,
+        route: Route,
+        jump: paramiko.Transport | None,
+        greet: Callable[[Hop, Socket], Outcome],
+        streams: list[Wire],
     ) -> Outcome:
         hop = route[-1]
         with self._lock:
             limit = self._jump_limits[place_of(route[:-1])] if jump is not None else self._limit
             narrow = self._narrow.get(place_of(route), contextlib.nullcontext())
         with narrow, limit:
-            sock = _opened(hop, jump)
+            sock = streams.pop() if streams else _opened(hop, jump)
             try:
                 return greet(hop, sock)
             except ResetBeforeLogin:
@@ -173,20 +192,14 @@ def _opened(hop: Hop, jump: paramiko.Transport | None) -> Socket:
     Raises:
         NodeUnreachable: nothing answers there.
     """
-    options = hop.options
+    if jump is None:
+        return stream_to(hop)
     try:
-        if jump is not None:
-            return Relayed(_through(hop, jump))
-        if hop.proxy_command:
-            return Piped.through(hop.proxy_command)
-        return Wire.connect_to(
-            hop.host, hop.port, hop.connect_timeout, family=options.family, source=options.bind_address
-        )
+        return Relayed(_through(hop, jump))
     except (OSError, EOFError, ValueError, paramiko.SSHException) as error:
-        reason = str(getattr(error, "strerror", None) or str(error) or type(error).__name__)
-        if jump is not None and is_refusal(error, jump):
-            raise NodeUnreachable(trouble.no_forwarding(hop.node, hop.name, reason)) from error
-        raise NodeUnreachable(trouble.no_answer(hop.node, hop.name, reason)) from error
+        if is_refusal(error, jump):
+            raise NodeUnreachable(trouble.no_forwarding(hop.node, hop.name, reason_of(error))) from error
+        raise NodeUnreachable(trouble.no_answer(hop.node, hop.name, reason_of(error))) from error
 
 
 def _through(hop: Hop, jump: paramiko.Transport) -> paramiko.Channel:

@@ -6,20 +6,27 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from macfleet.model.node import Node
-from macfleet.model.ports import Clock, Transport
 from macfleet.ssh.askpass import Passphrases
-from macfleet.ssh.connection import Connection
-from macfleet.ssh.dialer import Dialer, sock_of
-from macfleet.ssh.heartbeat import Heartbeat
-from macfleet.ssh.private_keys import Passphrase, PrivateKeys
-from macfleet.ssh.route import Routes, Say
-from macfleet.ssh.trust import Trust
+from macfleet.ssh.lean import import_paramiko
+from macfleet.ssh.route import Route, Routes, Say
+from macfleet.ssh.stream import stream_to
+
+if TYPE_CHECKING:
+    from macfleet.model.ports import Clock, Transport
+    from macfleet.ssh.connection import Connection
+    from macfleet.ssh.opener import Opener
+    from macfleet.ssh.private_keys import Passphrase
+    from macfleet.ssh.wire import Wire
 
 
 class SshTransports:
     """Opens and keeps connections; the `Transports` port. Threads may share it.
+
+    The first streams are opened before what speaks SSH over them is imported: while the network carries a
+    connection's first packets the controller has that to do.
 
     Args:
         known_hosts: the fleet's own list of host keys; a key that is not in it, and not pinned in the
@@ -45,14 +52,13 @@ class SshTransports:
         say: Say = lambda _: None,
     ) -> None:
         self._routes = Routes(ssh_config, say)
-        self._heartbeat = Heartbeat()
-        self._dialer = Dialer(
-            Trust(known_hosts),
-            connect_limit=connect_limit,
-            clock=clock,
-            private=PrivateKeys(passphrase if passphrase is not None else Passphrases()),
-            heartbeat=self._heartbeat,
-        )
+        self._known_hosts = known_hosts
+        self._connect_limit = connect_limit
+        self._clock = clock
+        self._passphrase: Passphrase = passphrase if passphrase is not None else Passphrases()
+        self._opener: Opener | None = None
+        self._making = threading.Lock()
+        self._ahead = 0
         self._keep = keep
         self._lock = threading.Lock()
         self._turns: dict[str, threading.Lock] = defaultdict(threading.Lock)
@@ -116,15 +122,43 @@ class SshTransports:
         route = self._routes.to(node)
         self._make_room()
         try:
-            client, transport = self._dialer.log_in(route)
-            watch = self._heartbeat.watch(transport, sock_of(transport), route[-1].options)
-            fresh = Connection(node.name, client, transport, watch=watch)
+            fresh = self._open_over(self._stream_ahead(route), node.name, route)
             with self._lock:
                 self._open[node.name] = fresh
         finally:
             with self._lock:
                 self._opening -= 1
         return fresh
+
+    def _stream_ahead(self, route: Route) -> Wire | None:
+        """Return an open stream, as long as there is no opener that would open and count it itself."""
+        if self._opener is not None or len(route) > 1:
+            return None
+        with self._lock:
+            self._ahead += 1
+            if self._ahead > self._connect_limit:
+                return None
+        return stream_to(route[0])
+
+    def _open_over(self, stream: Wire | None, node: str, route: Route) -> Connection:
+        try:
+            opener = self._made_opener()
+        except BaseException:
+            if stream is not None:
+                stream.close()
+            raise
+        return opener.open(node, route, stream)
+
+    def _made_opener(self) -> Opener:
+        with self._making:
+            if self._opener is None:
+                import_paramiko()
+                from macfleet.ssh.opener import Opener  # noqa: PLC0415 (the first streams are open by now)
+
+                self._opener = Opener(self._known_hosts, self._connect_limit, self._clock, self._passphrase)
+                if self._closed:
+                    self._opener.close()
+            return self._opener
 
     def _make_room(self) -> None:
         """Close connections that nobody uses, the longest idle first, until one more may be opened."""
@@ -149,8 +183,9 @@ class SshTransports:
             self._closed = True
             kept, self._open = tuple(self._open.values()), {}
         _at_once(connection.close for connection in kept)
-        self._dialer.close()
-        self._heartbeat.close()
+        with self._making:
+            if self._opener is not None:
+                self._opener.close()
 
 
 def _at_once(tasks: Iterable[Callable[[], None]]) -> None:

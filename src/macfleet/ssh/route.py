@@ -8,14 +8,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
-import paramiko
-
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
 from macfleet.model.node import Node
 from macfleet.ssh import trouble
 from macfleet.ssh.config_files import ConfigFiles
 from macfleet.ssh.jumps import JumpHop, jump_hops
 from macfleet.ssh.known_hosts import host_name
+from macfleet.ssh.lean import import_paramiko
 from macfleet.ssh.options import Options, options_for
 
 _CONNECT_TIMEOUT = 10.0
@@ -70,18 +69,6 @@ class _Place(NamedTuple):
     host: str
     user: str
     port: int
-
-
-class _SshConfig(paramiko.SSHConfig):
-    """One host's options for Fabric; paramiko's own reader knows no Include (paramiko 5.1)."""
-
-    def __init__(self, options: Options) -> None:
-        super().__init__()
-        self._found = paramiko.SSHConfigDict(hostname=options.host, port=str(options.port))
-
-    def lookup(self, hostname: str) -> paramiko.SSHConfigDict:  # noqa: ARG002  (one host's alone)
-        """Return what counts for the host."""
-        return self._found
 
 
 class Routes:
@@ -147,7 +134,10 @@ class Routes:
         self._remark(options, wanted.host, node)
         user = wanted.user or options.user
         if not user:
-            return _by_fabric(wanted, options), options
+            import_paramiko()
+            from macfleet.ssh.by_fabric import place_by_fabric  # noqa: PLC0415 (it takes as long as all of ssh)
+
+            return _Place(*place_by_fabric(wanted, options)), options
         return _Place(options.host, user, wanted.port or options.port), options
 
     def _remark(self, options: Options, host: str, node: Node) -> None:
@@ -158,16 +148,6 @@ class Routes:
             if (remark.keyword, remark.where) not in self._said:
                 self._said.add((remark.keyword, remark.where))
                 self._say(trouble.otherwise(host, remark))
-
-
-def _by_fabric(wanted: JumpHop, options: Options) -> _Place:
-    """Return the place with Fabric's defaults, for a hop whose user nobody names; else it is not imported."""
-    import fabric  # noqa: PLC0415  (it and invoke take as long as all of macfleet.ssh)
-
-    # Lazy: Fabric's own fabric.yml files have no say here, ssh_config has.
-    config = fabric.Config(lazy=True, ssh_config=_SshConfig(options))
-    found = fabric.Connection(wanted.host, port=wanted.port, gateway=False, config=config)
-    return _Place(str(found.host), str(found.user), int(found.port))
 
 
 def _jumps(jump: str, node: Node) -> Iterable[JumpHop]:

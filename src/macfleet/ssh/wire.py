@@ -13,9 +13,8 @@ import threading
 import time
 from typing import IO, TYPE_CHECKING, Self
 
-import paramiko
-
 if TYPE_CHECKING:
+    import paramiko
     from typing_extensions import Buffer
 
 _HEARD = 256
