@@ -2,12 +2,14 @@
 
 import socket
 import subprocess
+from contextlib import contextmanager
 from pathlib import Path
 
+import bcrypt
 import httpx
 import pytest
 from hostile_registry import HostileRegistry
-from image_pusher import Pusher
+from image_pusher import Pusher, sha256
 
 REGISTRY = "/usr/bin/docker-registry"
 
@@ -38,17 +40,32 @@ def clock():
 @pytest.fixture(scope="session")
 def registry(tmp_path_factory):
     """Start Debian's docker-registry; yields ``127.0.0.1:<port>``."""
+    with serving(tmp_path_factory.mktemp("registry")) as host:
+        yield host
+
+
+@contextmanager
+def serving(folder, *, users=None):
+    """Serve what lies in a folder, to these users (name → password) alone where they are given."""
     if not Path(REGISTRY).exists():
         pytest.skip("docker-registry is missing: apt-get install docker-registry")
-    folder = tmp_path_factory.mktemp("registry")
     host = f"127.0.0.1:{_free_port()}"
-    config = folder / "config.yml"
+    config = folder / f"{host}.yml"
+    auth = ""
+    if users is not None:
+        logins = folder / "logins"
+        rows = [
+            f"{name}:{bcrypt.hashpw(each.encode(), bcrypt.gensalt(4)).decode()}"
+            for name, each in users.items()
+        ]
+        logins.write_text("\n".join(rows))
+        auth = f"auth: {{htpasswd: {{realm: test, path: {logins}}}}}\n"
     config.write_text(
         f"version: 0.1\nlog: {{level: error}}\n"
         f"storage: {{filesystem: {{rootdirectory: {folder}/data}}, delete: {{enabled: true}}}}\n"
-        f"http: {{addr: {host}}}\n"
+        f"http: {{addr: {host}}}\n{auth}"
     )
-    with (folder / "log").open("wb") as log:
+    with (folder / f"{host}.log").open("wb") as log:
         process = subprocess.Popen([REGISTRY, "serve", str(config)], stdout=log, stderr=log)
     try:
         _wait_until_up(host, process)
@@ -62,6 +79,17 @@ def registry(tmp_path_factory):
 def pusher(registry):
     with Pusher(registry) as each:
         yield each
+
+
+@pytest.fixture(scope="session")
+def closed(tmp_path_factory):
+    """One image in a registry that wants a password: its host, the image's reference, and who may log in."""
+    folder = tmp_path_factory.mktemp("closed")
+    users = {"builder": "builders' own/1", "reader": "readers:own=2"}
+    with serving(folder) as opened, Pusher(opened) as pusher:
+        digest = sha256(pusher.image("kept"))
+    with serving(folder, users=users) as host:
+        yield host, f"{host}/kept@{digest}", users
 
 
 @pytest.fixture
@@ -93,7 +121,7 @@ def _wait_until_up(host, process):
             else:
                 pytest.fail("docker-registry ended at once")
             try:
-                if client.get(f"http://{host}/v2/").status_code == 200:
+                if client.get(f"http://{host}/v2/").status_code in (200, 401):
                     return
             except httpx.TransportError:
                 continue

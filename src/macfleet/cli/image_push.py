@@ -86,7 +86,7 @@ def _chosen(locked: Mapping[str, LockedImage], names: Sequence[str]) -> Mapping[
     return {name: locked[name] for name in names or locked}
 
 
-def _meant(guess: str, locked: Mapping[str, LockedImage]) -> str:
+def _meant(guess: str | None, locked: Mapping[str, LockedImage]) -> str:
     if not locked:
         return "macfleet image pin"
     return f'did you mean "{guess}"?' if guess else f"It has: {', '.join(locked)}."
