@@ -9,8 +9,8 @@ from straight_line import CONTRACT, IMAGE, PLATFORM, Fleet
 from macfleet.contract.releases import EVERYBODY, Release, ReleaseLock
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
 from macfleet.model.exit_codes import ExitCode
+from macfleet.model.gateway import Out
 from macfleet.model.image import LockedImage
-from macfleet.model.ports import Out
 from macfleet.rollout.result import NodeOutcome, NodeResult
 from macfleet.rollout.rollback import Return, plan_return, prove, read_running
 

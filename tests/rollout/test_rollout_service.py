@@ -11,8 +11,8 @@ from macfleet.executors.threads import ThreadExecutor
 from macfleet.gateway.node_gateway import NodeHalfGateway
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
 from macfleet.model.exit_codes import ExitCode
+from macfleet.model.gateway import Absence
 from macfleet.model.load import Vantage
-from macfleet.model.ports import Absence
 from macfleet.model.resource import Action, Change, Plan
 from macfleet.model.stage import StageName
 from macfleet.rollout.drain_guard import out_already

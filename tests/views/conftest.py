@@ -4,7 +4,7 @@ import pytest
 
 from macfleet.model.contract import ClientDiscipline, Contract
 from macfleet.model.diagnostic import Diagnostic
-from macfleet.model.ports import Out
+from macfleet.model.gateway import Out
 from macfleet.model.resource import Action, Change, FieldChange, Plan
 from macfleet.model.stage import Outcome, StageName, Verdict
 from macfleet.rollout.desired import Desired

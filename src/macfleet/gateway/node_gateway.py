@@ -8,8 +8,9 @@ from dataclasses import replace
 
 from macfleet.gateway.leases import KeptLeases
 from macfleet.model.diagnostic import MacfleetError
+from macfleet.model.gateway import Absence, Out
 from macfleet.model.node import Node
-from macfleet.model.ports import Absence, Events, Out
+from macfleet.model.ports import Events
 from macfleet.model.quantity import show_seconds
 from macfleet.rollout.drain import Drained, drain_held
 from macfleet.rollout.drain_admit import Wish

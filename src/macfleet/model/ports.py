@@ -1,21 +1,26 @@
-"""Every port: what the core asks of the world. Adapters live in the edge packages; the CLI composes."""
+"""The ports: what the core asks of the world. Adapters live in the edge packages; the CLI composes.
+
+That of the service, `Gateway`, lies with its values in `macfleet.model.gateway`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from macfleet.model.contract import Contract
-from macfleet.model.event import Event
-from macfleet.model.image import ResolvedImage
-from macfleet.model.json import Json, JsonObject
-from macfleet.model.load import EndpointReport, LoadSpec, Sample, SegmentReport, Vantage
-from macfleet.model.node import Node
-from macfleet.model.run import RunManifest
-from macfleet.model.secret import Secret
-from macfleet.model.stage import StageName, StageRecord
+if TYPE_CHECKING:
+    # Whoever asks one port needs the values of that one alone.
+    from macfleet.model.contract import Contract
+    from macfleet.model.event import Event
+    from macfleet.model.image import ResolvedImage
+    from macfleet.model.json import Json, JsonObject
+    from macfleet.model.load import EndpointReport, LoadSpec, Sample, SegmentReport, Vantage
+    from macfleet.model.node import Node
+    from macfleet.model.run import RunManifest
+    from macfleet.model.secret import Secret
+    from macfleet.model.stage import StageName, StageRecord
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -100,61 +105,6 @@ class Sources(Protocol):
 
     def parts(self, source: str) -> Sequence[Part]:
         """Return the parts a source is joined of, in order (raises MacfleetError)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Out:
-    """How a node left service, for who took it out.
-
-    Attributes:
-        words: how it left, for people.
-        entry: port of the node's loopback that leads to its engine while the published one is closed to
-            everybody; 0 where the published port itself is still to be used.
-        seconds: how long it took; in_flight: the most requests that were waited for.
-    """
-
-    words: str
-    entry: int = 0
-    seconds: float = 0.0
-    in_flight: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Absence:
-    """Why a node is out of service.
-
-    Attributes:
-        words: since when, by whom and why, for people.
-        reason: as it was given.
-        resumable: whether a rollout may go on with it: a rollout left it out, or it was to come back and did
-            not; otherwise a person wants it left alone.
-        failure: why it did not come back, empty where nothing went wrong yet.
-    """
-
-    words: str
-    reason: str = ""
-    resumable: bool = False
-    failure: str = ""
-
-
-class Gateway(Protocol):
-    """What decides whether requests reach a node: the edge in front of a pool, or the node itself."""
-
-    def absence(self, node: Node) -> Absence | None:
-        """Return why the node is out of service; None while it is in service."""
-
-    def drain(self, node: Node, *, deadline: float, reason: str, run: str, events: Events) -> Out:
-        """Take the node out of service for a run within `deadline` seconds, and hold it until it is let go.
-
-        Raises:
-            MacfleetError: the pool's guard, the deadline, or somebody else's claim to the node refuses.
-        """
-
-    def undrain(self, node: Node, *, events: Events) -> str:
-        """Prove the node, put it back and let it go; return in words what was done (raises MacfleetError)."""
-
-    def leave_out(self, node: Node, *, why: str) -> str:
-        """Let the node go as it is, out of service; return in words how it comes back."""
 
 
 class RunWriter(Protocol):

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from macfleet.engine.refusals import interrupted
+from macfleet.model.gateway import Gateway
 from macfleet.model.ports import (
     Clock,
     Events,
     Evidences,
     Executor,
-    Gateway,
     ImageResolver,
     Journal,
     LoadGenerator,

@@ -8,9 +8,9 @@ from enum import StrEnum
 
 from macfleet.model.diagnostic import Diagnostic, MacfleetError, NodeUnreachable
 from macfleet.model.exit_codes import ExitCode, strongest
+from macfleet.model.gateway import Out
 from macfleet.model.json import Json
 from macfleet.model.node import Node
-from macfleet.model.ports import Out
 from macfleet.model.resource import Plan, State
 from macfleet.model.stage import EvidenceKey, StageName, Verdict
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
+from macfleet.model.gateway import Absence, Out
 from macfleet.model.node import Node
-from macfleet.model.ports import Absence, Out
 from macfleet.model.resource import Plan
 from macfleet.model.stage import Outcome, StageName
 from macfleet.playbooks import ParsedPlaybook

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from macfleet.model.diagnostic import MacfleetError
+from macfleet.model.gateway import Absence, Out
 from macfleet.model.node import Node
-from macfleet.model.ports import Absence, Events, Out
+from macfleet.model.ports import Events
 
 
 @dataclass(slots=True)
