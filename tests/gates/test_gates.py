@@ -23,7 +23,13 @@ IMAGE = ResolvedImage(
 )
 ROOTS = Roots("/Users/ops/models", "/Users/ops/hf", "/Users/ops/logs")
 WEIGHTS = WeightsFile("/Users/ops/models/a b.gguf", 1200, "ab" * 32)
-NODE = Node("mac-01", Endpoint("mac-01"), arms=(Arm.BARE, Arm.CONTAINER), roots=ROOTS)
+NODE = Node(
+    "mac-01",
+    Endpoint("mac-01"),
+    arms=(Arm.BARE, Arm.CONTAINER),
+    roots=ROOTS,
+    variables={"accelerator": "cpu"},
+)
 CONTRACT = Contract(
     "chat-small",
     3,
@@ -476,3 +482,12 @@ def test_a_node_without_arms_has_no_complete_load_test():
 def test_a_short_run_passes_and_says_that_it_cannot_be_signed():
     _, reasons = judged("loadtest_complete", cells(cell("bare"), cell("container"), short=True))
     assert reasons == ("2 cells, short: passes the gate, cannot be signed",)
+
+
+def test_where_accelerators_differ_the_gpu_less_bare_arm_is_asked_for_or_told_why_it_is_not_there():
+    metal = replace(CONTEXT, node=replace(NODE, variables={"accelerator": "metal"}))
+    two = cells(cell("bare"), cell("container"))
+    assert holds("loadtest_complete", two, metal) == ("arm bare-cpu was not measured",)
+    two["loadtest"]["not_measured"] = {"bare-cpu": "no switch is known"}
+    outcome, reasons = judged("loadtest_complete", two, metal)
+    assert (outcome, reasons[1]) == (Outcome.PASS, "bare-cpu was not measured: no switch is known")

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 
 Found = TypeVar("Found")
 READ_BY_MACFLEET = frozenset(
-    {"accelerator", "bare_label", "bare_port", "compose_file", "compose_project", "compose_service",
-     "engine_port", "forwarder", "loadgen_container", "loadgen_image"}
+    {"accelerator", "bare_cpu_arguments", "bare_cpu_environment", "bare_label", "bare_port", "compose_file",
+     "compose_project", "compose_service", "engine_port", "forwarder", "front_port", "front_project",
+     "loadgen_container", "loadgen_image"}
 )  # fmt: skip
 """Variables that rollouts read themselves, besides the known keys of a node."""
 _WORD = re.compile(r"[A-Za-z_]\w*")

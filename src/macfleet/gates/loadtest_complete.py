@@ -1,4 +1,4 @@
-"""Every declared arm has valid evidence in every cell of the run."""
+"""Every arm of the node has valid evidence in every cell of the run."""
 
 from __future__ import annotations
 
@@ -30,14 +30,17 @@ class LoadtestComplete:
         cells = report.get("cells")
         rows = [record(cell) for cell in cells] if isinstance(cells, Sequence) else []
         reasons = [reason for row in rows for reason in _faults(row)]
-        reasons += _gaps(rows, [str(arm) for arm in context.node.arms])
+        left_out = record(report.get("not_measured"))
+        arms = [str(arm) for arm in context.node.measured_arms if arm not in left_out]
+        reasons += _gaps(rows, arms)
         if reasons:
             mend = f"Measure again: macfleet rollout stage5 -l {context.node.name} --again"
             return held(self.kind, context, tuple(reasons), mend, (_NAME,))
         shown = f"{len(rows)} cells"
         if report.get("short"):
             shown += ", short: passes the gate, cannot be signed"
-        return passed(self.kind, context, shown, evidence=(_NAME,))
+        told = [f"{arm} was not measured: {why}" for arm, why in left_out.items()]
+        return passed(self.kind, context, shown, *told, evidence=(_NAME,))
 
 
 def _gaps(rows: Sequence[Mapping[str, Json]], arms: Sequence[str]) -> list[str]:

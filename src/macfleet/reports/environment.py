@@ -7,10 +7,11 @@ from collections.abc import Iterator, Mapping
 from macfleet.model.json import Json, JsonObject
 from macfleet.reports.comparison import Difference, Environment
 
-_ORDER = ("images", "versions", "accelerators", "network", "runtime", "mounts", "weights", "client")
+_ORDER = ("images", "versions", "accelerators", "blas", "network", "runtime", "mounts", "weights", "client")
 """Facts that can move a figure, in the order they are asked about; others describe the node itself."""
 
-_IDENTITY = frozenset({"node", "stage", "contract", "images", "compiled", "mounts", "network"})
+_SPOKEN = {"images": "image", "versions": "", "accelerators": "accelerator", "blas": "BLAS"}
+_IDENTITY = frozenset({"node", "stage", "contract", "images", "compiled", "mounts", "network", "arms"})
 """Parts of an evidence key that stand beside versions and are no versions."""
 
 
@@ -73,5 +74,5 @@ def _rank(name: str) -> tuple[int, str]:
 
 def _spoken(name: str) -> str:
     head, _, rest = name.partition(".")
-    singular = {"images": "image", "versions": "", "accelerators": "accelerator"}.get(head, head)
+    singular = _SPOKEN.get(head, head)
     return f"{singular} {rest}".strip() if rest else singular or head

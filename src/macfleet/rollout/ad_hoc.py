@@ -20,7 +20,6 @@ from macfleet.model.run import CellSummary, RunManifest
 from macfleet.model.stage import StageName
 from macfleet.rollout import arms
 from macfleet.rollout.desired import Desired
-from macfleet.rollout.loadtest import accelerator_of
 from macfleet.rollout.loadtest_left import MEASURED
 from macfleet.rollout.loadtest_segment import Place, measure_segment
 from macfleet.rollout.ports import Ports
@@ -185,7 +184,7 @@ def _measure(wish: AdHoc, node: Node, desired: Desired, ports: Ports, writer: Ru
     writer.samples(f"{folder}/{wish.arm}/samples.parquet", take.samples)
     writer.series(f"{folder}/series.parquet", take.series)
     foreign = {(spec.arm, spec.cell): [take.foreign]} if take.foreign else {}
-    accelerators = {str(arm): accelerator_of(node, arm) for arm in node.arms}
+    accelerators = {str(arm): node.accelerator(arm) for arm in node.arms}
     cells = summarise(
         take.samples, [take.report], take.series, node=node.name, accelerators=accelerators, foreign=foreign
     )

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from macfleet.analysis.cells import summarise
 from macfleet.analysis.summaries import summary_document
-from macfleet.model.diagnostic import MacfleetError
 from macfleet.model.event import Event
 from macfleet.model.json import Json
 from macfleet.model.load import LoadSpec
-from macfleet.model.node import Arm, Node
-from macfleet.model.ports import RunWriter, Transport
+from macfleet.model.node import Node
+from macfleet.model.ports import RunWriter
 from macfleet.model.run import CellSummary
 from macfleet.model.stage import EvidenceKey
 from macfleet.rollout import arms, vm
 from macfleet.rollout.desired import Desired
 from macfleet.rollout.load_profile import Block, LoadProfile, blocks, judged_concurrency
 from macfleet.rollout.loadtest_adopt import SUMMARY
+from macfleet.rollout.loadtest_arms import Changing, Chosen, choose
 from macfleet.rollout.loadtest_left import MEASURED, STORAGE, Left, after, take_over
 from macfleet.rollout.loadtest_segment import Take, measure_segment
 from macfleet.rollout.ports import Ports
@@ -47,71 +46,40 @@ def measure_loadtest(
     key: EvidenceKey,
     resumes: str = "",
 ) -> Measured:
-    """Measure every declared arm, write the artifacts, and leave every engine running again.
+    """Measure every arm, write the artifacts, and leave every engine running again.
 
     `key` says of what the measurement is. Of the run that `resumes` names, and of those that went on with it,
     finished segments of the same key are used; what was cut is kept and measured again.
     """
-    names = tuple(str(arm) for arm in node.arms)
     transport = ports.transports.to(node)
+    chosen = choose(node, ports)
     left = take_over(node, desired.contract.primary, key, resumes, ports, writer)
-    work = _Work(node, desired, ports, profile, writer, left)
+    work = _Work(node, desired, ports, profile, writer, left, chosen)
     if left.runs:
         detail: dict[str, Json] = {"segments": left.segments, "cut": len(left.cuts)}
         ports.events.emit(Event("loadtest.resumed", node.name, detail))
+    engines = Changing(node, chosen, profile, transport, writer, dict(left.engines))
     taken: list[_Taken] = []
     try:
-        _prepare_vm("", node, profile, transport)
-        for arm in names:
-            arms.stop(node, arm, transport)
+        engines.clear()
         storage = left.storage or prove_storage(node, desired, transport, short=profile.short)
         if storage is not None:
             writer.json(f"nodes/{node.name}/{STORAGE}", storage)
-        running = ""
-        for block in blocks(names, profile.segments):
+        for block in blocks(chosen.names, profile.segments):
             up: bool | None = None
             if not work.is_done(block):
-                if running and running != block.arm:
-                    arms.stop(node, running, transport)
-                if running != block.arm:
-                    _prepare_vm(block.arm, node, profile, transport)
-                    arms.start(node, block.arm, transport)
-                running = block.arm
+                engines.to(block.arm)
                 up = vm.is_up(transport)
             taken += work.measure(block, up=up)
     finally:
-        _bring_back(names, node, profile, transport)
+        engines.bring_back()
     found = _reduce(node, taken, profile, writer, left)
-    return replace(found, evidence={**found.evidence, "storage_drop": storage_drop(storage)})
-
-
-def _bring_back(names: Sequence[str], node: Node, profile: LoadProfile, transport: Transport) -> None:
-    """Start every engine again; one that will not start does not keep the others down."""
-    problems: list[MacfleetError] = []
-    starts: list[Callable[[], None]] = [lambda: _prepare_vm("", node, profile, transport)]
-    starts += [functools.partial(arms.start, node, arm, transport) for arm in names]
-    for start in starts:
-        try:
-            start()
-        except MacfleetError as error:
-            problems.append(error)
-    if problems:
-        raise problems[0]
-
-
-def _prepare_vm(arm: str, node: Node, profile: LoadProfile, transport: Transport) -> None:
-    """Have the VM down for a bare arm and up for any other, as a run that was cut may have left it down.
-
-    A VM that idles takes memory from the bare arm. A short run, which nobody can sign, leaves it up: a stop
-    and a start would take longer than its segments; the run records that it was up.
-    """
-    if str(Arm.CONTAINER) not in node.arms:
-        return
-    if arm in vm.NEEDS_NO_VM:
-        if not profile.short:
-            vm.stop(node, transport)
-    elif vm.is_up(transport) is False:
-        vm.start(node, transport)
+    about: dict[str, Json] = {
+        "storage_drop": storage_drop(storage),
+        "engines": engines.engines,
+        "not_measured": dict(chosen.not_measured),
+    }
+    return replace(found, evidence={**found.evidence, **about})
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +106,7 @@ class _Work:
     profile: LoadProfile
     writer: RunWriter
     left: Left
+    chosen: Chosen
 
     def is_done(self, block: Block) -> bool:
         """Whether every cell of the block was measured by a run that this one goes on with."""
@@ -173,7 +142,7 @@ class _Work:
     def _count(self) -> int:
         """Segments of the node that are still to be measured when it begins."""
         cells = judged_concurrency(self.desired)
-        everything = blocks([str(arm) for arm in self.node.arms], self.profile.segments)
+        everything = blocks(self.chosen.names, self.profile.segments)
         return sum(not _stands(self.left.of(b.arm, b.segment, c)) for b in everything for c in cells)
 
 
@@ -223,7 +192,7 @@ def _reduce(
     if spoiled:
         writer.json(f"{folder}/spoiled.json", [take.report.document() for take in spoiled])
     writer.json(f"{folder}/{MEASURED}", [report.document() for report in reports])
-    accelerators = {str(arm): accelerator_of(node, arm) for arm in node.arms}
+    accelerators = {str(arm): node.accelerator(arm) for arm in node.measured_arms}
     cells = summarise(
         samples, reports, series, node=node.name, accelerators=accelerators, foreign=_foreign(standing)
     )
@@ -253,10 +222,3 @@ def _foreign(takes: Sequence[Take]) -> dict[tuple[str, str], list[str]]:
             told = f"segment {take.report.segment}: {take.foreign}"
             found.setdefault((take.report.arm, take.report.cell), []).append(told)
     return found
-
-
-def accelerator_of(node: Node, arm: Arm) -> str:
-    """Return ``metal``, ``vulkan`` or ``cpu`` as the inventory says; a Linux container has no Metal."""
-    if arm in (Arm.CONTAINER, Arm.BARE_CPU):
-        return "cpu"
-    return str(node.variables.get("accelerator") or "metal")

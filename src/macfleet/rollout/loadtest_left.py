@@ -21,6 +21,7 @@ BEGUN = "begun.json"
 STORAGE = "storage.json"
 MEASURED = "segments.json"
 """Written when all segments of a node are there."""
+_ENGINE = re.compile(r"engine-([a-z-]+)\.json")
 _RAW = re.compile(r"([a-z-]+)/(?:raw|cut)-(\d+)-(\d+)-(\d+)\.ndjson")
 _UNSEEN = 1000
 """Indices left out after a cut: no client sends more in the second of records that may be lost."""
@@ -65,6 +66,7 @@ class Left:
         takes: finished attempts, in their order.
         unlike: what is different now from when those runs measured, so that nothing of them is used.
         storage: the storage proof, None where none was made.
+        engines: what was recorded of each arm's engine, by arm.
     """
 
     runs: tuple[str, ...] = ()
@@ -72,6 +74,7 @@ class Left:
     cuts: tuple[Cut, ...] = ()
     unlike: tuple[str, ...] = ()
     storage: JsonObject | None = None
+    engines: Mapping[str, JsonObject] = field(default_factory=dict)
 
     def of(self, arm: str, segment: int, concurrency: int) -> tuple[Take, ...]:
         """Return the finished attempts at one segment of one cell."""
@@ -156,6 +159,8 @@ def _keep(left: Left, files: Mapping[str, str], folder: str, writer: RunWriter) 
         series = files.get(place.series) or files.get(f"cut-{place.series}", "")
         if series:
             writer.text(f"{folder}/cut-{place.series}", series)
+    for arm, engine in left.engines.items():
+        writer.json(f"{folder}/engine-{arm}.json", engine)
     if left.cuts:
         writer.json(f"{folder}/cut.json", [cut.document() for cut in left.cuts])
 
@@ -180,6 +185,7 @@ def _read(files: Mapping[str, str], bucket: str, runs: tuple[str, ...], unlike: 
         tuple(cut for place, cut in cuts.items() if place not in takes),
         unlike,
         json.loads(files[STORAGE]) if STORAGE in files else None,
+        {match[1]: json.loads(files[name]) for name in files if (match := _ENGINE.fullmatch(name))},
     )
 
 

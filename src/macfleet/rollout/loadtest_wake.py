@@ -44,7 +44,9 @@ def _wake(node: Node, ports: Ports, options: Options) -> None:
         transport = ports.transports.to(node)
         if Arm.CONTAINER in node.arms and vm.is_up(transport) is False:
             vm.start(node, transport)
+        if Arm.BARE_CPU in node.measured_arms:
+            arms.unload_bare_cpu(node, transport)
         # The container's engine starts with its turn; its port may still be closed to everybody.
         for arm in node.arms:
-            if arm != Arm.CONTAINER:
+            if arm not in (Arm.CONTAINER, Arm.BARE_CPU):
                 arms.start(node, str(arm), transport)

@@ -38,6 +38,7 @@ class NodePlan:
         current: the plan is empty and evidence with the same key is young enough.
         differences: what would change in files' text, by address, where that was asked for.
         refusal: why the node cannot leave service to be worked on, None where it can or need not.
+        answers: what the node said, by address; it stays in memory.
     """
 
     stage: StageName
@@ -51,6 +52,7 @@ class NodePlan:
     facts: Mapping[str, State | None] = field(default_factory=dict)
     refusal: Diagnostic | None = None
     differences: Mapping[str, str] = field(default_factory=dict)
+    answers: Mapping[str, ProbeOutput] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def held(self) -> bool:
@@ -100,7 +102,19 @@ def plan_node(
     whole = not choice.partial
     current = whole and not plan.pending and not again and _is_current(stage, node, key, ports, max_age)
     refused = None if current else refusal(desired.playbooks[stage], node, plan, ports)
-    return NodePlan(stage, node, compiled, plan, key, gates, tuple(verdicts), current, found, refused)
+    return NodePlan(
+        stage,
+        node,
+        compiled,
+        plan,
+        key,
+        gates,
+        tuple(verdicts),
+        current,
+        found,
+        refused,
+        answers=seen.answers if plan.pending else {},
+    )
 
 
 def probes_of(stage: StageName, node: Node, desired: Desired) -> Mapping[str, Probe]:
@@ -141,6 +155,8 @@ def evidence_key(
     if stage is StageName.LOADTEST:
         # A short measurement does not stand for a long one that is asked for later.
         parts["duration"] = f"{duration:g} s"
+        # Evidence of two arms is no evidence of three: what an arm computes on decides how many there are.
+        parts["arms"] = ", ".join(f"{arm} {node.accelerator(arm)}" for arm in node.measured_arms)
     return EvidenceKey(parts)
 
 

@@ -14,11 +14,20 @@ from macfleet.model.ports import RunWriter
 from macfleet.model.resource import Plan
 from macfleet.model.run import RunManifest
 from macfleet.model.stage import StageName, Verdict
-from macfleet.rollout.desired import Desired, number
+from macfleet.rollout.desired import Desired
 from macfleet.rollout.load_profile import judged_concurrency
 from macfleet.rollout.loadtest_adopt import Adopted, result_row
 from macfleet.rollout.planning import NodePlan
 from macfleet.rollout.ports import Ports
+from macfleet.rollout.record_load import (
+    arms_of,
+    listed,
+    load_of,
+    mapping,
+    measured_arms,
+    resumed,
+    told_by_load,
+)
 from macfleet.rollout.result import NodeResult
 
 if TYPE_CHECKING:
@@ -90,7 +99,7 @@ def finish_run(
     for node, result in zip(nodes, results, strict=True):
         if result.key is not None:
             writer.json(f"nodes/{node.name}/facts.json", facts_document(node, result, desired))
-    cells = [cell for result in results for cell in _listed(_loadtest(result).get("summary"), "cells")]
+    cells = [cell for result in results for cell in listed(load_of(result).get("summary"), "cells")]
     if cells := [*cells, *(cell for each in adopted for cell in each.cells)]:
         writer.json("summary.json", {"schema": 1, "cells": cells})
     judged = [*(result.verdicts for result in results), *(each.record.verdicts for each in adopted)]
@@ -116,7 +125,7 @@ def _with_adopted(manifest: RunManifest, adopted: Sequence[Adopted]) -> RunManif
     """Say in the head of a run which nodes, arms and simulations came with what it took over."""
     if not adopted:
         return manifest
-    arms = {arm for each in adopted for arm in _mapping(each.facts, "accelerators")}
+    arms = {arm for each in adopted for arm in mapping(each.facts, "accelerators")}
     lab = any(each.facts.get("simulated") for each in adopted)
     return replace(
         manifest,
@@ -141,11 +150,11 @@ def facts_document(node: Node, result: NodeResult, desired: Desired) -> dict[str
         "platform": node.platform,
         "memory": node.memory,
         "network": desired.mode(node),
-        "accelerators": {str(arm): _accelerator(node, str(arm)) for arm in node.arms},
+        "accelerators": {str(arm): node.accelerator(arm) for arm in arms_of(node, result)},
         "images": {name: image.manifest for name, image in desired.images(node).items()},
         "mounts": _mounts(node, result),
         "runtime": "colima",
-        **({"storage_drop": drop} if (drop := _loadtest(result).get("storage_drop")) is not None else {}),
+        **told_by_load(result),
         "model": desired.contract.model,
         "versions": dict(result.key.parts) if result.key else {},
         "simulated": _simulated(result),
@@ -153,25 +162,9 @@ def facts_document(node: Node, result: NodeResult, desired: Desired) -> dict[str
     }
 
 
-def _accelerator(node: Node, arm: str) -> str:
-    if arm in ("container", "bare-cpu"):
-        return "cpu"
-    return str(node.variables.get("accelerator") or "metal")
-
-
-def _loadtest(result: NodeResult) -> Mapping[str, Json]:
-    found = result.evidence.get("loadtest")
-    return found if isinstance(found, Mapping) else {}
-
-
-def _listed(document: Json, key: str) -> list[Json]:
-    found = document.get(key) if isinstance(document, Mapping) else None
-    return list(found) if isinstance(found, Sequence) and not isinstance(found, str) else []
-
-
 def _archives(results: Sequence[NodeResult]) -> list[str]:
     """Digests of the load client's archive; one digest serves every vantage."""
-    return sorted({str(a) for result in results for a in _listed(dict(_loadtest(result)), "archives")})
+    return sorted({str(a) for result in results for a in listed(dict(load_of(result)), "archives")})
 
 
 def _mounts(node: Node, result: NodeResult) -> dict[str, Json]:
@@ -208,7 +201,7 @@ def _manifest(
         git_commit=desired.commit,
         git_dirty=desired.dirty,
         nodes=tuple(node.name for node in nodes),
-        arms=tuple(sorted({str(arm) for node in nodes for arm in node.arms})) if number(stage) else (),
+        arms=measured_arms(stage, nodes, results),
         vantage="node-loopback",
         started=_started(began),
         finished=iso(ports.clock.now()),
@@ -222,38 +215,12 @@ def _manifest(
             "segments": options.load.segments,
             "warmup": options.load.warmup,
             "judged": [f"{desired.contract.primary}×{c}" for c in judged_concurrency(desired)],
-            **_resumed(results),
+            **resumed(results),
         }
         if measured
         else {},
         simulated=_LAB if lab else (),
     )
-
-
-def _resumed(results: Sequence[NodeResult]) -> dict[str, Json]:
-    """Say which runs were gone on with: what was used of them, what was cut and is never judged."""
-    told = {result.node: found for result in results if (found := _mapping(_loadtest(result), "resumed"))}
-    if not told:
-        return {}
-    cut: list[Json] = [
-        {"node": node, **row}
-        for node, found in told.items()
-        for row in _listed(found, "cut")
-        if isinstance(row, Mapping)
-    ]
-    return {
-        "resumed": {
-            "runs": sorted({str(run) for found in told.values() for run in _listed(found, "runs")}),
-            "reused": sum(n for found in told.values() if isinstance(n := found.get("reused"), int)),
-            "cut": cut,
-            "unlike": sorted({str(part) for found in told.values() for part in _listed(found, "unlike")}),
-        }
-    }
-
-
-def _mapping(document: Mapping[str, Json], key: str) -> Mapping[str, Json]:
-    found = document.get(key)
-    return found if isinstance(found, Mapping) else {}
 
 
 def _started(stamp: str) -> str:

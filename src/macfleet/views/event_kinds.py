@@ -131,6 +131,28 @@ KINDS: tuple[Kind, ...] = (
             Field("cut", "integer", "segments that were cut: kept, never judged, measured again"),
         ),
     ),
+    Kind(
+        "loadtest.arm_left_out",
+        "Stage 5 cannot measure an arm that belongs to the comparison.",
+        (_ARM, Field("why", "string", "what keeps it from being measured")),
+    ),
+    Kind(
+        "loadtest.pilot",
+        "Stage 5 begins a pilot, from which the judged cells are sized; it is never judged itself.",
+        (_ARM, _CELL, Field("seconds", "number", "how long it takes, warm-up included")),
+    ),
+    Kind(
+        "loadtest.sized",
+        "The pilot fixed how many segments a judged cell has in every arm.",
+        (
+            _CELL,
+            Field("planned", "integer", "segments without a pilot"),
+            Field("segments", "integer", "segments it is given"),
+            Field("arm", "string", "the slowest arm, which decided; empty where no arm answered"),
+            Field("expected", "integer", "requests that arm yields at least in them, 0 where no arm answered"),
+            Field("minutes_lacking", "number", "minutes an arm that even the longest cell lacks"),
+        ),
+    ),
     Kind("loadtest.late", "The client was late, so the segment is measured again.", (_ARM, _CELL)),
     Kind(
         "lock.waiting",

@@ -220,6 +220,9 @@ def _words(event: Event) -> tuple[str, str] | None:
         "change.noted": ("!", str(data.get("text"))),
         "relay.failed": ("!", str(data.get("words"))),
         "network.mode": ("⌛", f"measuring {data.get('mode')} mode"),
+        "loadtest.arm_left_out": ("!", f"{data.get('arm')} is not measured: {data.get('why')}"),
+        "loadtest.pilot": ("⌛", f"pilot of {data.get('arm')} {data.get('cell')}"),
+        "loadtest.sized": ("·", _sized(data)),
         "loadtest.resumed": (
             "⌛",
             f"{data.get('segments')} segments are there, {data.get('cut')} cut and measured again",
@@ -234,6 +237,18 @@ def _words(event: Event) -> tuple[str, str] | None:
         return symbol, clean(f"gate {data.get('gate')}: {outcome}")
     told = event_words(event)
     return (told[0], clean(told[1])) if told else None
+
+
+def _sized(data: Mapping[str, Json]) -> str:
+    cell, segments, planned = data.get("cell"), data.get("segments"), data.get("planned")
+    if not data.get("arm"):
+        return f"{cell}: no arm answered its pilot, so it has the {planned} segments planned"
+    instead = "segments as planned" if segments == planned else f"segments instead of {planned}"
+    words = f"{cell}: {segments} {instead}, {data.get('expected')} requests or more in the slowest arm"
+    lacking = data.get("minutes_lacking")
+    if isinstance(lacking, int | float) and lacking:
+        words += f" ({data.get('arm')}): inconclusive, {lacking:.0f} more minutes an arm would be needed"
+    return words
 
 
 def _outcome(event: Event) -> tuple[str, str]:
