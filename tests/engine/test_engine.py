@@ -84,11 +84,12 @@ def test_an_unchanged_node_costs_one_exec(node, nonce):
     assert len(node.scripts) == 1
 
 
-def test_applying_costs_one_exec_for_lock_and_probes_one_a_level_and_one_for_the_lock(node, nonce):
+def test_without_the_answers_of_the_plan_a_look_under_the_lock_costs_one_exec_and_each_level_one(node, nonce):
     resources = [Note("a", "1"), Note("b", "2", needs=("note.a",)), Note("c", "3", needs=("note.a",))]
     applied = converge(resources, node, nonce)
     assert applied.changed == ("note.a", "note.b", "note.c")
-    assert len(node.scripts) == 1 + 1 + 2 + 1
+    assert len(node.scripts) == 1 + 1 + 2
+    assert not (node.home / ".macfleet/lock").exists()
 
 
 def test_a_second_apply_changes_nothing(node, nonce):

@@ -14,7 +14,7 @@ class Moment(StrEnum):
 
     SENT: its steps are on their way to the node. BEGAN: the first runs. FOUND: its detached steps were there
     already and are followed. SAID: they printed something. NOTED: they succeeded and have something to say.
-    DONE: every step succeeded. FAILED: one did not.
+    DONE: every step succeeded. FAILED: one did not. WITHHELD: none began, the node was not as it was planned.
     """
 
     SENT = "sent"
@@ -24,6 +24,7 @@ class Moment(StrEnum):
     NOTED = "noted"
     DONE = "done"
     FAILED = "failed"
+    WITHHELD = "withheld"
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,10 +19,13 @@ class Observation:
     Attributes:
         states: actual state by resource address; None means absent.
         extra: parsed answers of further probes by name; None means absent.
+        answers: what was printed for each resource, by address. It stays in memory: a digest in it may be
+            that of a secret.
     """
 
     states: Mapping[str, State | None]
     extra: Mapping[str, State | None] = field(default_factory=dict)
+    answers: Mapping[str, ProbeOutput] = field(default_factory=dict, repr=False, compare=False)
 
 
 def observe(
@@ -86,6 +89,7 @@ def understand(
     return Observation(
         states={name: state for name, state in parsed.items() if name in known},
         extra={name: state for name, state in parsed.items() if name not in known},
+        answers={name: output for name, output in outputs.items() if name in known},
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from macfleet.model.json import Json, JsonObject
-from macfleet.rollout.witness import DONE, FAILED, SENT
+from macfleet.rollout.witness import DONE, FAILED, SENT, WITHHELD
 
 SETTLED = "node.settled"
 
@@ -59,6 +59,8 @@ def _told(story: NodeStory, kind: str, detail: JsonObject) -> NodeStory:
     outcome, done, failed = story.outcome, story.done, story.failed
     if kind == SENT:
         flying[address] = str(detail.get("job") or "")
+    elif kind == WITHHELD:
+        flying.pop(address, None)
     elif kind in (DONE, FAILED):
         flying.pop(address, None)
         done = (*(name for name in done if name != address), *([address] if kind == DONE else []))

@@ -171,6 +171,8 @@ def _apply(
         redial=Redial(lambda: ports.transports.to(planned.node), ports.clock.sleep),
         stop=ports.stop,
         courier=ports.relay.courier(planned.node, ports.events) if ports.relay else None,
+        # A run that is gone on with may have left things under way: the node is looked at first.
+        answers={} if options.resume else planned.answers,
     )
     found = dict(applied.observation.extra)
     # Applying may have installed another version; evidence is about what runs now.

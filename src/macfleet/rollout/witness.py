@@ -9,9 +9,9 @@ from macfleet.model.event import Event
 from macfleet.model.json import Json, JsonObject
 from macfleet.rollout.ports import Ports
 
-SENT, DONE, FAILED = "change.sent", "change.done", "change.failed"
-"""Kinds of the journal's entries: a change that was sent and neither done nor failed was in the air."""
-_JOURNALED = {Moment.SENT: SENT, Moment.DONE: DONE, Moment.FAILED: FAILED}
+SENT, DONE, FAILED, WITHHELD = "change.sent", "change.done", "change.failed", "change.withheld"
+"""Kinds of the journal's entries: a change that was sent and of which nothing else follows was in the air."""
+_JOURNALED = {Moment.SENT: SENT, Moment.DONE: DONE, Moment.FAILED: FAILED, Moment.WITHHELD: WITHHELD}
 _TOLD = {
     Moment.BEGAN: "change.started",
     Moment.FOUND: "change.followed",
