@@ -128,7 +128,7 @@ def test_an_engine_that_cannot_do_without_the_gpu_leaves_two_arms_and_says_why(t
     result = fleet.rollout(LOADTEST)
     assert outcomes(result) == {"mac-01": "changed"}
     assert {spec.arm for _, spec in fleet.load.measured} == {"bare", "container"}
-    (left_out,) = [event for event in fleet.events.seen if event.kind == "loadtest.arm_left_out"]
+    (left_out,) = [event for event in fleet.events.seen if event.kind == "loadtest.omitted"]
     assert "num_gpu is a parameter of the model" in left_out.data["why"]
     record = fleet.evidences.latest("mac-01", LOADTEST)
     assert any("bare-cpu was not measured: Ollama" in reason for reason in record.verdicts[-1].reasons)

@@ -45,7 +45,7 @@ def choose(node: Node, ports: Ports) -> Chosen:
         return Chosen(names, gpu_off=found.told)
     if Arm.BARE_CPU in node.arms:
         raise MacfleetError(arms.cannot_be_measured(node, found))
-    ports.events.emit(Event("loadtest.arm_left_out", node.name, {"arm": str(Arm.BARE_CPU), "why": found}))
+    ports.events.emit(Event("loadtest.omitted", node.name, {"arm": str(Arm.BARE_CPU), "why": found}))
     left = tuple(name for name in names if name != Arm.BARE_CPU)
     return Chosen(left, not_measured={str(Arm.BARE_CPU): found})
 

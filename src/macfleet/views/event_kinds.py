@@ -132,7 +132,7 @@ KINDS: tuple[Kind, ...] = (
         ),
     ),
     Kind(
-        "loadtest.arm_left_out",
+        "loadtest.omitted",
         "Stage 5 cannot measure an arm that belongs to the comparison.",
         (_ARM, Field("why", "string", "what keeps it from being measured")),
     ),

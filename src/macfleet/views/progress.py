@@ -220,7 +220,7 @@ def _words(event: Event) -> tuple[str, str] | None:
         "change.noted": ("!", str(data.get("text"))),
         "relay.failed": ("!", str(data.get("words"))),
         "network.mode": ("⌛", f"measuring {data.get('mode')} mode"),
-        "loadtest.arm_left_out": ("!", f"{data.get('arm')} is not measured: {data.get('why')}"),
+        "loadtest.omitted": ("!", f"{data.get('arm')} is not measured: {data.get('why')}"),
         "loadtest.pilot": ("⌛", f"pilot of {data.get('arm')} {data.get('cell')}"),
         "loadtest.sized": ("·", _sized(data)),
         "loadtest.resumed": (
