@@ -20,7 +20,7 @@ vmType: vz
 mountType: virtiofs
 mounts: []
 docker:
-  insecure-registries: ["REGISTRY"]
+  insecure-registries: ["REGISTRY", "SUBNET"]
 """
 
 
@@ -79,7 +79,7 @@ def colima(node):
     """The node with Homebrew's programs and a running VM."""
     installed = node.brewed("brew install colima docker docker-compose llama.cpp python@3.13")
     assert installed.returncode == 0, installed.stderr
-    text = _COLIMA.replace("REGISTRY", node.state.registry)
+    text = _COLIMA.replace("REGISTRY", node.state.registry).replace("SUBNET", node.config.subnet)
     assert (
         node("mkdir -p ~/.colima/default && cat > ~/.colima/default/colima.yaml", stdin=text).returncode == 0
     )
