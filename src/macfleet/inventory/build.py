@@ -13,8 +13,9 @@ from macfleet.inventory.fleet import Contender
 from macfleet.inventory.merge import Merged, same, shown
 from macfleet.inventory.names import IMPLICIT_KINDS
 from macfleet.inventory.registries import NodeRegistryBorder, accesses
-from macfleet.inventory.render import Renderer, RenderProblem, explain_undefined
+from macfleet.inventory.render import Renderer, explain_undefined
 from macfleet.inventory.settings import FleetSettings
+from macfleet.inventory.template import RenderProblem
 from macfleet.inventory.tree import Assignment
 from macfleet.inventory.variables import DEFAULTS, KNOWN, ColimaBorder, NodeVariables, RootsBorder
 from macfleet.model.diagnostic import Diagnostic
