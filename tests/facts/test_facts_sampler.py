@@ -1,8 +1,11 @@
 import subprocess
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from macfleet.analysis.sampler import label_series, parse_series, used_percent
+from macfleet.analysis.frames import SERIES_COLUMNS
+from macfleet.analysis.sampler import clock_offset, label_series, parse_series, used_percent
 from macfleet.facts.sampler import sampler_script
 from macfleet.model.load import SegmentReport
 
@@ -17,11 +20,37 @@ Pages occupied by compressor:            678569.
 Swapouts:                               4209984.
 Pages tagged:                                 5.
 """
+SYSCTL = """kern.memorystatus_vm_pressure_level: 1
+vm.swapusage: total = 2048.00M  used = 1024.50M  free = 1023.50M  (encrypted)
+kern.num_files: 4711
+net.inet.tcp.pcbcount: 60
+net.inet.tcp.tw_pcbcount: 12
+kern.sleeptime: { sec = 1700000000, usec = 5 } Tue Nov 14 22:13:20 2023
+kern.waketime: { sec = 1700000600, usec = 7 } Tue Nov 14 22:23:20 2023
+"""
+IOSTAT = """              disk0               disk4
+    KB/t xfrs   MB      KB/t xfrs   MB
+   22.39 1234567 26983.45     4.00 100 0.55
+"""
+HOT = """Note: No performance warning level has been recorded
+2026-09-23 14:05:31 -0700 Thermal Warning Level = 70
+"""
+ENGINE = """# HELP llamacpp:requests_processing Number of requests processing.
+# TYPE llamacpp:requests_processing gauge
+llamacpp:requests_processing 3
+llamacpp:requests_deferred 2
+llamacpp:tokens_predicted_total 9000
+"""
 MEMORY = 48 * 2**30
 
 SHIMS = {
     "vm_stat": f"cat <<'X'\n{VM_STAT}X\n",
-    "sysctl": f"case $2 in hw.memsize) echo {MEMORY};; *level) echo 1;; *) echo 'total = 0.00M';; esac\n",
+    "sysctl": f"cat <<'X'\nhw.memsize: {MEMORY}\n{SYSCTL}X\n",
+    "iostat": f"cat <<'X'\n{IOSTAT}X\n",
+    "pmset": f"case $2 in therm) cat <<'X'\n{HOT}X\n;; *) echo \"Now drawing from 'Battery Power'\";; esac\n",
+    "ioreg": "echo '  | |   \"AppleClamshellState\" = No'\n",
+    "ps": "echo ' 92.1 llama-server'; echo '  3.0 a;b c'; echo '  1.5 WindowServer'; echo ' 0.1 more'\n",
+    "curl": f"for url; do :; done; case $url in http://127.0.0.1:8080/metrics) cat <<'X'\n{ENGINE}X\n;; *) exit 7;; esac\n",
     "limactl": '[ "$LIMA_HOME" = "$HOME/.colima/_lima" ] || exit 9\nwhile [ "$1" != colima ]; do shift; done\nshift\nexec "$@"\n',
     # Time runs twenty times as fast, so that three ticks are three of its seconds.
     "sleep": "exec /bin/sleep 0.05\n",
@@ -38,12 +67,12 @@ def mac(tmp_path):
     return tmp_path
 
 
-def sample(mac, shell="dash", ticks=4):
+def sample(mac, shell="dash", ticks=4, engine="http://127.0.0.1:8080"):
     environment = {"PATH": f"{mac}:/usr/bin:/bin", "HOME": str(mac)}
     command = ["/bin/sh" if shell == "sh" else shell, "-s"]
     return subprocess.run(
         command,
-        input=sampler_script(ticks),
+        input=sampler_script(ticks, engine),
         capture_output=True,
         text=True,
         timeout=30,
@@ -65,6 +94,41 @@ def test_host_and_vm_are_sampled_side_by_side(mac):
     assert any(row["vm_mem_used"] for row in rows)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("host_swap_used", round(1024.5 * 2**20)),
+        ("host_open_files", 4711),
+        ("host_sockets", 60),
+        ("host_time_wait", 12),
+        ("slept_at", 1700000000),
+        ("woke_at", 1700000600),
+        ("thermal_level", 70),
+        ("on_battery", True),
+        ("lid_closed", False),
+        ("busiest", "92.1 llama-server, 3.0 a b c, 1.5 WindowServer"),
+        ("engine_busy", 3),
+        ("engine_queued", 2),
+    ],
+)
+def test_what_a_macs_programs_say_of_it_is_in_the_series(mac, name, value):
+    assert {row[name] for row in parse_series(sample(mac, ticks=2))} - {None} == {value}
+
+
+def test_what_the_sampler_itself_took_grows_and_is_in_the_series(mac):
+    spent = [row["sampler_cpu_s"] for row in parse_series(sample(mac, ticks=12))]
+    known = [value for value in spent if value is not None]
+    assert known == sorted(known)
+    assert known[-1] > 0
+    inside = [row["vm_sampler_cpu_s"] for row in parse_series(sample(mac, ticks=2))]
+    assert any(value is not None for value in inside)
+
+
+def test_without_an_engine_to_ask_none_is_asked(mac):
+    assert not [line for line in sample(mac, engine="").splitlines() if line.startswith("E")]
+    assert {row["engine_busy"] for row in parse_series(sample(mac, engine="http://127.0.0.1:1"))} == {None}
+
+
 def test_every_line_fits_one_write_of_a_macos_pipe(mac):
     assert max(len(line) for line in sample(mac).splitlines()) < 512
 
@@ -74,7 +138,7 @@ def test_without_a_vm_only_the_host_is_sampled(mac):
     rows = parse_series(sample(mac))
     assert rows
     assert {row["vm_mem_used"] for row in rows} == {None}
-    assert all(row["host_used_pct"] for row in rows)
+    assert len([row for row in rows if row["host_used_pct"]]) == 4
 
 
 def test_a_counter_that_cannot_be_read_is_missing_and_never_zero(mac):
@@ -111,6 +175,93 @@ def test_vm_shares_are_differences_to_the_line_before():
     assert [row["t_wall_ns"] for row in rows] == [10 * 10**9, 11 * 10**9, 13 * 10**9]
 
 
+V2 = "memory=some avg10=1.50;cpu=some avg10=20.25;sockets=inuse 4 orphan 0 tw 7 alloc 9 mem 0"
+
+
+def w_line(second, *, read=0, throttled="", faults="", used=""):
+    return f"W {second} {V2};files=99;read={read};written=8;used={used};faults={faults};throttled={throttled};cost=12"
+
+
+def test_the_vms_counters_become_rates_and_its_state_stays_as_it_is():
+    first, second = (
+        w_line(10, read=100, throttled=5, faults=3, used=2048),
+        w_line(12, read=300, throttled=500_005, faults=7, used=4096),
+    )
+    early, late = parse_series(f"{first}\n{second}")
+    assert early["vm_disk_read_bytes_per_s"] is None
+    assert {name: late[name] for name in late if late[name] is not None} == {
+        "t_wall_ns": 12 * 10**9,
+        "vm_psi_memory_some_avg10": 1.5,
+        "vm_psi_cpu_some_avg10": 20.25,
+        "vm_sockets": 4,
+        "vm_time_wait": 7,
+        "vm_open_files": 99,
+        "vm_disk_read_bytes_per_s": 100 * 512.0,
+        "vm_disk_written_bytes_per_s": 0.0,
+        "container_memory": 4096,
+        "container_throttled_pct": 25.0,
+        "container_major_faults_per_s": 2.0,
+        "vm_sampler_cpu_s": 0.12,
+    }
+
+
+@pytest.mark.parametrize(
+    ("lines", "name", "values"),
+    [
+        (("W 1 read=5", "W 2 read=1"), "vm_disk_read_bytes_per_s", [None, None]),  # counted anew
+        (("H 1 disk=1.00", "H 3 disk=2.50"), "host_disk_bytes_per_s", [None, 0.75 * 2**20]),
+        (("V 1 psi=some avg10=1.0", "V 1 psi=some avg10=9.0"), "vm_psi_io_some_avg10", [1.0]),
+        (("P 1 heat=Note: No thermal warning level has been recorded",), "thermal_level", [0]),
+        (("P 1 heat=2026-09-23 14:05 Thermal Warning Level = 70,",), "thermal_level", [70]),
+        (("P 1 heat=Error:Failed to get thermal warning level",), "thermal_level", [None]),
+        (("P 1 power=Now drawing from 'AC Power'",), "on_battery", [False]),
+        (("P 1 power=",), "on_battery", [None]),
+        (("P 1 lid=Yes",), "lid_closed", [True]),
+        (("H 1 slept=0",), "slept_at", [None]),  # it never slept
+        (("X 5 fsync=0.00123;clock=8",), "vm_fsync_ms", [1.23]),
+        (("X 5 fsync=0.00123;clock=8",), "vm_clock_offset_s", [3]),
+        (("X 5 fsync=4.5e-05;clock=",), "vm_fsync_ms", [0.045]),
+        (("E 1 vllm:num_requests_waiting=2.0;vllm:num_requests_waiting=3.0",), "engine_queued", [5.0]),
+        (("E 1 vllm:kv_cache_usage_perc=0.25;vllm:num_requests_running=1.0",), "engine_kv_pct", [25.0]),
+        (("E 1 ",), "engine_busy", [None]),
+        (("C 1 host 0m0.010s 0m0.020s 1m1.000s 0m0.500s",), "sampler_cpu_s", [61.53]),
+        (
+            ("C 1 host 0m1.0s 0m0.0s 0m0.0s 0m0.0s", "C 1 engine 0m0.5s 0m0.0s 0m0.0s 0m0.0s"),
+            "sampler_cpu_s",
+            [1.5],
+        ),
+        (("C 1 host 0m1.0s 0m0.0s",), "sampler_cpu_s", [None]),
+    ],
+)
+def test_lines_of_every_kind_are_read(lines, name, values):
+    found = [row[name] for row in parse_series("\n".join(lines))]
+    assert found == [value if value is None else pytest.approx(value) for value in values]
+
+
+@given(
+    st.lists(
+        st.sampled_from("HPCVWXE").flatmap(
+            lambda kind: st.text(max_size=60).map(lambda body: f"{kind} 1 {body}")
+        )
+    )
+)
+def test_whatever_a_node_prints_is_a_row_of_a_series_or_nothing(lines):
+    for row in parse_series("\n".join(lines)):
+        assert set(row) == set(SERIES_COLUMNS)
+
+
+@pytest.mark.parametrize("ahead", [0.0, 0.4, -37.25, 3600.0])
+def test_the_clocks_offset_is_found_to_a_fraction_of_the_seconds_it_is_stamped_with(ahead):
+    sent = [1_700_000_000.3 + second * 1.07 for second in range(30)]
+    heard = [(f"H {int(ours + ahead)} level=1", ours + 0.004) for ours in sent]
+    assert clock_offset(heard) == pytest.approx(ahead, abs=0.05)
+
+
+@pytest.mark.parametrize("line", ["", "V 5 stat=", "H", "H x a", "H 99999999999999 a"])
+def test_without_a_stamped_line_the_clocks_offset_is_unknown(line):
+    assert clock_offset([(line, 5.0)]) is None
+
+
 @pytest.mark.parametrize(
     "line",
     ["", "H", "H x y", "V 1", "hello", "V 1 stat=1 2 3;psi=;total=;available=x", "H -5 a", "H 1 level=;;=;:"],
@@ -120,15 +271,13 @@ def test_broken_lines_give_no_figures_and_no_crash(line):
         assert {value for key, value in row.items() if key != "t_wall_ns"} == {None}
 
 
-@pytest.mark.parametrize(
-    "missing", ["Anonymous pages", "Pages purgeable", "Pages wired down", "Pages occupied by compressor"]
-)
+@pytest.mark.parametrize("missing", ["anonymous", "purgeable", "wired", "compressor"])
 def test_memory_without_one_of_its_counters_is_unknown(missing):
     counters = {
-        "Anonymous pages": 10,
-        "Pages purgeable": 1,
-        "Pages wired down": 2,
-        "Pages occupied by compressor": 3,
+        "anonymous": 10,
+        "purgeable": 1,
+        "wired": 2,
+        "compressor": 3,
     }
     assert used_percent(1400, counters, 50) == pytest.approx(50.0)
     del counters[missing]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from macfleet.analysis.sampler import parse_series
+from macfleet.analysis.sampler import clock_offset, parse_series
 from macfleet.analysis.strangers import strangers
 from macfleet.analysis.validity import client_was_late
 from macfleet.facts.engine_counters import counters_script, parse_counters
@@ -100,7 +100,7 @@ def measure_segment(
     folder = f"nodes/{node.name}"
     before = _counters(spec, node, ports)
     reports: list[SegmentReport] = []
-    told: list[str] = []
+    told: list[tuple[JsonObject, ...]] = []
     with writer.lines(f"{folder}/{place.file('raw')}") as line:
 
         def keep(sample: Sample) -> None:
@@ -111,7 +111,7 @@ def measure_segment(
             reports.append(ports.load.measure(node, Vantage.NODE_LOOPBACK, spec, keep))
 
         def watch() -> None:
-            told.append(_sampled(node, ports, writer, f"{folder}/{place.series}", round(seconds) + 2))
+            told.append(_sampled(spec, node, ports, writer, f"{folder}/{place.series}"))
 
         for answer in ports.executor.each((load, watch), lambda work: work()).values():
             if isinstance(answer, Exception):
@@ -120,7 +120,7 @@ def measure_segment(
         take = Take(
             tuple(samples),
             reports[0],
-            tuple(_labelled(row, reports[0]) for row in parse_series(told[0])),
+            tuple(_labelled(row, reports[0]) for row in told[0]),
             before,
             after,
             strangers(before, after, samples, _longest(spec)),
@@ -130,9 +130,12 @@ def measure_segment(
     return take
 
 
-def _sampled(node: Node, ports: Ports, writer: RunWriter, path: str, seconds: int) -> str:
-    """Return what the sampler printed; each line is in the run's folder as soon as it came."""
-    whole: list[str] = []
+def _sampled(
+    spec: LoadSpec, node: Node, ports: Ports, writer: RunWriter, path: str
+) -> tuple[JsonObject, ...]:
+    """Return the sampler's rows; each line is in the run's folder as soon as it came."""
+    seconds = round(spec.warmup + spec.duration) + 2
+    heard: list[tuple[str, float]] = []
     tail = b""
     with writer.lines(path) as line:
 
@@ -140,12 +143,15 @@ def _sampled(node: Node, ports: Ports, writer: RunWriter, path: str, seconds: in
             nonlocal tail
             *lines, tail = (tail + piece).split(b"\n")
             for each in lines:
-                whole.append(each.decode("utf-8", "replace"))
-                line({"line": whole[-1]})
+                heard.append((each.decode("utf-8", "replace"), ports.clock.now()))
+                line({"line": heard[-1][0], "came": heard[-1][1]})
 
         transport = ports.transports.to(node)
-        feed(transport.run(sampler_script(seconds), deadline=seconds + 60, sink=feed).stdout)
-    return "\n".join(whole)
+        script = sampler_script(seconds, spec.base_url)
+        feed(transport.run(script, deadline=seconds + 60, sink=feed).stdout)
+    offset = clock_offset(heard)
+    rows = parse_series("\n".join(text for text, _ in heard))
+    return tuple({**row, "clock_offset_s": offset} for row in rows)
 
 
 def _counters(spec: LoadSpec, node: Node, ports: Ports) -> Counters:

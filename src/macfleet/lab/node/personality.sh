@@ -12,7 +12,7 @@ ln -sf pgrep /usr/bin/pkill
 for shim in mac/*; do
   name=${shim##*/}
   case $name in
-    sysctl|netstat|pfctl|diskutil|system_profiler|iostat|chown|newsyslog) to=/usr/sbin ;;
+    sysctl|netstat|pfctl|diskutil|system_profiler|iostat|ioreg|chown|newsyslog) to=/usr/sbin ;;
     mount|launchctl|md5|ping) to=/usr/bin ;;
     *) to=/usr/bin ;;
   esac
