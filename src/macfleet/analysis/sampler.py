@@ -59,7 +59,7 @@ def parse_series(text: str) -> list[dict[str, Json]]:
 
 
 def clock_offset(heard: Iterable[tuple[str, float]]) -> float | None:
-    """Return by how many seconds the node's clock is ahead of ours, from when its lines came; None without any.
+    """Return by how many seconds the node's clock is ahead of ours, from when lines came; None without any.
 
     A line stamped with the whole second s that came at our T was sent between s and s + 1 of the node's
     clock, and no later than T of ours. The loop's second drifts against the clock's, so over a segment the
