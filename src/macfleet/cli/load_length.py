@@ -23,9 +23,9 @@ class Asked:
 
     def profile(self, contracted: float) -> LoadProfile:
         """Return how long is measured where the contract asks for `contracted` seconds."""
-        from macfleet.rollout.load_profile import LoadProfile, short_profile
+        from macfleet.rollout.load_profile import full_profile, short_profile
 
-        profile = LoadProfile(contracted)
+        profile = full_profile(contracted)
         if self.seconds is None and self.segments is None:
             return profile
         return short_profile(profile, self.seconds or contracted, self.segments)

@@ -178,7 +178,7 @@ def _stage(
     nodes = stage_nodes(fleet, desired, stage, wanted.limit)
     options = _options(fleet, desired, ports, stage, wanted)
     if stage is StageName.LOADTEST and not wanted.check:
-        announce(nodes, desired, options, yes=wanted.yes)
+        announce(fleet, nodes, desired, options, yes=wanted.yes)
     title = f"Stage {number(stage)} · {stage}" if number(stage) else "Provisioning"
     with (
         interrupts(fleet, "" if wanted.check else _way_on(stage, options)),

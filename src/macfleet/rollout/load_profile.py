@@ -11,6 +11,9 @@ from macfleet.rollout.desired import Desired
 
 # Under this a judged cell is short: it passes the gate and can never be signed.
 SIGNABLE_SECONDS = 1800.0
+LONGEST = 4
+"""A judged cell is made at most so many times as long as the contract asks."""
+_PILOT_SECONDS = 60.0
 _JUDGED = (1, 4)
 
 
@@ -22,11 +25,14 @@ class LoadProfile:
         duration: seconds per arm and cell, over all its segments.
         segments: segments per arm, an even number, so that arms are paired within blocks.
         warmup: seconds of load before each window, not drained.
+        pilot: seconds of each arm's and cell's pilot, from which cells are sized; 0 for none: cells are as
+            long as they are told to be.
     """
 
     duration: float
     segments: int = 4
     warmup: float = 5.0
+    pilot: float = 0.0
 
     @property
     def window(self) -> float:
@@ -67,15 +73,46 @@ def judged_concurrency(desired: Desired) -> tuple[int, ...]:
 
 
 def seconds_needed(desired: Desired, node: Node, profile: LoadProfile) -> float:
-    """Return about how long the node is busy: windows, warm-ups and changes of engine."""
+    """Return about how long the node is busy: pilot, windows, warm-ups and changes of engine."""
+    return _pilot_seconds(desired, node, profile) + _segment_seconds(desired, node, profile)
+
+
+def longest_seconds(desired: Desired, node: Node, profile: LoadProfile) -> float:
+    """Return how long the node is busy at most: when the pilot makes every cell as long as one may be."""
+    times = LONGEST if profile.pilot else 1
+    return _pilot_seconds(desired, node, profile) + times * _segment_seconds(desired, node, profile)
+
+
+def _pilot_seconds(desired: Desired, node: Node, profile: LoadProfile) -> float:
+    if not profile.pilot:
+        return 0.0
+    turns = len(node.measured_arms)
+    cells = len(judged_concurrency(desired))
+    return turns * (cells * (profile.pilot + profile.warmup) + 5.0 + _change_seconds(profile))
+
+
+def _segment_seconds(desired: Desired, node: Node, profile: LoadProfile) -> float:
     cells = len(judged_concurrency(desired))
     turns = len(node.measured_arms) * profile.segments
-    changes = 0.0 if profile.short else turns * vm.CHANGE_SECONDS
-    return turns * (cells * (profile.window + profile.warmup) + 5.0) + changes
+    return turns * (cells * (profile.window + profile.warmup) + 5.0 + _change_seconds(profile))
+
+
+def _change_seconds(profile: LoadProfile) -> float:
+    return 0.0 if profile.short else vm.CHANGE_SECONDS
+
+
+def full_profile(duration: float) -> LoadProfile:
+    """Return the profile of what a contract asks for; cells are sized by a pilot where it can be signed."""
+    profile = LoadProfile(duration)
+    return profile if profile.short else replace(profile, pilot=_PILOT_SECONDS)
 
 
 def short_profile(profile: LoadProfile, duration: float, segments: int | None = None) -> LoadProfile:
-    """Return the profile with another duration; few seconds are split into fewer segments unless told."""
+    """Return the profile with another duration; few seconds are split into fewer segments unless told.
+
+    One that is too short to be signed has no pilot: its cells are as long as they were told to be.
+    """
     count = segments or (profile.segments if duration >= 240 else 2)
     warmup = min(profile.warmup, max(1.0, duration / count / 5))
-    return replace(profile, duration=duration, segments=count, warmup=warmup)
+    changed = replace(profile, duration=duration, segments=count, warmup=warmup)
+    return replace(changed, pilot=0.0) if changed.short else changed

@@ -21,6 +21,8 @@ from macfleet.rollout.loadtest_adopt import SUMMARY
 from macfleet.rollout.loadtest_arms import Changing, Chosen, choose
 from macfleet.rollout.loadtest_left import MEASURED, STORAGE, Left, after, take_over
 from macfleet.rollout.loadtest_segment import Take, measure_segment
+from macfleet.rollout.pilot import Pilot
+from macfleet.rollout.pilot_size import Sizes, as_planned, read_sizes
 from macfleet.rollout.ports import Ports
 from macfleet.rollout.storage_proof import prove_storage, storage_drop
 
@@ -49,12 +51,12 @@ def measure_loadtest(
     """Measure every arm, write the artifacts, and leave every engine running again.
 
     `key` says of what the measurement is. Of the run that `resumes` names, and of those that went on with it,
-    finished segments of the same key are used; what was cut is kept and measured again.
+    finished segments of the same key are used; what was cut is kept and measured again. How long each cell
+    is, a pilot fixes before the first segment; a run that goes on keeps what was fixed.
     """
     transport = ports.transports.to(node)
     chosen = choose(node, ports)
     left = take_over(node, desired.contract.primary, key, resumes, ports, writer)
-    work = _Work(node, desired, ports, profile, writer, left, chosen)
     if left.runs:
         detail: dict[str, Json] = {"segments": left.segments, "cut": len(left.cuts)}
         ports.events.emit(Event("loadtest.resumed", node.name, detail))
@@ -65,7 +67,9 @@ def measure_loadtest(
         storage = left.storage or prove_storage(node, desired, transport, short=profile.short)
         if storage is not None:
             writer.json(f"nodes/{node.name}/{STORAGE}", storage)
-        for block in blocks(chosen.names, profile.segments):
+        sizes = _fix_sizes(node, desired, ports, profile, writer, left, engines)
+        work = _Work(node, desired, ports, profile, writer, left, chosen, sizes)
+        for block in blocks(chosen.names, sizes.most):
             up: bool | None = None
             if not work.is_done(block):
                 engines.to(block.arm)
@@ -76,10 +80,38 @@ def measure_loadtest(
     found = _reduce(node, taken, profile, writer, left)
     about: dict[str, Json] = {
         "storage_drop": storage_drop(storage),
+        "sizes": [size.document() for size in sizes.of.values()],
         "engines": engines.engines,
         "not_measured": dict(chosen.not_measured),
     }
     return replace(found, evidence={**found.evidence, **about})
+
+
+def _fix_sizes(
+    node: Node,
+    desired: Desired,
+    ports: Ports,
+    profile: LoadProfile,
+    writer: RunWriter,
+    left: Left,
+    engines: Changing,
+) -> Sizes:
+    """Return how many segments each cell has: as it was fixed, or as a pilot finds where one is asked for.
+
+    Where segments are there already nothing is fixed anew: a size that follows results would choose among
+    them.
+    """
+    concurrencies = judged_concurrency(desired)
+    if (fixed := read_sizes(left.pilot)) is not None:
+        return fixed
+    if not profile.pilot or left.takes:
+        return as_planned(desired.contract.primary, concurrencies, profile)
+
+    def spec(arm: str, concurrency: int) -> LoadSpec:
+        return _spec(Block(arm, 0), concurrency, node, desired, profile)
+
+    names = engines.chosen.names
+    return Pilot(node, ports, writer, profile, names, concurrencies, engines.to, spec).sizes()
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +139,15 @@ class _Work:
     writer: RunWriter
     left: Left
     chosen: Chosen
+    sizes: Sizes
+
+    def _cells(self, segment: int) -> tuple[int, ...]:
+        """Return the concurrencies of the cells that have a segment of this number."""
+        return tuple(c for c in judged_concurrency(self.desired) if self.sizes.has(c, segment))
 
     def is_done(self, block: Block) -> bool:
         """Whether every cell of the block was measured by a run that this one goes on with."""
-        return all(
-            _stands(self.left.of(block.arm, block.segment, c)) for c in judged_concurrency(self.desired)
-        )
+        return all(_stands(self.left.of(block.arm, block.segment, c)) for c in self._cells(block.segment))
 
     def measure(self, block: Block, *, up: bool | None) -> list[_Taken]:
         """Measure a segment of every cell; one that the client itself was late for is measured again.
@@ -122,7 +157,7 @@ class _Work:
         twice.
         """
         found = []
-        for concurrency in judged_concurrency(self.desired):
+        for concurrency in self._cells(block.segment):
             takes = list(self.left.of(block.arm, block.segment, concurrency))
             place, index = self.left.next_place(block.arm, block.segment, concurrency)
             spec = _spec(block, concurrency, self.node, self.desired, self.profile)
@@ -141,9 +176,10 @@ class _Work:
 
     def _count(self) -> int:
         """Segments of the node that are still to be measured when it begins."""
-        cells = judged_concurrency(self.desired)
-        everything = blocks(self.chosen.names, self.profile.segments)
-        return sum(not _stands(self.left.of(b.arm, b.segment, c)) for b in everything for c in cells)
+        everything = blocks(self.chosen.names, self.sizes.most)
+        return sum(
+            not _stands(self.left.of(b.arm, b.segment, c)) for b in everything for c in self._cells(b.segment)
+        )
 
 
 def _stands(takes: Sequence[Take]) -> bool:

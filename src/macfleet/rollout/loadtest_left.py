@@ -19,10 +19,12 @@ from macfleet.rollout.ports import Ports
 
 BEGUN = "begun.json"
 STORAGE = "storage.json"
+PILOT = "pilot.json"
 MEASURED = "segments.json"
 """Written when all segments of a node are there."""
 _ENGINE = re.compile(r"engine-([a-z-]+)\.json")
 _RAW = re.compile(r"([a-z-]+)/(?:raw|cut)-(\d+)-(\d+)-(\d+)\.ndjson")
+_LOOK = re.compile(r"[a-z-]+/pilot-\d+\.ndjson")
 _UNSEEN = 1000
 """Indices left out after a cut: no client sends more in the second of records that may be lost."""
 
@@ -67,6 +69,7 @@ class Left:
         unlike: what is different now from when those runs measured, so that nothing of them is used.
         storage: the storage proof, None where none was made.
         engines: what was recorded of each arm's engine, by arm.
+        pilot: what the pilot found and fixed, None where none was made.
     """
 
     runs: tuple[str, ...] = ()
@@ -75,6 +78,7 @@ class Left:
     unlike: tuple[str, ...] = ()
     storage: JsonObject | None = None
     engines: Mapping[str, JsonObject] = field(default_factory=dict)
+    pilot: JsonObject | None = None
 
     def of(self, arm: str, segment: int, concurrency: int) -> tuple[Take, ...]:
         """Return the finished attempts at one segment of one cell."""
@@ -159,6 +163,10 @@ def _keep(left: Left, files: Mapping[str, str], folder: str, writer: RunWriter) 
         series = files.get(place.series) or files.get(f"cut-{place.series}", "")
         if series:
             writer.text(f"{folder}/cut-{place.series}", series)
+    if left.pilot is not None:
+        writer.json(f"{folder}/{PILOT}", left.pilot)
+        for name in sorted(filter(_LOOK.fullmatch, files)):
+            writer.text(f"{folder}/{name}", files[name])
     for arm, engine in left.engines.items():
         writer.json(f"{folder}/engine-{arm}.json", engine)
     if left.cuts:
@@ -186,6 +194,7 @@ def _read(files: Mapping[str, str], bucket: str, runs: tuple[str, ...], unlike: 
         unlike,
         json.loads(files[STORAGE]) if STORAGE in files else None,
         {match[1]: json.loads(files[name]) for name in files if (match := _ENGINE.fullmatch(name))},
+        json.loads(files[PILOT]) if PILOT in files else None,
     )
 
 

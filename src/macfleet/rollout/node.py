@@ -19,7 +19,7 @@ from macfleet.model.ports import RunWriter
 from macfleet.model.stage import MeasureRequest, Outcome, StageName, StageRecord, Verdict
 from macfleet.rollout.desired import Desired, number
 from macfleet.rollout.evidence import gather
-from macfleet.rollout.load_profile import seconds_needed
+from macfleet.rollout.load_profile import longest_seconds
 from macfleet.rollout.loadtest import measure_loadtest
 from macfleet.rollout.loadtest_adopt import FACTS
 from macfleet.rollout.network import NetworkProfile, measure_network
@@ -218,7 +218,7 @@ def _measure(
     found: dict[str, Json] = {}
     if not wanted:
         return found
-    seconds = _NETWORK_SECONDS + seconds_needed(desired, node, options.load)
+    seconds = _NETWORK_SECONDS + longest_seconds(desired, node, options.load)
     with to_itself(node, _holder(planned, ports, options), ports, seconds):
         for name, what in wanted.items():
             if what == "network":

@@ -149,7 +149,9 @@ KINDS: tuple[Kind, ...] = (
             Field("planned", "integer", "segments without a pilot"),
             Field("segments", "integer", "segments it is given"),
             Field("arm", "string", "the slowest arm, which decided; empty where no arm answered"),
-            Field("expected", "integer", "requests that arm yields at least in them, 0 where no arm answered"),
+            Field(
+                "expected", "integer", "requests that arm yields at least in them, 0 where no arm answered"
+            ),
             Field("minutes_lacking", "number", "minutes an arm that even the longest cell lacks"),
         ),
     ),

@@ -8,11 +8,12 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from macfleet.model.event import Event
+from macfleet.model.json import Json
 from macfleet.model.ports import Events
 from macfleet.model.stage import Outcome
 from macfleet.rollout.result import NodeOutcome
