@@ -148,3 +148,28 @@ def test_a_question_to_nodes_shows_who_has_not_answered():
     head, first, second = board.lines(80, 24)
     assert "1 of 2 nodes done" in head
     assert (first, second) == ("mac-01   ⌛ asking", "mac-02   · answered")
+
+
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [
+        ({}, "short×4: 8 segments instead of 4, 142 requests or more in the slowest arm"),
+        ({"segments": 4}, "short×4: 4 segments as planned, 142 requests or more in the slowest arm"),
+        (
+            {"segments": 16, "expected": 120, "minutes_lacking": 10.4},
+            (
+                "short×4: 16 segments instead of 4, 120 requests or more in the slowest arm (container): "
+                "inconclusive, 10 more minutes an arm would be needed"
+            ),
+        ),
+        (
+            {"arm": "", "segments": 4, "expected": 0},
+            "short×4: no arm answered its pilot, so it has the 4 segments planned",
+        ),
+    ],
+)
+def test_what_the_pilot_fixed_is_said_in_a_sentence(capsys, size, words):
+    fixed = {"cell": "short×4", "planned": 4, "segments": 8, "arm": "container", "expected": 142}
+    data = {**fixed, "minutes_lacking": 0.0, **size}
+    EventLines(as_json=False).emit(Event("loadtest.sized", "mac-01", data))
+    assert capsys.readouterr().err == f"  mac-01  · {words}\n"
