@@ -47,6 +47,9 @@ test: check packages oracle browser ## All of it: check, real servers, the lab
 	$(PY) -m pytest -n 2 -m "(sshd or slow) and not lab"
 	$(PY) -m pytest -m lab -x -p no:randomly --timeout 1500
 
+scenarios: setup packages ## Every planted fault through the whole of stage 5, and what the thresholds say (quiet machine)
+	MACFLEET_SCENARIOS=all $(PY) -m pytest -m lab -v -rs -p no:randomly --timeout 1500 tests/lab/test_planted_*.py
+
 bench-calibration: setup ## How often our own rules are wrong, into docs/benchmarks.md
 	$(PY) -m bench.calibration
 
@@ -71,4 +74,4 @@ lock: setup ## Resolve requirements.txt anew (needs uv)
 	uv pip compile --quiet pyproject.toml --extra analysis --extra report --extra postgres --extra lab --extra dev --universal --python-version 3.11 \
 	  --generate-hashes -o requirements.txt
 
-.PHONY: help setup packages demo oracle browser clean-lab check test bench-engine bench-calibration bench-loadgen bench-compare fix docs golden lock
+.PHONY: help setup packages demo oracle browser clean-lab check test scenarios bench-engine bench-calibration bench-loadgen bench-compare fix docs golden lock

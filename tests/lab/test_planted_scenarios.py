@@ -54,7 +54,8 @@ def rolled(serving, tmp_path):
     def roll(slots):
         fleet = promising(serving, tmp_path / "fleet", slots)
         fleet("apply", "playbooks/site.yml", "-l", "mac-01")
-        for stage in ("stage1", "stage2", "stage3", "stage4"):
+        # Stage 4 may have locked another network mode, which stage 3 then applies.
+        for stage in ("stage1", "stage2", "stage3", "stage4", "stage3"):
             fleet("rollout", stage, "--yes", "-l", "mac-01")
         return fleet
 
