@@ -364,6 +364,14 @@ def test_the_pinned_image_lies_on_the_node_and_nothing_foreign_beside_it(lines, 
     assert not reasons or len(found) == reasons
 
 
+def test_emulators_of_the_vm_are_named_and_alone_hold_nothing():
+    lines = [f"engine {PLATFORM}", f"image {REPOSITORY} {MANIFEST} {PLATFORM}", "emulator qemu-x86_64"]
+    assert judged("images_native", parsed("images_native", "\n".join([*lines, "emulator rosetta"]))) == (
+        Outcome.PASS,
+        (f"1 images proven on the engine ({PLATFORM})", "its VM would run other platforms by qemu-x86_64 rosetta"),
+    )  # fmt: skip
+
+
 def test_an_engine_of_a_foreign_platform_holds():
     evidence = parsed("images_native", f"engine linux/amd64\nimage {REPOSITORY} {MANIFEST} {PLATFORM}")
     assert holds("images_native", evidence) == ("the engine is linux/amd64, the inventory says linux/arm64",)

@@ -13,16 +13,19 @@ from macfleet.model.stage import Evidence, EvidenceRequest, ProbeRequest, Verdic
 
 _DOCKER = 'DOCKER_HOST="unix://$HOME/.colima/default/docker.sock"; export DOCKER_HOST'
 _NAME = "images.on_node"
+# What the VM's kernel hands to an emulator: with it a foreign image runs, and nobody sees that it does.
+_EMULATORS = r"""LIMA_HOME="$HOME/.colima/_lima" limactl shell --workdir / colima \
+  ls /proc/sys/fs/binfmt_misc </dev/null 2>/dev/null | grep -E '^(qemu-|rosetta)' | sed 's/^/emulator /'"""
 
 
 class ImagesNative:
-    """Asks the node's engine for its platform and every image it holds of the pinned repositories."""
+    """Asks the node's engine for its platform, the emulators of its VM, and the images it holds."""
 
     kind = "images_native"
     before = False
 
     def needs(self, context: GateContext) -> tuple[EvidenceRequest, ...]:
-        """Engine platform, and platform and ids of the images on the node."""
+        """Engine platform, emulators, and platform and ids of the images of the pinned repositories."""
         return (ProbeRequest(_NAME, Probe(_script(context.images), _parse, 60)),)
 
     def judge(self, context: GateContext, evidence: Evidence) -> Verdict:
@@ -43,7 +46,9 @@ class ImagesNative:
                 mend = f"Remove it on the node (docker image rm -f {words(foreign)}), then: {again}"
             return held(self.kind, context, tuple(reasons), mend, (_NAME,))
         shown = f"{len(context.images)} images proven on the engine ({platform})"
-        return passed(self.kind, context, shown, evidence=(_NAME,))
+        emulators = str(found.get("emulators", ""))
+        notes = [f"its VM would run other platforms by {emulators}"] if emulators else []
+        return passed(self.kind, context, shown, *notes, evidence=(_NAME,))
 
 
 def _script(images: Mapping[str, ResolvedImage]) -> str:
@@ -55,7 +60,9 @@ for repository in {repositories}; do
     docker image inspect --format '{{{{.Id}}}} {{{{.Os}}}}/{{{{.Architecture}}}}' "$id" | while read -r line
     do echo "image $repository $line"; done
   done
-done"""
+done
+{_EMULATORS}
+:"""
 
 
 def _parse(output: ProbeOutput) -> State:
@@ -66,6 +73,8 @@ def _parse(output: ProbeOutput) -> State:
         fields = line.split()
         if fields[:1] == ["engine"]:
             state["engine"] = fields[1]
+        elif fields[:1] == ["emulator"] and len(fields) == 2:
+            state["emulators"] = f"{state.get('emulators', '')} {fields[1]}".strip()
         elif fields[:1] == ["image"] and len(fields) == 4:
             state[fields[1]] = f"{state.get(fields[1], '')} {fields[2]}={fields[3]}".strip()
     return state
