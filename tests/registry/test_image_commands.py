@@ -92,6 +92,36 @@ def test_pinning_again_changes_no_byte_and_a_moved_tag_is_shown(fleet, both, mac
     assert (fleet / "images.lock").read_bytes() != before
 
 
+def test_another_name_for_the_same_image_is_shown_when_it_is_pinned(fleet, both, pusher, macfleet):
+    top, _ = both(b"1")
+    macfleet("image", "pin")
+    pusher.manifest("engine", top, "v2")
+    images = fleet / "images.yml"
+    images.write_text(images.read_text().replace("engine:v1", "engine:v2"))
+    assert f"~ engine  {pusher.host}/engine:v1 → {pusher.host}/engine:v2" in macfleet("image", "pin")[1]
+
+
+def test_mirrors_of_images_yml_are_asked_first_named_when_passed_over_and_shown(
+    fleet, both, hostile, macfleet
+):
+    both(b"1")
+    images = fleet / "images.yml"
+    own = images.read_text()
+    images.write_text(
+        own.replace("plain_http: true", f"plain_http: true, mirrors: ['{hostile.host}/near']")
+        + f"  '{hostile.host}': {{plain_http: true}}\n"
+    )
+    code, out, err = macfleet("image", "pin")
+    assert (code, out.startswith("+ engine")) == (0, True)
+    assert "warning[E0658]" in err
+    assert f"mirror {hostile.host} was passed over for near/engine" in " ".join(err.split())
+    assert all("/manifests/sha256:" in path or "/blobs/" in path for path in hostile.paths())
+    _, out, _ = macfleet("image", "inspect", "--output", "json")
+    registry = own.partition("reference: '")[2].partition("/")[0]
+    assert {tuple(each["from"]) for each in json.loads(out)["images"]} == {(hostile.host, registry)}
+    assert f"from {hostile.host}, else {registry}" in macfleet("image", "inspect")[1]
+
+
 def test_a_foreign_platform_exits_7_and_writes_nothing(fleet, pusher, macfleet):
     pusher.image("engine", tag="v1", platform="linux/amd64")
     code, out, err = macfleet("image", "pin")

@@ -161,6 +161,8 @@ def _change(before: LockedImage | None, now: LockedImage) -> str:
         return f"+ {now.name}  {now.reference}  {_short(now.index)}  {platforms}"
     if before.index != now.index:
         return f"~ {now.name}  {now.reference}  {_short(before.index)} → {_short(now.index)}  {platforms}"
+    if before.reference != now.reference:
+        return f"~ {now.name}  {before.reference} → {now.reference}  {_short(now.index)}  {platforms}"
     return f"· {now.name}  {now.reference}  {_short(now.index)}  {platforms}"
 
 
