@@ -63,7 +63,9 @@ _FOREIGN = re.compile(
     r"verification failed|unexpected commit (?:digest|size)|failed size validation|invalid checksum",
     re.IGNORECASE,
 )
-_MISSING = re.compile(r"manifest unknown|not found|name unknown|404\b", re.IGNORECASE)
+_MISSING = re.compile(
+    r"manifest unknown|name unknown|sha256:[0-9a-f]{64}:? not found|404 not found", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,7 +119,10 @@ def _spoke_against(canary: Sequence[str], planned: Planned, done: Mapping[str, N
     """
     for name in canary:
         plan, result = planned[name], done[name]
-        stayed = result.outcome is NodeOutcome.HELD and result.diagnostics and result.left is None
+        at_work = any(each.address for each in result.diagnostics)
+        stayed = (
+            result.outcome is NodeOutcome.HELD and result.diagnostics and not at_work and result.left is None
+        )
         tried = isinstance(plan, NodePlan) and not plan.held and not stayed
         if tried and result.outcome in (NodeOutcome.FAILED, NodeOutcome.HELD):
             return True
