@@ -16,6 +16,7 @@ from macfleet.model.json import Json, JsonObject
 from macfleet.model.node import Arm
 from macfleet.model.quantity import show_bytes
 from macfleet.model.run import CellSummary, RunManifest
+from macfleet.reports.accelerators import accelerator_notices
 from macfleet.reports.comparison import KEYS, Column, Comparison, Gap, Growth, Headline
 from macfleet.reports.environment import compare_environments
 from macfleet.reports.headline import headline
@@ -69,7 +70,7 @@ def compare(
         sent=first.sent,
         vantage=first.vantage,
         environment=compare_environments(facts),
-        notices=(*notices(tuple(used.values()), columns), *notes),
+        notices=(*notices(tuple(used.values()), columns), *accelerator_notices(facts), *notes),
         columns=tuple(columns),
         simulated=tuple(sorted({part for manifest in used.values() for part in manifest.simulated})),
     )

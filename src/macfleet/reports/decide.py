@@ -132,7 +132,11 @@ def _evidence(
         ("delivery consistency", "bare"): _drift(facts),
         ("delivery consistency", "container"): _images(columns, facts),
         ("delivery consistency", "remote pool"): _images(remote, facts) if remote else [],
-        ("performance ceiling", "bare"): _ceiling(columns, (Arm.BARE, Arm.BARE_CPU)),
+        ("performance ceiling", "bare"): [
+            *_ceiling(columns, (Arm.BARE, Arm.BARE_CPU)),
+            *_ceiling(columns, (Arm.HOST_ENGINE,)),
+            *_gpu_worth(columns),
+        ],
         ("performance ceiling", "container"): [*_ceiling(columns, (Arm.CONTAINER,)), *_gaps(columns)],
         ("performance ceiling", "remote pool"): _ceiling(remote, (Arm.CONTAINER, Arm.BARE)),
         ("fits", "container"): _fits(columns, ("mounts-first", "offload-live", "reproducible")),
@@ -201,6 +205,16 @@ def _gaps(columns: Sequence[Column]) -> list[str]:
                 shown = f"{percent:+d}".replace("-", "−")
                 found.append(f"{column.title} {gap.cell}: {shown} % tokens/s against {gap.base}")
     return found
+
+
+def _gpu_worth(columns: Sequence[Column]) -> list[str]:
+    """What the GPU is worth, which no container in a VM without one can have."""
+    return [
+        f"{column.title} {gap.cell}: the GPU is worth {gap.ratio.value:.1f}× tokens/s, bare over bare-cpu"
+        for column in columns
+        for gap in column.gaps
+        if (gap.arm, gap.base) == (Arm.BARE, Arm.BARE_CPU) and gap.ratio is not None
+    ]
 
 
 def _fits(columns: Sequence[Column], names: Iterable[str]) -> list[str]:

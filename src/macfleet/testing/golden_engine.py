@@ -44,10 +44,14 @@ Answer = Callable[[Request, asyncio.StreamWriter], Awaitable[None]]
 
 
 class GoldenEngine:
-    """Serves on a thread of its own; `requests` and `most_in_flight` are what it saw."""
+    """Serves on a thread of its own; `requests` and `most_in_flight` are what it saw.
 
-    def __init__(self, answer: Answer) -> None:
+    It listens on the loopback at a free port, unless told where.
+    """
+
+    def __init__(self, answer: Answer, host: str = "127.0.0.1", port: int = 0) -> None:
         self._answer = answer
+        self._address = host, port
         self.requests: list[Request] = []
         self.most_in_flight = 0
         self._in_flight = 0
@@ -81,7 +85,7 @@ class GoldenEngine:
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
         self._writers: set[asyncio.StreamWriter] = set()
-        server = await asyncio.start_server(self._connection, "127.0.0.1", 0)
+        server = await asyncio.start_server(self._connection, *self._address)
         self.port = server.sockets[0].getsockname()[1]
         self._ready.set()
         await self._stop.wait()
