@@ -39,17 +39,18 @@ STEPS = "".join(
 
 
 class Pausing:
-    """A node that keeps its controller waiting: after its first step's answer, or before its second is run."""
+    """A node that keeps its controller waiting: after it ran a step first, or before it runs the second."""
 
     def __init__(self, mac, root, where):
-        self._mac, self._root, self._where = mac, root, where
+        self._mac, self._root, self._where, self._ran = mac, root, where, False
         self.tunnel, self.close = mac.tunnel, mac.close
 
     def run(self, script, **options):
         if self._where == "sent" and "begins b" in script:
             self._wait()
         done = self._mac.run(script, **options)
-        if self._where == "answered" and "begins a" in script:
+        if self._where == "answered" and "begins " in script and not self._ran:
+            self._ran = True
             self._wait()
         return done
 

@@ -180,7 +180,7 @@ def test_a_stopped_controller_neither_works_nor_releases_while_its_successor_wor
     shared.until("paused")
     first.send_signal(signal.SIGSTOP)
     (shared.root / "paused").unlink()
-    second = shared.start("B", "--wait", "30", "--nodes", "mac-01", "--pause", "sent")
+    second = shared.start("B", "--wait", "30", "--nodes", "mac-01", "--pause", "answered")
     shared.until("paused")
     assert shared.holder() == B
     (shared.root / "go").touch()

@@ -121,11 +121,19 @@ def _reopen(work: Work, course: Course, redial: Redial, error: NodeUnreachable) 
     course.passed = 0
     standing = course.standing
     if course.redials > _REDIALS:
-        raise cut_off(work.node, standing.jobs, error) from error
+        raise _given_up(work, course, error) from error
     try:
         standing.transport = redial.again(work.nonce, work.stop)
     except NodeUnreachable as last:
-        raise cut_off(work.node, standing.jobs, last) from last
+        raise _given_up(work, course, error, last) from last
+
+
+def _given_up(
+    work: Work, course: Course, first: NodeUnreachable, last: NodeUnreachable | None = None
+) -> NodeUnreachable:
+    """Return what to raise of a node that does not come back; `first` where it had not said a word."""
+    silent = course.unheard and not course.standing.begun
+    return first if silent else cut_off(work.node, course.standing.jobs, last or first)
 
 
 def _through_levels(plan: Plan, observation: Observation, work: Work, course: Course) -> Applied:

@@ -96,7 +96,7 @@ class Said:
 
     def has(self, word: str) -> bool:
         """Whether the script said a word."""
-        return f"\n--{self.mark} {word}\n" in self.stdout
+        return any(f"\n--{self.mark} {word}{end}" in self.stdout for end in " \n")
 
     def after(self, word: str) -> str:
         """Return what was printed between a marker and the next one."""

@@ -31,6 +31,7 @@ class Course:
         explained: addresses whose difference from the plan this run or its predecessor made.
         locked: whether this run took the node's lock, or may have.
         passed: levels that are carried out.
+        unheard: whether the script that was to take the lock has not answered.
     """
 
     standing: Standing
@@ -41,6 +42,7 @@ class Course:
     locked: bool = False
     redials: int = 0
     passed: int = 0
+    unheard: bool = False
 
     def carried_out(self, changes: Sequence[Change]) -> None:
         """Note that all steps of changes succeeded."""
@@ -74,10 +76,11 @@ def first_level(plan: Plan, work: Work, course: Course) -> Observation | None:
         return None
     course.standing.flying |= {change.address: change for change in todo}
     work.report(told)
-    course.locked = True
+    course.locked = course.unheard = True
     closing = closing_of(work, course.standing) if passed == len(plan.levels) else ""
     seconds = sum(fragment.limit for fragment in looks)
     said = converse(batch, work, course.standing, enter, closing, seconds)
+    course.unheard = False
     if not said.has("same"):
         return _otherwise(said, todo, (batch, looks), work, course)
     outputs = outputs_of(said, batch, work, course.standing)
@@ -100,10 +103,14 @@ def _first(plan: Plan) -> tuple[int, list[Change]]:
 def _otherwise(
     said: Said, todo: Sequence[Change], sent: tuple[Batch, Sequence[Fragment]], work: Work, course: Course
 ) -> Observation | None:
-    """Take note that no step began; return what the node answers, None where that says too little."""
-    course.standing.flying.clear()
-    work.report([Happening(Moment.WITHHELD, change) for change in todo])
+    """Take note that no step began; return what the node answers, None where that says too little.
+
+    Of a script that ended before its end, or whose connection did, nobody knows what it began.
+    """
     course.locked = read_lock(said.stdout, f"--{said.mark}") is None
+    if said.has("end") or said.has("busy") or not course.locked:
+        course.standing.flying.clear()
+        work.report([Happening(Moment.WITHHELD, change) for change in todo])
     refuse_if_busy(work.node, said.stdout, f"--{said.mark}")
     if not course.locked or said.has("took"):
         return None
