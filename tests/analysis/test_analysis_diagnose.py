@@ -6,8 +6,10 @@ import polars as pl
 import pytest
 
 from macfleet.analysis.cells import summarise
-from macfleet.analysis.clues import Record, Signs, signs_of
+from macfleet.analysis.clues import Record
 from macfleet.analysis.diagnose import State, diagnose
+from macfleet.analysis.frames import series_frame
+from macfleet.analysis.signs import Signs, signs_of
 from macfleet.model.contract import Slo
 from macfleet.testing.synthetic import SyntheticArm, synthetic_run
 
@@ -105,6 +107,51 @@ def test_both_paths_are_slow_only_where_both_break_their_level():
 
 
 @pytest.mark.parametrize(
+    ("signs", "symptom", "spoke", "words"),
+    [
+        (
+            {"throttled": 0.12},
+            "jitter only",
+            True,
+            "a CPU limit held the container back 12.0 % of the time, line 5 %",
+        ),
+        (
+            {"throttled": 0.01},
+            "jitter only",
+            False,
+            "a CPU limit held the container back 1.0 % of the time, line 5 %",
+        ),
+        ({"fsync": 0.035}, "jitter only", True, "fsync in the VM took 35.0 ms (median), line 20 ms"),
+        ({"fsync": 0.002}, "jitter only", False, "fsync in the VM took 2.0 ms (median), line 20 ms"),
+        ({"heat": 70}, "both paths", True, "thermal warning level 70, 0 is none"),
+        ({"heat": 0}, "both paths", False, "thermal warning level 0, 0 is none"),
+        ({"background": ("backupd", "mds")}, "both paths", True, "busy beside the engine: backupd, mds"),
+        (
+            {"background": ()},
+            "both paths",
+            False,
+            "no Spotlight, Time Machine or video call among the host's busiest",
+        ),
+        ({"time_wait": 16_000}, "HTTP errors", True, "16,000 connections in TIME_WAIT of 16,384 ports"),
+        ({"time_wait": 90}, "HTTP errors", False, "90 connections in TIME_WAIT of 16,384 ports"),
+        ({"queued": 3.0}, "queue or request age", True, "up to 3 requests waited in the engine for a slot"),
+        ({"queued": 0.0}, "queue or request age", False, "up to 0 requests waited in the engine for a slot"),
+    ],
+)
+def test_what_the_sampler_saw_speaks_for_a_cause_or_against_it(signs, symptom, spoke, words):
+    given = record(
+        BARE,
+        replace(CONTAINER, spread=0.6, queueing=0.8, errors=0.2),
+        signs=replace(CALM, **signs),
+        slos={"short": Slo(e2e_p95=0.3)},
+    )
+    found = row(given, symptom)
+    assert any(words in each for each in (found.supporting if spoke else found.refuting)), found
+    bare = row(replace(given, signs={}), symptom)
+    assert not any(words in each for each in (*bare.supporting, *bare.refuting))
+
+
+@pytest.mark.parametrize(
     ("outcomes", "state"),
     [
         ({"ok": 900, "http_503": 90, "connect_refused": 10}, State.LIKELY),
@@ -197,3 +244,33 @@ def test_a_series_without_swap_readings_says_unknown_not_zero():
         }
     )
     assert signs_of(series) == {("bare", "short×1"): Signs(None, None, None)}
+
+
+@pytest.mark.parametrize(
+    ("busiest", "background"),
+    [
+        ([None], None),
+        (["92.1 llama-server, 3.0 mds_stores"], ()),
+        (["92.1 llama-server, 85.0 mds_stores", "30 backupd, x"], ("backupd", "mds_stores")),
+        (["45.0 zoom.us, 21.5 Microsoft Teams WebView"], ("Microsoft Teams WebView", "zoom.us")),
+        (["nonsense", " , ,"], ()),
+    ],
+)
+def test_background_jobs_are_known_by_their_processes_and_their_share_of_a_core(busiest, background):
+    series = series_frame(
+        [{"arm": "bare", "cell": "short×1", "segment": 0, "busiest": text} for text in busiest]
+    )
+    assert signs_of(series)["bare", "short×1"].background == background
+
+
+def test_signs_of_further_columns_are_reduced_as_their_names_say():
+    rows = [
+        {"container_throttled_pct": 10.0, "vm_fsync_ms": 4.0, "thermal_level": 0, "host_time_wait": 5},
+        {"container_throttled_pct": 20.0, "vm_fsync_ms": None, "thermal_level": 70, "engine_queued": 2.0},
+    ]
+    found = signs_of(
+        series_frame([{"arm": "bare", "cell": "short×1", "segment": 0, **each} for each in rows])
+    )
+    assert found["bare", "short×1"] == Signs(
+        throttled=pytest.approx(0.15), fsync=pytest.approx(0.004), heat=70, time_wait=5, queued=2.0
+    )

@@ -4,38 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from macfleet.analysis.bootstrap import lower_bound, upper_bound
 from macfleet.analysis.conditions import factor, share
 from macfleet.analysis.pairs import Ratio, interval_ratio
+from macfleet.analysis.signs import Signs
 from macfleet.analysis.thresholds import DEFAULTS
 from macfleet.model.contract import Slo
 from macfleet.model.json import JsonObject
 from macfleet.model.node import Arm
 from macfleet.model.run import CellSummary, Interval
 
-if TYPE_CHECKING:
-    import polars as pl
-
 LIMITS: Mapping[str, float] = {name: value for each in DEFAULTS for name, value in each.limits.items()}
 _SLOWER = 1.2
 """A ratio proven above this is called slower: less is inside what two runs differ by anyway."""
 _WIDER = 1.5
-
-
-@dataclass(frozen=True, slots=True)
-class Signs:
-    """What the sampler saw beside one arm and cell; None where it was not sampled.
-
-    Attributes:
-        swapouts: pages swapped out during the windows; steal: share of VM CPU time; pressure: the worst
-            memory pressure level, 1 being normal.
-    """
-
-    swapouts: int | None = None
-    steal: float | None = None
-    pressure: int | None = None
+_HELD_BACK = 0.05
+"""Share of the time a CPU limit may hold a container back before it is called a cause."""
+_SLOW_SYNC = 0.020
+"""Seconds a synced write of one page may take on an SSD, the VM between."""
+_PORTS = 16_384
+"""Ports macOS has for new connections, net.inet.ip.portrange.first to last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +175,59 @@ def pressure(record: Record, cell: CellSummary | None) -> Clue:
     return Clue(signs.pressure > 1, f"memory pressure level {signs.pressure}, 1 is normal")
 
 
+def throttling(record: Record, cell: CellSummary | None) -> Clue:
+    """A CPU limit held the container back."""
+    signs = record.beside(cell)
+    if signs.throttled is None:
+        return Clue(None, "CPU throttling of the container: not recorded")
+    text = f"a CPU limit held the container back {100 * signs.throttled:.1f} % of the time"
+    return Clue(signs.throttled > _HELD_BACK, f"{text}, line {100 * _HELD_BACK:.0f} %")
+
+
+def fsync(record: Record, cell: CellSummary | None) -> Clue:
+    """The VM's disk takes long to make a write last."""
+    signs = record.beside(cell)
+    if signs.fsync is None:
+        return Clue(None, "fsync latency: not recorded")
+    text = f"fsync in the VM took {1000 * signs.fsync:.1f} ms (median), line {1000 * _SLOW_SYNC:.0f} ms"
+    return Clue(signs.fsync > _SLOW_SYNC, text)
+
+
+def heat(record: Record, cell: CellSummary | None) -> Clue:
+    """MacOS warned that the machine is too hot."""
+    signs = record.beside(cell)
+    if signs.heat is None:
+        return Clue(None, "thermal state: not recorded")
+    return Clue(signs.heat > 0, f"thermal warning level {signs.heat}, 0 is none")
+
+
+def background(record: Record, cell: CellSummary | None) -> Clue:
+    """Spotlight, Time Machine or a video call was among the host's busiest processes."""
+    signs = record.beside(cell)
+    if signs.background is None:
+        return Clue(None, "the host's busiest processes: not recorded")
+    if not signs.background:
+        return Clue(False, "no Spotlight, Time Machine or video call among the host's busiest processes")
+    return Clue(True, f"busy beside the engine: {', '.join(signs.background)}")
+
+
+def ports(record: Record, cell: CellSummary | None) -> Clue:
+    """Closed connections hold most of the ports a Mac has for new ones."""
+    signs = record.beside(cell)
+    if signs.time_wait is None:
+        return Clue(None, "connections in TIME_WAIT: not recorded")
+    text = f"{signs.time_wait:,} connections in TIME_WAIT of {_PORTS:,} ports"
+    return Clue(signs.time_wait > 0.8 * _PORTS, text)
+
+
+def queued(record: Record, cell: CellSummary | None) -> Clue:
+    """Requests waited inside the engine for a slot."""
+    signs = record.beside(cell)
+    if signs.queued is None:
+        return Clue(None, "requests waiting in the engine: not recorded")
+    return Clue(signs.queued > 0, f"up to {signs.queued:.0f} requests waited in the engine for a slot")
+
+
 def weights_bound(record: Record) -> Clue:
     """Weights that are bind-mounted come from no image layer."""
     mount = str(record.mounts.get("weights") or "")
@@ -201,29 +243,3 @@ def virtiofs(record: Record) -> Clue:
         return Clue(None, "mount types are not recorded")
     text = f"{', '.join(sorted(mounts)) or 'nothing'} is read through virtiofs"
     return Clue(bool(mounts), text)
-
-
-def signs_of(series: pl.DataFrame) -> dict[tuple[str, str], Signs]:
-    """Reduce the rows of a node's ``series.parquet`` to signs by arm and cell.
-
-    Swap is a counter since boot: each segment's last reading less its first, added up.
-    """
-    import polars as pl  # noqa: PLC0415  (slow to import: only where a figure is computed)
-
-    inside = series.filter(pl.col("arm").is_not_null() & pl.col("cell").is_not_null())
-    segments = inside.group_by("arm", "cell", "segment").agg(
-        (pl.col("swapouts").max() - pl.col("swapouts").min()).alias("swapouts"),
-        pl.col("vm_steal_pct").mean().alias("steal"),
-        pl.col("host_pressure_level").max().alias("pressure"),
-    )
-    rows = segments.group_by("arm", "cell").agg(
-        pl.when(pl.col("swapouts").is_not_null().any()).then(pl.col("swapouts").sum()).alias("swapouts"),
-        (pl.col("steal").mean() / 100).alias("steal"),
-        pl.col("pressure").max(),
-    )
-    return {
-        (arm, cell): Signs(swapouts, steal, pressure)
-        for arm, cell, swapouts, steal, pressure in rows.select(
-            "arm", "cell", "swapouts", "steal", "pressure"
-        ).iter_rows()
-    }

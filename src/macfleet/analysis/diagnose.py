@@ -127,8 +127,13 @@ def _one_model(record: Record) -> Finding:
 def _jitter(record: Record) -> Finding:
     test, base = record.cell(Arm.CONTAINER, 4), record.cell(record.base, 4)
     test, base = test or record.cell(Arm.CONTAINER, 1), base or record.cell(record.base, 1)
-    more = Clue(None, "cgroup limits and fsync latency are not recorded")
-    weighed = [*clues.storage(record, test), clues.virtiofs(record), clues.steal(record, test), more]
+    weighed = [
+        *clues.storage(record, test),
+        clues.virtiofs(record),
+        clues.steal(record, test),
+        clues.throttling(record, test),
+        clues.fsync(record, test),
+    ]
     return _finding(
         record,
         "jitter only in the container",
@@ -160,7 +165,8 @@ def _both_slow(record: Record) -> Finding:
                 "host memory of the bare arm", bare.memory if bare else None, record.limits["memory_above"]
             ),
             clues.pressure(record, bare),
-            Clue(None, "thermal state and the host's top processes are not recorded"),
+            clues.heat(record, bare),
+            clues.background(record, bare),
         ],
     )
 
@@ -174,6 +180,7 @@ def _errors(record: Record) -> Finding:
         for name, count in sorted(named.items())
         if name not in _NEITHER
     ]
+    found.append(clues.ports(record, worst))
     found.append(Clue(None, "open descriptors and the engine's own log are not in the summary"))
     return _finding(
         record,
@@ -209,7 +216,8 @@ def _queue(record: Record) -> Finding:
     starves = any(clue.holds for clue in starving)
     action = "fewer slots, mounts, another node" if starves else "caps at the gateway"
     cause = "the worker starves" if starves else "too many admitted"
-    weighed = starving if starves else [Clue(clues.turned(each.holds), each.text) for each in starving]
+    admitted = [Clue(clues.turned(each.holds), each.text) for each in starving]
+    weighed = starving if starves else [clues.queued(record, many), *admitted]
     seen = [clues.above(wait, _QUEUES)]
     return _finding(record, "queue or request age grows", seen, cause, action, weighed)
 

@@ -59,7 +59,8 @@ def _record(
 ) -> Record:
     from collections.abc import Mapping as AnyMapping
 
-    from macfleet.analysis.clues import LIMITS, Record, signs_of
+    from macfleet.analysis.clues import LIMITS, Record
+    from macfleet.analysis.signs import signs_of
     from macfleet.analysis.thresholds import in_scope
 
     facts = run.facts.get(node, {})
