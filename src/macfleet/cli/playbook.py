@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import posixpath
-import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +12,7 @@ import click
 
 from macfleet.cli.fleet import FleetContext, event_command, limit_option
 from macfleet.cli.params import diff_option, wait_option
+from macfleet.cli.show_stage import show_stage
 from macfleet.cli.tags import chosen_tags, in_part, tag_options
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
 from macfleet.model.exit_codes import ExitCode
@@ -191,16 +191,8 @@ def _run(
             result = rollout(
                 stage, nodes, desired, replace(ports, events=RedactedEvents(events, fleet.redactor)), options
             )
-    from macfleet.views import rollout as view
-    from macfleet.views.flow import width_of
-    from macfleet.views.rollout_document import document
-    from macfleet.views.terminal import show, show_json
-
     result = fleet.redactor.value(in_part(result, desired.playbooks[stage], choice))
-    if as_json:
-        show_json(document(result))
-    else:
-        show(view.lines(result, desired, verbose=fleet.verbose, width=width_of(sys.stdout)))
+    show_stage(fleet, result, desired)
     return result
 
 
