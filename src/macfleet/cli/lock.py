@@ -134,7 +134,7 @@ def _asked(
 
 def _last(fleet: FleetContext, found: Locked) -> Mapping[str, str]:
     """Return what the journal says last of each run that would lose nodes."""
-    from macfleet.rollout.record import iso
+    from macfleet.model.quantity import iso
 
     told: dict[str, str] = {}
     for run in found.runs:

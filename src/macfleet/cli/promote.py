@@ -110,7 +110,7 @@ def _carry_out(fleet: FleetContext, found: Promotion, reason: str, seen: Mapping
 
     from macfleet.cli.releases import lock_of, moved, path_of, record, writing
     from macfleet.contract.releases import Brought, render_releases, succeeded
-    from macfleet.rollout.record import iso
+    from macfleet.model.quantity import iso
     from macfleet.rollout.run_lock import Claim, held
     from macfleet.views.progress import EventLines
 

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
 from macfleet.facts.model_bytes import BEYOND
-from macfleet.facts.model_files import UNKNOWN
-from macfleet.facts.model_probe import header_script, parse_headers
 from macfleet.gates.gate import GateContext, held, missing, passed, record
 from macfleet.model.resource import Probe
 from macfleet.model.stage import Evidence, EvidenceRequest, ProbeRequest, Verdict
@@ -36,6 +34,9 @@ class WeightsSafe:
 
     def needs(self, context: GateContext) -> tuple[EvidenceRequest, ...]:
         """What each file is by its first bytes: sound GGUF or safetensors, text, or why not."""
+        # Most commands build the gate and never look into a model.
+        from macfleet.facts.model_probe import header_script, parse_headers  # noqa: PLC0415
+
         script = header_script([file.path for file in context.weights], self._limit)
         probe = Probe(script, lambda output: parse_headers(output, self._limit), _SECONDS)
         return (ProbeRequest(_NAME, probe),)
@@ -64,6 +65,8 @@ class WeightsSafe:
 
     def _fault(self, path: str, said: str) -> str:
         """Return why a file is refused; empty when it is not."""
+        from macfleet.facts.model_files import UNKNOWN  # noqa: PLC0415 (see `needs`)
+
         allowed = any(fnmatchcase(path, pattern) for pattern in self._allow)
         outcome, _, why = said.partition(" ")
         if outcome == "refused":

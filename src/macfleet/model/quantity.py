@@ -1,7 +1,8 @@
-"""Sizes, durations and shares as people write them: ``12GiB``, ``30m``, ``18%``."""
+"""Sizes, durations and shares as people write them: ``12GiB``, ``30m``, ``18%``; and instants."""
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from math import isinf
 
@@ -99,3 +100,8 @@ def _float(number: float) -> float:
 
 def _shown(text: str) -> str:
     return f"{text!r}" if len(text) < 40 else f"{text[:40]!r}…"
+
+
+def iso(seconds: float) -> str:
+    """Return epoch seconds as RFC 3339 in UTC."""
+    return dt.datetime.fromtimestamp(seconds, tz=dt.UTC).isoformat(timespec="milliseconds")

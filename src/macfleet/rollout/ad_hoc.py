@@ -16,6 +16,7 @@ from macfleet.model.json import Json
 from macfleet.model.load import LoadSpec
 from macfleet.model.node import Node
 from macfleet.model.ports import RunWriter
+from macfleet.model.quantity import iso
 from macfleet.model.run import CellSummary, RunManifest
 from macfleet.model.stage import StageName
 from macfleet.rollout import arms
@@ -23,7 +24,7 @@ from macfleet.rollout.desired import Desired
 from macfleet.rollout.loadtest_left import MEASURED
 from macfleet.rollout.loadtest_segment import Place, measure_segment
 from macfleet.rollout.ports import Ports
-from macfleet.rollout.record import facts_document, iso
+from macfleet.rollout.record import facts_document
 from macfleet.rollout.result import NodeOutcome, NodeResult
 
 KIND = "ad-hoc"

@@ -13,13 +13,13 @@ from macfleet.model.event import Event
 from macfleet.model.exit_codes import ExitCode
 from macfleet.model.node import Endpoint, Node
 from macfleet.model.ports import Transport
+from macfleet.model.quantity import iso
 from macfleet.model.resource import Plan, Resource
 from macfleet.model.stage import StageName
 from macfleet.playbooks import TagChoice
 from macfleet.rollout.desired import Desired
 from macfleet.rollout.node_log import LoggedTransport
 from macfleet.rollout.ports import Ports
-from macfleet.rollout.record import iso
 from macfleet.rollout.result import FAILURES, NodeOutcome, NodeResult, failed_result
 from macfleet.rollout.witness import witness
 

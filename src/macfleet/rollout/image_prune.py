@@ -20,11 +20,11 @@ from macfleet.model.exit_codes import ExitCode
 from macfleet.model.image import ResolvedImage
 from macfleet.model.node import Node
 from macfleet.model.ports import Completed
+from macfleet.model.quantity import iso
 from macfleet.model.resource import ProbeOutput
 from macfleet.rollout.arms import ENVIRONMENT
 from macfleet.rollout.node_lock import to_itself
 from macfleet.rollout.ports import Ports
-from macfleet.rollout.record import iso
 from macfleet.rollout.run_lock import Claim, held
 
 _LIMIT = 600.0

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from macfleet.engine.lock import Holder
 from macfleet.model.node import Arm, Node
+from macfleet.model.quantity import iso
 from macfleet.model.stage import StageName
 from macfleet.rollout import arms, vm
 from macfleet.rollout.node_lock import to_itself
 from macfleet.rollout.ports import Ports
-from macfleet.rollout.record import iso
 
 if TYPE_CHECKING:
     from macfleet.rollout.run import Options

@@ -16,6 +16,7 @@ from macfleet.model.exit_codes import ExitCode
 from macfleet.model.json import Json
 from macfleet.model.node import Node
 from macfleet.model.ports import RunWriter
+from macfleet.model.quantity import iso
 from macfleet.model.stage import MeasureRequest, Outcome, StageName, StageRecord, Verdict
 from macfleet.rollout.desired import Desired, number
 from macfleet.rollout.evidence import gather
@@ -26,7 +27,7 @@ from macfleet.rollout.network import NetworkProfile, measure_network
 from macfleet.rollout.node_lock import to_itself
 from macfleet.rollout.planning import NodePlan, evidence_key
 from macfleet.rollout.ports import Ports
-from macfleet.rollout.record import facts_document, iso
+from macfleet.rollout.record import facts_document
 from macfleet.rollout.result import NodeOutcome, NodeResult, failed_result
 from macfleet.rollout.run_lock import cause
 from macfleet.rollout.service import come_back, leave

@@ -11,11 +11,11 @@ from macfleet.engine.redial import Redial
 from macfleet.model.event import Event
 from macfleet.model.image import ResolvedImage
 from macfleet.model.node import Node
+from macfleet.model.quantity import iso
 from macfleet.model.resource import Plan
 from macfleet.resources.docker_image import DockerImage
 from macfleet.rollout.node_log import BothEvents
 from macfleet.rollout.ports import Ports
-from macfleet.rollout.record import iso
 from macfleet.rollout.relay import profile_of
 from macfleet.rollout.run_lock import Claim, Fence, held
 from macfleet.rollout.witness import witness

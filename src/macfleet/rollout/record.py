@@ -11,6 +11,7 @@ from macfleet import __version__
 from macfleet.model.json import Json
 from macfleet.model.node import Node
 from macfleet.model.ports import RunWriter
+from macfleet.model.quantity import iso
 from macfleet.model.resource import Plan
 from macfleet.model.run import RunManifest
 from macfleet.model.stage import StageName, Verdict
@@ -35,11 +36,6 @@ if TYPE_CHECKING:
 
 _LAB = ("lab of simulated Mac nodes on one Linux machine",)
 _KINDS = {StageName.NETWORK: "network", StageName.LOADTEST: "loadtest"}
-
-
-def iso(seconds: float) -> str:
-    """Return epoch seconds as RFC 3339 in UTC."""
-    return dt.datetime.fromtimestamp(seconds, tz=dt.UTC).isoformat(timespec="milliseconds")
 
 
 def plan_document(plan: Plan) -> dict[str, Json]:

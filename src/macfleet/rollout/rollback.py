@@ -10,13 +10,13 @@ from macfleet.engine import observe
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
 from macfleet.model.exit_codes import ExitCode
 from macfleet.model.node import Arm, Node
+from macfleet.model.quantity import iso
 from macfleet.model.resource import Probe, ProbeOutput, State
 from macfleet.model.shell import quote
 from macfleet.resources.docker_client import guarded
 from macfleet.rollout.arms import base_url, project_of
 from macfleet.rollout.desired import Desired
 from macfleet.rollout.ports import Ports
-from macfleet.rollout.record import iso
 from macfleet.rollout.result import FAILURES, NodeOutcome, NodeResult, failed_result
 
 _RUNNING = "images of the containers"

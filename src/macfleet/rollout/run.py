@@ -19,13 +19,11 @@ from macfleet.rollout.checked import checked, is_idle
 from macfleet.rollout.desired import Desired
 from macfleet.rollout.elsewhere import plan_elsewhere
 from macfleet.rollout.load_profile import LoadProfile
-from macfleet.rollout.loadtest_wake import wake
 from macfleet.rollout.node_log import BothEvents
 from macfleet.rollout.planning import NodePlan, plan_node
 from macfleet.rollout.ports import Ports
 from macfleet.rollout.result import StageResult
 from macfleet.rollout.run_lock import NO_FENCE, Claim, Fence, held
-from macfleet.rollout.strangers import wait_for_strangers
 
 if TYPE_CHECKING:
     from macfleet.rollout.carry import Planned
@@ -92,6 +90,11 @@ def rollout(
         return StageResult(
             stage, results, seconds=spent, check=True, elsewhere=elsewhere.result if elsewhere else None
         )
+    # A check carries nothing out, and needs none of what measures and records.
+    from macfleet.rollout.carrying import carry_fleet  # noqa: PLC0415
+    from macfleet.rollout.loadtest_wake import wake  # noqa: PLC0415
+    from macfleet.rollout.strangers import wait_for_strangers  # noqa: PLC0415
+
     names = tuple(node.name for node in nodes)
     claim = Claim(names, options.run_id, f"rollout {stage}", options.wait)
     with held(claim, ports.locks, ports.clock, ports.events) as fence:
@@ -102,9 +105,6 @@ def rollout(
         wake(stage, nodes, ports, options)
         planned = _plan_fleet(stage, nodes, desired, ports, options)
         elsewhere = plan_elsewhere(stage, nodes, desired, ports, options)
-        # A check carries nothing out, and needs none of what measures and records.
-        from macfleet.rollout.carrying import carry_fleet  # noqa: PLC0415
-
         try:
             result = carry_fleet(stage, nodes, planned, elsewhere, desired, ports, options)
         finally:

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 
 from macfleet.model.event import Event
 from macfleet.model.json import Json
-from macfleet.model.quantity import show_seconds
+from macfleet.model.quantity import iso, show_seconds
 from macfleet.rollout.drain import Drained
 from macfleet.rollout.drain_ports import Sight
 from macfleet.rollout.drain_state import Service, ServiceState
-from macfleet.rollout.record import iso
 from macfleet.views.diagnostics import clean
 
 SYMBOLS: Mapping[ServiceState, str] = {

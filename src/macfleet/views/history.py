@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from macfleet.model.json import Json
+from macfleet.model.quantity import iso
 from macfleet.rollout.history import Deed
-from macfleet.rollout.record import iso
 from macfleet.views.promotion import moment, short
 from macfleet.views.table import lines as table
 

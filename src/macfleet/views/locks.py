@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 
 from macfleet.engine.lock import NodeLock
 from macfleet.model.json import Json
-from macfleet.model.quantity import show_seconds
-from macfleet.rollout.record import iso
+from macfleet.model.quantity import iso, show_seconds
 from macfleet.rollout.run_lock import LockHolder, holder_words
 from macfleet.views.diagnostics import clean
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from macfleet.model.json import Json
+from macfleet.model.quantity import iso
 from macfleet.model.stage import StageName, StageRecord
 from macfleet.rollout.desired import ORDER, number
-from macfleet.rollout.record import iso
 from macfleet.views.symbols import OUTCOMES
 from macfleet.views.table import lines as table
 
