@@ -28,7 +28,9 @@ def _of(title: str, facts: JsonObject) -> Iterator[str]:
         return
     off = facts.get("gpu_off")
     how = f"; bare-cpu is the bare engine with {off}" if off else ""
-    yield f"{apart}{how}; mounts and the VM are judged against bare-cpu alone"
+    yield (
+        f"{apart}{how}; GPU worth is bare over bare-cpu, mounts and the VM are judged against bare-cpu alone"
+    )
     blas = _mapping(facts.get("blas"))
     ours, theirs = blas.get(Arm.BARE_CPU), blas.get(Arm.CONTAINER)
     if ours and theirs and ours != theirs:

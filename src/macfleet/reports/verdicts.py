@@ -6,10 +6,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from macfleet.analysis.conditions import change, factor
 from macfleet.analysis.judging import Judgement
+from macfleet.model.node import Arm
 from macfleet.model.run import CellSummary
 from macfleet.model.stage import Outcome
-from macfleet.reports.comparison import Column, Comparison
+from macfleet.reports.comparison import Column, Comparison, Gap
 from macfleet.reports.headline import inconclusive, telling
 
 _FULL_MINUTES = 30
@@ -68,14 +70,29 @@ def _verdict(name: str, columns: Sequence[Column]) -> NodeVerdict:
     why = [line for judgement in sound for line in _why(judgement, alone=len(judgements) == 1)]
     if spoilt:
         why.insert(0, f"{', '.join(spoilt)}: cells are INVALID and prove nothing")
+    gaps = [gap for each in columns for gap in each.gaps]
     return NodeVerdict(
         name,
         column.headline.symbol,
         column.headline.text,
-        tuple(dict.fromkeys(why)),
+        tuple(dict.fromkeys((*_split(gaps), *why))),
         invalid,
         _mend(column, judgements, cells, measured_again=bool(invalid)),
     )
+
+
+def _split(gaps: Sequence[Gap]) -> list[str]:
+    """Say of the busiest cell what the GPU is worth and what virtualisation costs, where both are known."""
+    pairs = {(gap.arm, gap.base, gap.cell): gap.ratio for gap in gaps}
+    told = []
+    for cell in dict.fromkeys(gap.cell for gap in gaps):
+        worth = pairs.get((Arm.BARE, Arm.BARE_CPU, cell))
+        cost = pairs.get((Arm.CONTAINER, Arm.BARE_CPU, cell))
+        if worth is not None and cost is not None:
+            told.append(
+                f"{cell} tokens/s: the GPU is worth {factor(worth)}, virtualisation makes {change(cost)}"
+            )
+    return told[-1:]
 
 
 def _is_spoilt(judgement: Judgement) -> bool:
