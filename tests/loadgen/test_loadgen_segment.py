@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from macfleet.loadgen.measure import measure
-from macfleet.loadgen.pacer import ClosedLoop, OpenLoop, nearest_rank
+from macfleet.loadgen.pacer import nearest_rank, pacer_of
 from macfleet.model.diagnostic import MacfleetError
 from macfleet.model.load import FixtureBody, LoadSpec
 from macfleet.model.nonce import nonce, with_nonce
@@ -289,7 +289,7 @@ def test_a_busy_loop_shows_as_lag():
 
 
 def test_the_pacer_knows_its_window_before_the_first_request():
-    pacer = ClosedLoop(spec("http://x", warmup=2, duration=3, concurrency=4), start=10**9)
+    pacer = pacer_of(spec("http://x", warmup=2, duration=3, concurrency=4), 10**9)
     assert (pacer.window_start, pacer.window_end) == (3 * 10**9, 6 * 10**9)
     assert [pacer.entry(stream) for stream in range(4)] == [10**9, 125 * 10**7, 15 * 10**8, 175 * 10**7]
     assert pacer.due(10**9).warmup
@@ -313,7 +313,7 @@ def test_samples_and_report_are_json():
 
 
 def moments_of(**changes):
-    pacer = OpenLoop(spec("http://127.0.0.1:1", duration=10, **changes), 0)
+    pacer = pacer_of(spec("http://127.0.0.1:1", duration=10, **changes), 0)
     found = []
     while (due := pacer.due(0)) is not None:
         found.append(due)

@@ -20,7 +20,7 @@ from macfleet.rollout.load_profile import (
     seconds_needed,
     short_profile,
 )
-from macfleet.rollout.pilot_size import Pace, Size, as_planned, read_sizes, size_cell
+from macfleet.rollout.pilot_size import Pace, Size, as_planned, processes_for, read_sizes, size_cell
 from macfleet.testing.synthetic import SyntheticArm, synthetic_run
 
 FULL = LoadProfile(1800.0, pilot=60.0)
@@ -117,6 +117,24 @@ def test_only_what_can_be_signed_has_a_pilot():
     assert short_profile(full_profile(600.0), 3600.0).short is False
 
 
+@pytest.mark.parametrize(
+    ("late", "declared", "processes"),
+    [
+        ([], 1, 1),
+        ([], 3, 3),
+        # Late with little to do: it waited for others.
+        ([0.1, 0.39], 1, 1),
+        ([0.41], 1, 2),
+        ([0.3, 0.99], 1, 3),
+        # Two busy ones were not enough.
+        ([0.9], 2, 5),
+        ([5.0], 8, 16),
+    ],
+)
+def test_a_client_that_was_late_of_its_own_work_gets_more_processes(late, declared, processes):
+    assert processes_for(late, declared) == processes
+
+
 # On nodes, without a network.
 
 LOADTEST = StageName.LOADTEST
@@ -194,6 +212,30 @@ def test_a_run_that_goes_on_keeps_the_sizes_that_were_fixed(fleet):
     assert sum(spec.nonce_key.endswith(" pilot") for _, spec in fleet.load.measured) == 4
     told = fleet.evidences.latest("mac-01", LOADTEST).evidence["loadtest"]
     assert told["sizes"] == fixed["sizes"]
+
+
+def test_declared_processes_share_every_segment_that_has_streams_for_them(fleet):
+    fleet.nodes = tuple(replace(node, client_processes=3) for node in fleet.nodes)
+    fleet.rollout(LOADTEST, load=SIZED)
+    assert {(spec.concurrency, spec.processes) for _, spec in fleet.load.measured} == {(1, 1), (4, 3)}
+
+
+def test_a_pilot_whose_client_was_late_of_its_own_work_has_more_processes_measure(fleet):
+    quiet = fleet.load
+
+    class Busy:
+        def measure(self, *args):
+            return replace(quiet.measure(*args), cpu_share=0.9)
+
+        def __getattr__(self, name):
+            return getattr(quiet, name)
+
+    fleet.load = Busy()
+    result = fleet.rollout(LOADTEST, load=SIZED)
+    pilots, judged = apart(fleet)
+    assert {spec.processes for spec in pilots} == {1}
+    assert {(spec.concurrency, spec.processes) for spec in judged} == {(1, 1), (4, 3)}
+    assert fleet.runs.opened[result.run].files["nodes/mac-01/pilot.json"]["client_processes"] == 3
 
 
 def test_without_a_pilot_cells_are_as_long_as_they_were_told_to_be(fleet):

@@ -251,6 +251,7 @@ def _node(
         registries=tuple(accesses(typed.registries)),
         relay=typed.relay,
         site_address=typed.site_address or "",
+        client_processes=typed.client_processes,
         roots=Roots(roots.weights, roots.cache, roots.logs) if roots else None,
         colima=VmSize(colima.cpus, colima.memory, colima.disk) if colima else None,
         variables=values,

@@ -254,6 +254,9 @@ class NodeVariables(Border):
     site_address: Annotated[Text, AfterValidator(_host)] | None = Field(
         default=None, description="name or address on the site's network, where it is not ansible_host"
     )
+    client_processes: Whole = Field(
+        default=1, ge=1, le=16, description="processes of the load client; a pilot may ask for more"
+    )
     roots: RootsBorder | None = Field(default=None, description="directories of the node")
     colima: ColimaBorder | None = Field(default=None, description="size of the Colima VM")
 

@@ -7,12 +7,13 @@ import platform
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 
 from macfleet import __version__
 from macfleet.loadgen.answer import DETAIL_LIMIT, Answer
 from macfleet.loadgen.exchange import Streamed, outcome_of
 from macfleet.loadgen.lag import LagProbe
-from macfleet.loadgen.pacer import NANOSECONDS, Due, nearest_rank, pacer_of
+from macfleet.loadgen.pacer import NANOSECONDS, Due, Take, nearest_rank, pacer_of
 from macfleet.loadgen.wire import Connection, Target, connect
 from macfleet.model.load import FixtureBody, LoadSpec, RequestOutcome, Sample, SegmentReport
 from macfleet.model.nonce import nonce, with_nonce
@@ -28,18 +29,41 @@ FAILURE_FLOOR = 50_000_000
 CLOSE_WATCH = 0.1
 
 
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What one of several processes has of a segment: every `of`-th stream, from its own `number` on.
+
+    Attributes:
+        start: when the segment begins for all of them, monotonic nanoseconds of their machine.
+        take: gives the next index that none of them has sent.
+    """
+
+    number: int
+    of: int
+    start: int
+    take: Take
+
+
 class Segment:
-    """One segment while it runs.
+    """One segment, or a process's share of it, while it runs.
 
     Attributes:
         put: takes each finished request and the moments of its generated text; must not block.
         broken: tells whether whoever takes the records is gone, so that the load must stop.
     """
 
-    def __init__(self, spec: LoadSpec, put: Put, *, broken: Callable[[], bool] = lambda: False) -> None:
+    def __init__(
+        self,
+        spec: LoadSpec,
+        put: Put,
+        *,
+        broken: Callable[[], bool] = lambda: False,
+        share: Share | None = None,
+    ) -> None:
         self._spec = spec
         self._put = put
         self._broken = broken
+        self._share = share
         self._target = Target.parse(spec.base_url)
         self._requests = 0
         self._tokens = 0.0
@@ -49,12 +73,13 @@ class Segment:
     async def run(self, archive: str = "") -> SegmentReport:
         """Run the segment to its end, grace included, and report on it."""
         spec = self._spec
-        start, wall = time.monotonic_ns(), time.time_ns()
-        pacer = self._pacer = pacer_of(spec, start)
-        streams = [asyncio.create_task(self._stream(number)) for number in range(spec.concurrency)]
+        now, wall, share = time.monotonic_ns(), time.time_ns(), self._share
+        pacer = self._pacer = pacer_of(spec, share.start if share else now, share.take if share else None)
+        numbers = range(share.number, spec.concurrency, share.of) if share else range(spec.concurrency)
+        streams = [asyncio.create_task(self._stream(number)) for number in numbers]
         probe = LagProbe(pacer.window_start, pacer.window_end, self._broken)
         watching = asyncio.create_task(probe.run())
-        limit = (pacer.window_end - start) / NANOSECONDS + spec.grace
+        limit = (pacer.window_end - now) / NANOSECONDS + spec.grace
         everything = asyncio.ensure_future(_all(streams))
         await asyncio.wait([everything, watching], timeout=limit, return_when=asyncio.FIRST_COMPLETED)
         window_end = min(pacer.window_end, time.monotonic_ns())
@@ -69,7 +94,7 @@ class Segment:
             arm=spec.arm,
             window_start=pacer.window_start,
             window_end=window_end,
-            wall_start=wall + pacer.window_start - start,
+            wall_start=wall + pacer.window_start - now,
             token_events=round(self._tokens),
             requests=self._requests,
             loop_lag_p99=nearest_rank(probe.lags, 0.99),

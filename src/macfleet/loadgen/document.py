@@ -13,6 +13,7 @@ from macfleet.model.diagnostic import Diagnostic, MacfleetError
 from macfleet.model.json import JsonObject
 from macfleet.model.load import FixtureBody, LoadSpec
 
+MOST_PROCESSES = 16
 _KINDS: Mapping[str, tuple[type, ...]] = {
     "str": (str,),
     "int": (int,),
@@ -49,20 +50,29 @@ def checked(spec: LoadSpec) -> LoadSpec:
         Target.parse(spec.base_url)
     except ValueError as error:
         problems.append(str(error))
-    if not spec.route.startswith("/"):
-        problems.append(f"route {spec.route!r} does not start with a slash")
-    if not spec.fixtures:
-        problems.append("there is no fixture to send")
-    if spec.concurrency < 1:
-        problems.append(f"concurrency {spec.concurrency} is not at least 1")
-    if spec.duration <= 0 or spec.warmup < 0 or spec.grace < 0:
-        problems.append("duration must be positive, warmup and grace must not be negative")
-    if spec.connect_timeout <= 0 or spec.stall_timeout <= 0:
-        problems.append("connect_timeout and stall_timeout must be positive")
-    if not 0 <= spec.rate < math.inf:
-        problems.append(f"rate {spec.rate!r} is not a number of requests a second")
-    if spec.arrivals not in ARRIVALS:
-        problems.append(f"arrivals {spec.arrivals!r} is none of {', '.join(ARRIVALS)}")
+    rules = (
+        (spec.route.startswith("/"), f"route {spec.route!r} does not start with a slash"),
+        (bool(spec.fixtures), "there is no fixture to send"),
+        (spec.concurrency >= 1, f"concurrency {spec.concurrency} is not at least 1"),
+        (
+            1 <= spec.processes <= MOST_PROCESSES,
+            f"processes {spec.processes} is not between 1 and {MOST_PROCESSES}",
+        ),
+        (
+            spec.duration > 0 and spec.warmup >= 0 and spec.grace >= 0,
+            "duration must be positive, warmup and grace must not be negative",
+        ),
+        (
+            spec.connect_timeout > 0 and spec.stall_timeout > 0,
+            "connect_timeout and stall_timeout must be positive",
+        ),
+        (0 <= spec.rate < math.inf, f"rate {spec.rate!r} is not a number of requests a second"),
+        (
+            spec.arrivals in ARRIVALS,
+            f"arrivals {spec.arrivals!r} is none of {', '.join(ARRIVALS)}",
+        ),
+    )
+    problems += [words for holds, words in rules if not holds]
     if problems:
         raise refused(*problems)
     return spec

@@ -44,7 +44,7 @@ def start() -> int:
         except ImportError as error:
             why = f"the libraries do not load: {error}"
         else:
-            return main()
+            return main(program=(sys.executable, "-I", str(here / "run.py")))
     sys.stderr.write(f"{sys.executable}: {why}\n")
     return DOES_NOT_FIT
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import BinaryIO
 
@@ -12,10 +12,9 @@ from macfleet.loadgen.client import Segment
 from macfleet.loadgen.document import checked
 from macfleet.loadgen.lag import share_without_cpu
 from macfleet.loadgen.relay import Relay
+from macfleet.loadgen.several import PROGRAM, Record, measure_several
 from macfleet.model.json import JsonObject
 from macfleet.model.load import LoadSpec, Sample, SegmentReport
-
-_Record = tuple[Sample, list[int]]
 
 
 def measure(
@@ -25,6 +24,7 @@ def measure(
     archive: str = "",
     events: Callable[[Sample, list[int]], None] | None = None,
     tick: Callable[[], None] = lambda: None,
+    program: Sequence[str] = PROGRAM,
 ) -> SegmentReport:
     """Run one segment and return its report; blocks until it has ended.
 
@@ -35,12 +35,13 @@ def measure(
         archive: digest of the archive the client runs from, recorded in the report.
         events: takes a sample with the moments of its generated text (monotonic nanoseconds), too.
         tick: called at least twice a second on the sink's thread.
+        program: starts the client as a program, where a segment asks for several processes.
 
     Raises:
-        MacfleetError: the spec cannot be run (E0901).
+        MacfleetError: the spec cannot be run (E0901), or a process of several ended (E1075).
     """
 
-    def hand_over(record: _Record) -> None:
+    def hand_over(record: Record) -> None:
         sample, moments = record
         sink(sample)
         if events is not None:
@@ -49,12 +50,22 @@ def measure(
     checked(spec)
     # A segment that ends with its last request, not with the clock, measures no time.
     waited = 0.0 if spec.max_requests else share_without_cpu()
-    with Relay[_Record](hand_over, tick) as relay:
+    with Relay[Record](hand_over, tick) as relay:
+        if spec.processes > 1:
+            report = measure_several(spec, relay, archive=archive, program=program)
+            return replace(report, without_cpu=waited)
         segment = Segment(spec, lambda sample, moments: relay.put((sample, moments)), broken=relay.broken)
         return replace(asyncio.run(segment.run(archive)), without_cpu=waited)
 
 
-def measure_lines(spec: LoadSpec, out: BinaryIO, *, archive: str = "", events: bool = False) -> None:
+def measure_lines(
+    spec: LoadSpec,
+    out: BinaryIO,
+    *,
+    archive: str = "",
+    events: bool = False,
+    program: Sequence[str] = PROGRAM,
+) -> None:
     """Run one segment and write it as NDJSON, flushed at least each second.
 
     Lines are ``{"sample": …}``, with `events` ``{"events": {"index": …, "t": […]}}`` after each, and at
@@ -78,6 +89,7 @@ def measure_lines(spec: LoadSpec, out: BinaryIO, *, archive: str = "", events: b
         archive=archive,
         events=moments if events else None,
         tick=tick,
+        program=program,
     )
     line({"report": report.document()})
     out.flush()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,6 +12,9 @@ from macfleet.model.load import LoadSpec
 
 NANOSECONDS = 1_000_000_000
 ARRIVALS = ("constant", "poisson")
+
+Take = Callable[[], int]
+"""Gives the next index that nobody has sent; processes that share a segment share where it comes from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +43,10 @@ class Pacer(Protocol):
         """Return the next request, or None when the segment sends no more."""
 
 
-def pacer_of(spec: LoadSpec, start: int) -> Pacer:
-    """Return the pacer a segment asks for."""
-    return OpenLoop(spec, start) if spec.rate else ClosedLoop(spec, start)
+def pacer_of(spec: LoadSpec, start: int, take: Take | None = None) -> Pacer:
+    """Return the pacer a segment asks for; `take` counts up from its first index unless given."""
+    take = take or itertools.count(spec.first_index).__next__
+    return OpenLoop(spec, start, take) if spec.rate else ClosedLoop(spec, start, take)
 
 
 class ClosedLoop:
@@ -53,11 +58,11 @@ class ClosedLoop:
         window_start, window_end: bounds of the measured window, known before the first request.
     """
 
-    __slots__ = ("_index", "_last", "_spread", "_start", "window_end", "window_start")
+    __slots__ = ("_last", "_spread", "_start", "_take", "window_end", "window_start")
 
-    def __init__(self, spec: LoadSpec, start: int) -> None:
+    def __init__(self, spec: LoadSpec, start: int, take: Take) -> None:
         self._start = start
-        self._index = spec.first_index
+        self._take = take
         self._last = spec.first_index + spec.max_requests if spec.max_requests else None
         warmup = round(spec.warmup * NANOSECONDS)
         # Streams enter over the first half of the warm-up: a wave that lands at once sets p95 by itself.
@@ -71,11 +76,12 @@ class ClosedLoop:
 
     def due(self, now: int) -> Due | None:
         """Return the next request, or None when the segment sends no more."""
-        if now >= self.window_end or self._index == self._last:
+        if now >= self.window_end:
             return None
-        due = Due(self._index, now, warmup=now < self.window_start)
-        self._index += 1
-        return due
+        index = self._take()
+        if self._last is not None and index >= self._last:
+            return None
+        return Due(index, now, warmup=now < self.window_start)
 
 
 class OpenLoop:
@@ -86,13 +92,14 @@ class OpenLoop:
     stalls cannot hide the requests it kept waiting (coordinated omission).
     """
 
-    __slots__ = ("_index", "_last", "_moments", "_start", "window_end", "window_start")
+    __slots__ = ("_last", "_moments", "_next", "_start", "_take", "window_end", "window_start")
 
-    def __init__(self, spec: LoadSpec, start: int) -> None:
+    def __init__(self, spec: LoadSpec, start: int, take: Take) -> None:
         self._start = start
-        self._index = spec.first_index
+        self._take = take
         self._last = spec.first_index + spec.max_requests if spec.max_requests else None
         self._moments = _moments(spec, start)
+        self._next = spec.first_index
         self.window_start = start + round(spec.warmup * NANOSECONDS)
         self.window_end = self.window_start + round(spec.duration * NANOSECONDS)
 
@@ -104,15 +111,22 @@ class OpenLoop:
     def due(self, now: int) -> Due | None:
         """Return the next request, or None when its moment lies behind the window."""
         _ = now
-        if self._index == self._last:
+        index = self._take()
+        if self._last is not None and index >= self._last:
             return None
-        moment = next(self._moments)
+        moment = self._moment(index)
         if moment >= self.window_end:
-            self._last = self._index
+            self._last = index
             return None
-        due = Due(self._index, moment, warmup=moment < self.window_start)
-        self._index += 1
-        return due
+        return Due(index, moment, warmup=moment < self.window_start)
+
+    def _moment(self, index: int) -> int:
+        """Return an index's moment; those before it are other processes'."""
+        while self._next < index:
+            next(self._moments)
+            self._next += 1
+        self._next += 1
+        return next(self._moments)
 
 
 def _moments(spec: LoadSpec, start: int) -> Iterator[int]:

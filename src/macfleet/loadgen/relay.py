@@ -37,6 +37,11 @@ class Relay(Generic[Record]):
         """Whether the sink failed, so that more records are pointless."""
         return self._failure is not None
 
+    def raise_failure(self) -> None:
+        """Raise what the sink raised; nothing where it took every record."""
+        if self._failure is not None:
+            raise self._failure
+
     def __enter__(self) -> Relay[Record]:
         self._thread.start()
         return self
@@ -46,8 +51,8 @@ class Relay(Generic[Record]):
     ) -> None:
         self._queue.put(None)
         self._thread.join()
-        if self._failure is not None and error is None:
-            raise self._failure
+        if error is None:
+            self.raise_failure()
 
     def _work(self) -> None:
         ticked = time.monotonic()

@@ -76,6 +76,7 @@ class LoadSpec:
         rate: requests a second offered, whatever the engine manages (open loop); 0 for a closed loop.
         arrivals: ``constant`` or ``poisson``: how an open loop's requests follow each other; the same
             moments in every arm.
+        processes: client processes that share the streams and take requests from one schedule.
     """
 
     base_url: str
@@ -97,6 +98,7 @@ class LoadSpec:
     headers: Mapping[str, str] = field(default_factory=dict)
     rate: float = 0.0
     arrivals: str = "constant"
+    processes: int = 1
 
     def document(self) -> dict[str, Json]:
         """Return the spec as the JSON document the client reads on stdin."""
@@ -165,6 +167,9 @@ class SegmentReport:
         client_version: macfleet's version; archive: digest of the archive the client ran from.
         without_cpu: share of the time in which the client asked for a CPU, before its first request, and was
             given none: other work held the machine.
+        processes: where several client processes shared the segment, of each of them ``requests``,
+            ``token_events``, ``loop_lag_p99``, ``dispatch_delay_p95`` and ``cpu_share``; the segment's own
+            lateness and share are those of the worst.
     """
 
     cell: str
@@ -182,6 +187,7 @@ class SegmentReport:
     archive: str
     python: str = ""
     without_cpu: float = 0.0
+    processes: tuple[Mapping[str, float], ...] = ()
 
     def document(self) -> dict[str, Json]:
         """Return the report as one JSON object."""

@@ -96,6 +96,7 @@ class Node:
         registries: logins and mirrors of the registries it pulls from, sorted by host.
         relay: whether pushed layers go from node to node within its site.
         site_address: name or address on its site's network; empty means that of the endpoint.
+        client_processes: processes of the load client, where one cannot keep up.
         variables: all merged variables by name, as JSON values, secrets excluded.
     """
 
@@ -121,6 +122,7 @@ class Node:
     registries: tuple[RegistryAccess, ...] = ()
     relay: bool = False
     site_address: str = ""
+    client_processes: int = 1
     roots: Roots | None = None
     colima: VmSize | None = None
     variables: Mapping[str, Json] = field(default_factory=dict)

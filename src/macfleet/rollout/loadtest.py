@@ -80,6 +80,7 @@ def measure_loadtest(
     found = _reduce(node, taken, profile, writer, left)
     about: dict[str, Json] = {
         "storage_drop": storage_drop(storage),
+        "client_processes": sizes.processes,
         "sizes": [size.document() for size in sizes.of.values()],
         "engines": engines.engines,
         "not_measured": dict(chosen.not_measured),
@@ -105,10 +106,10 @@ def _fix_sizes(
     if (fixed := read_sizes(left.pilot)) is not None:
         return fixed
     if not profile.pilot or left.takes:
-        return as_planned(desired.contract.primary, concurrencies, profile)
+        return as_planned(desired.contract.primary, concurrencies, profile, node.client_processes)
 
     def spec(arm: str, concurrency: int) -> LoadSpec:
-        return _spec(Block(arm, 0), concurrency, node, desired, profile)
+        return _spec(Block(arm, 0), concurrency, node, desired, profile, node.client_processes)
 
     names = engines.chosen.names
     return Pilot(node, ports, writer, profile, names, concurrencies, engines.to, spec).sizes()
@@ -160,7 +161,7 @@ class _Work:
         for concurrency in self._cells(block.segment):
             takes = list(self.left.of(block.arm, block.segment, concurrency))
             place, index = self.left.next_place(block.arm, block.segment, concurrency)
-            spec = _spec(block, concurrency, self.node, self.desired, self.profile)
+            spec = _spec(block, concurrency, self.node, self.desired, self.profile, self.sizes.processes)
             while not _stands(takes):
                 self.ports.go_on(self.node.name)
                 spec = replace(spec, first_index=index)
@@ -187,7 +188,9 @@ def _stands(takes: Sequence[Take]) -> bool:
     return len(takes) >= _ATTEMPTS or bool(takes and not takes[-1].late)
 
 
-def _spec(block: Block, concurrency: int, node: Node, desired: Desired, profile: LoadProfile) -> LoadSpec:
+def _spec(
+    block: Block, concurrency: int, node: Node, desired: Desired, profile: LoadProfile, processes: int
+) -> LoadSpec:
     contract = desired.contract
     route = next((r.path for r in contract.routes if r.stream), contract.routes[0].path)
     return LoadSpec(
@@ -205,6 +208,8 @@ def _spec(block: Block, concurrency: int, node: Node, desired: Desired, profile:
         keep_alive=contract.client.keep_alive,
         connect_timeout=contract.client.connect_timeout,
         stall_timeout=contract.client.stall_timeout,
+        # A process without a stream has nothing to do.
+        processes=min(processes, concurrency),
     )
 
 

@@ -13,7 +13,7 @@ from macfleet.model.node import Node
 from macfleet.model.ports import RunWriter
 from macfleet.rollout.load_profile import LoadProfile
 from macfleet.rollout.loadtest_left import PILOT
-from macfleet.rollout.pilot_size import Pace, Size, Sizes, size_cell
+from macfleet.rollout.pilot_size import Pace, Size, Sizes, processes_for, size_cell
 from macfleet.rollout.ports import Ports
 
 
@@ -44,11 +44,14 @@ class Pilot:
         looks = [
             self._look(arm, concurrency) for arm in reversed(self.names) for concurrency in self._turn_to(arm)
         ]
-        found = Sizes({c: self._size(c, looks) for c in self.concurrencies})
+        late = [look.report.cpu_share for look in looks if look.late]
+        processes = processes_for(late, self.node.client_processes)
+        found = Sizes({c: self._size(c, looks) for c in self.concurrencies}, processes)
         document: dict[str, Json] = {
             "schema": 1,
             "judged": False,
             "seconds": self.profile.pilot,
+            "client_processes": processes,
             "cells": [look.document() for look in looks],
             "sizes": [size.document() for size in found.of.values()],
         }

@@ -7,10 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from macfleet.analysis.percentiles import GATED_REQUESTS
+from macfleet.analysis.validity import CLIENT_CPU
 from macfleet.model.json import Json
 from macfleet.model.load import RequestOutcome, Sample
 from macfleet.rollout.load_profile import LONGEST, LoadProfile
 
+MOST_PROCESSES = 16
+"""As many as the load client takes."""
 _UNSETTLED = 2.0
 """What one request alone may be off by: it has no spread to tell its uncertainty from."""
 
@@ -79,9 +82,14 @@ class Size:
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """The size of every judged cell, by concurrency; the same in all arms, and after a resumption."""
+    """The size of every judged cell, by concurrency; the same in all arms, and after a resumption.
+
+    Attributes:
+        processes: client processes of every segment.
+    """
 
     of: Mapping[int, Size]
+    processes: int = 1
 
     @property
     def most(self) -> int:
@@ -93,9 +101,21 @@ class Sizes:
         return segment < self.of[concurrency].segments
 
 
-def as_planned(bucket: str, concurrencies: Sequence[int], profile: LoadProfile) -> Sizes:
+def as_planned(bucket: str, concurrencies: Sequence[int], profile: LoadProfile, processes: int = 1) -> Sizes:
     """Return every cell as long as the profile says."""
-    return Sizes({c: Size(f"{bucket}×{c}", profile.segments, profile.segments) for c in concurrencies})
+    planned = profile.segments
+    return Sizes({c: Size(f"{bucket}×{c}", planned, planned) for c in concurrencies}, processes)
+
+
+def processes_for(shares: Sequence[float], declared: int) -> int:
+    """Return how many client processes a load needs, from the core's share of those whose pilot was late.
+
+    Each is to be left half of `CLIENT_CPU`. A client that was late with less to do waited for others, whom
+    more processes do not help.
+    """
+    room = CLIENT_CPU / 2
+    needed = [math.ceil(declared * share / room) for share in shares if share > room]
+    return min(max([declared, *needed]), MOST_PROCESSES)
 
 
 def size_cell(cell: str, paces: Sequence[Pace], profile: LoadProfile) -> Size:
@@ -124,7 +144,8 @@ def read_sizes(document: Json) -> Sizes | None:
     for row in rows:
         size = Size(**row)
         found[int(size.cell.rpartition("×")[2])] = size
-    return Sizes(found)
+    processes = document.get("client_processes") if isinstance(document, Mapping) else None
+    return Sizes(found, processes if isinstance(processes, int) else 1)
 
 
 def _upper_mean(seconds: Sequence[float]) -> float:
