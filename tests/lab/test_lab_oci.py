@@ -7,6 +7,7 @@ import hashlib
 import json
 import tarfile
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -73,6 +74,13 @@ def test_the_same_files_make_the_same_layer(tmp_path):
     one.mkdir()
     two.mkdir()
     assert sample(one).manifest == sample(two).manifest
+
+
+def test_labs_that_come_up_at_the_same_time_pack_the_same_layer(tmp_path):
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        found = list(pool.map(lambda _: sample(tmp_path).manifest, range(12)))
+    assert len(set(found)) == 1
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["layer.layer.json", "layer.tar.gz"]
 
 
 def test_a_layer_is_a_readable_archive_with_true_digests(tmp_path):

@@ -6,8 +6,10 @@ import gzip
 import hashlib
 import io
 import json
+import os
 import shutil
 import tarfile
+import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,28 +59,31 @@ def pack_layer(tar: Path, cache: Path) -> Layer:
     """Return the gzip form of a tar file; the cache keeps it by the name of the tar."""
     packed, record = cache / f"{tar.stem}.tar.gz", cache / f"{tar.stem}.layer.json"
     if not (packed.exists() and record.exists()):
-        fresh = packed.with_suffix(".new")
+        handle, name = tempfile.mkstemp(dir=cache, suffix=".new")
+        os.close(handle)
+        fresh = Path(name)
         with tar.open("rb") as source, fresh.open("wb") as raw, gzip.GzipFile("", "wb", 1, raw, 0) as out:
             shutil.copyfileobj(source, out, 1 << 20)
         digests = {"digest": _sha256(fresh), "diff_id": _sha256(tar)}
         fresh.replace(packed)
-        record.write_text(json.dumps(digests))
+        fresh.write_text(json.dumps(digests))
+        fresh.replace(record)
     digests = json.loads(record.read_text())
     return Layer(packed, str(digests["digest"]), str(digests["diff_id"]), packed.stat().st_size)
 
 
 def tree_layer(name: str, files: Mapping[str, Path | bytes], cache: Path) -> Layer:
     """Return a layer of `files` (path in the image → content), the same bytes for the same content."""
-    tar = cache / f"{name}.tar"
-    with tarfile.open(tar, "w", format=tarfile.GNU_FORMAT) as archive:
-        for place, source in sorted(files.items()):
-            content = source if isinstance(source, bytes) else source.read_bytes()
-            member = tarfile.TarInfo(place.lstrip("/"))
-            member.size, member.mode, member.mtime = len(content), 0o755, 0
-            archive.addfile(member, io.BytesIO(content))
-    layer = pack_layer(tar, cache)
-    tar.unlink()
-    return layer
+    # A folder of its own: another lab may come up at the same time and pack the same layer.
+    with tempfile.TemporaryDirectory(dir=cache) as apart:
+        tar = Path(apart) / f"{name}.tar"
+        with tarfile.open(tar, "w", format=tarfile.GNU_FORMAT) as archive:
+            for place, source in sorted(files.items()):
+                content = source if isinstance(source, bytes) else source.read_bytes()
+                member = tarfile.TarInfo(place.lstrip("/"))
+                member.size, member.mode, member.mtime = len(content), 0o755, 0
+                archive.addfile(member, io.BytesIO(content))
+        return pack_layer(tar, cache)
 
 
 def make_image(layers: Iterable[Layer], architecture: str, config: Mapping[str, object]) -> Image:
