@@ -65,7 +65,8 @@ def _offered(incomplete: str, names: Iterable[str]) -> list[CompletionItem]:
 
 def _fleet(ctx: click.Context) -> FleetContext | None:
     """Return the fleet folder that the command line names so far, or None where there is none."""
-    from macfleet.cli.fleet import FleetContext, find_root
+    from macfleet.cli.fleet import FleetContext
+    from macfleet.cli.fleet_folder import find_root
 
     with suppress(MacfleetError):
         return FleetContext(

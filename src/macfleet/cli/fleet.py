@@ -6,7 +6,6 @@ import functools
 import getpass
 import os
 import socket
-import subprocess
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -18,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 import click
 
 from macfleet.cli.completed import NodePattern
+from macfleet.cli.fleet_folder import committed, find_root
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
-from macfleet.model.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from macfleet.cli.state_on_demand import StateOnDemand
@@ -222,9 +221,7 @@ class FleetContext:
     @cached_property
     def commit(self) -> tuple[str, bool]:
         """The fleet folder's git commit and whether the tree is dirty; ("", True) without git."""
-        head = _git(self.root, "rev-parse", "HEAD")
-        status = _git(self.root, "status", "--porcelain")
-        return (head.strip(), bool(status.strip())) if head else ("", True)
+        return committed(self.root)
 
     @property
     def who(self) -> str:
@@ -292,42 +289,3 @@ def limit_option(command: Callable[..., R]) -> Callable[..., R]:
         help="Nodes, such as rented:&m4 or mac-[01:10].",
     )
     return option(command)
-
-
-def find_root(given: str | None) -> Path:
-    """Return the fleet folder: --fleet, then MACFLEET_FLEET, then upwards from here.
-
-    Raises:
-        MacfleetError: E0110 when there is none.
-    """
-    chosen = given or os.environ.get("MACFLEET_FLEET")
-    if chosen:
-        root = Path(chosen).resolve()
-        if (root / "macfleet.yml").is_file():
-            return root
-        raise MacfleetError(_no_fleet(f"{root} holds no macfleet.yml"))
-    here = Path.cwd().resolve()
-    for folder in (here, *here.parents):
-        if (folder / "macfleet.yml").is_file():
-            return folder
-    raise MacfleetError(_no_fleet(f"neither {here} nor a folder above it holds macfleet.yml"))
-
-
-def _no_fleet(why: str) -> Diagnostic:
-    return Diagnostic(
-        "E0110",
-        "this is not a fleet folder",
-        why=why[0].upper() + why[1:] + ".",
-        mend="Make one with: macfleet init my-fleet, or name one with --fleet DIR",
-        exit_code=ExitCode.USAGE,
-    )
-
-
-def _git(folder: Path, *arguments: str) -> str:
-    try:
-        done = subprocess.run(
-            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=20, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout if done.returncode == 0 else ""
