@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from macfleet.analysis.clues import Record
     from macfleet.analysis.diagnose import Finding
+    from macfleet.analysis.sampler_cost import SamplerCost
     from macfleet.analysis.thresholds import Threshold
     from macfleet.model.contract import Slo
     from macfleet.reports.loaded import LoadedRun
@@ -46,8 +47,18 @@ def diagnose(fleet: FleetContext, names: tuple[str, ...]) -> int:
         for run, node in chosen
         if not names or node in names
     }
-    _print(fleet, found)
+    costs = {node: _cost(fleet, run, node) for run, node in chosen if node in found}
+    _print(fleet, found, costs)
     return ExitCode.DONE
+
+
+def _cost(fleet: FleetContext, run: LoadedRun, node: str) -> SamplerCost:
+    from macfleet.analysis.sampler_cost import SamplerCost, sampler_cost
+
+    series = f"nodes/{node}/series.parquet"
+    if series not in run.manifest.files:
+        return SamplerCost(None, None, None)
+    return sampler_cost(fleet.runs.samples(run.manifest.id, series).collect())
 
 
 def _record(
@@ -97,14 +108,17 @@ def _unmeasured(name: str, known: list[str]) -> Diagnostic:
     )
 
 
-def _print(fleet: FleetContext, found: Mapping[str, Sequence[Finding]]) -> None:
+def _print(
+    fleet: FleetContext, found: Mapping[str, Sequence[Finding]], costs: Mapping[str, SamplerCost]
+) -> None:
     if fleet.output == "json":
         from dataclasses import asdict
 
         from macfleet.reports.exports import plain
 
         rows = [asdict(each) for findings in found.values() for each in findings]
-        document = {"schema": 1, "kind": "diagnosis", "findings": plain(rows)}
+        watched = {node: asdict(cost) for node, cost in costs.items()}
+        document = {"schema": 1, "kind": "diagnosis", "findings": plain(rows), "sampler": plain(watched)}
         json.dump(document, sys.stdout, ensure_ascii=False)
         sys.stdout.write("\n")
         return
@@ -112,4 +126,4 @@ def _print(fleet: FleetContext, found: Mapping[str, Sequence[Finding]]) -> None:
     from macfleet.views.flow import width_of
     from macfleet.views.terminal import show
 
-    show(diagnosis_lines(found, width_of(sys.stdout)))
+    show(diagnosis_lines(found, costs, width_of(sys.stdout)))

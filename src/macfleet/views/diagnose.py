@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from macfleet.analysis.diagnose import Finding, State
+from macfleet.analysis.sampler_cost import SamplerCost
 from macfleet.views import rows
 
 _SYMBOLS: Mapping[State, str] = {
@@ -19,9 +20,13 @@ _LACKING = 2
 _TOLD = (State.LIKELY, State.POSSIBLE, State.UNLIKELY, State.OPEN)
 
 
-def diagnosis_lines(found: Mapping[str, Sequence[Finding]], width: int) -> Iterator[str]:
-    """Yield the lines of every node's findings; `width` 0 folds nothing."""
-    blocks = [rows.Block((node,), tuple(_rows(findings))) for node, findings in found.items()]
+def diagnosis_lines(
+    found: Mapping[str, Sequence[Finding]], costs: Mapping[str, SamplerCost], width: int
+) -> Iterator[str]:
+    """Yield the lines of every node's findings and what watching it cost; `width` 0 folds nothing."""
+    blocks = [
+        rows.Block((node,), (*_rows(findings), *_cost(costs.get(node)))) for node, findings in found.items()
+    ]
     yield from rows.lay_out(blocks, width, beside=False)
 
 
@@ -33,6 +38,15 @@ def _rows(findings: Sequence[Finding]) -> Iterator[rows.Row]:
     absent = [each.symptom for each in findings if each.state is State.ABSENT]
     if absent:
         yield rows.Row(_SYMBOLS[State.ABSENT], f"absent: {'; '.join(absent)}")
+
+
+def _cost(cost: SamplerCost | None) -> Iterator[rows.Row]:
+    if cost is None or cost.host is None:
+        return
+    inside = "" if cost.vm is None else f" and {100 * cost.vm:.1f} % in the VM"
+    clock = "" if cost.clock_offset is None else f"; the node's clock is {cost.clock_offset:+.2f} s from ours"
+    words = f"{100 * cost.host:.1f} % of a core on the host{inside}{clock}"
+    yield rows.Row("·", "what watching it took", (words,))
 
 
 def _row(found: Finding) -> rows.Row:
