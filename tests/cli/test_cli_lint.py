@@ -141,3 +141,11 @@ def test_a_text_finding_names_place_and_mend(run, fleet):
     assert (code, err) == (2, "")
     assert re.search(r"error\[E0214\].*\n  inventory/hosts.yml:2:\d+", out)
     assert out.splitlines()[-1].startswith("✗ ")
+
+
+def test_nodes_smaller_than_the_contract_assumes_an_engine_to_be_are_named(run, fleet):
+    edit(fleet, "contract/contract.yml", "version: 1", "version: 2\nmemory: {weights: 900GiB}")
+    assert run("contract", "freeze")[0] == 0
+    code, document = linted(run)
+    assert code == 2
+    assert {each["code"] for each in document["findings"]} == {"E0677"}

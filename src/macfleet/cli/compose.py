@@ -61,6 +61,7 @@ def desired_of(fleet: FleetContext, *, pins: bool = False, write: bool = False) 
     contract: Contract | None = None
     try:
         contract = frozen_contract(fleet)
+        problems += _memory_problems(fleet, contract)
     except MacfleetError as error:
         problems += error.diagnostics
     locked: Mapping[str, LockedImage] = {}
@@ -95,6 +96,15 @@ def desired_of(fleet: FleetContext, *, pins: bool = False, write: bool = False) 
         commit=commit,
         dirty=dirty,
     )
+
+
+def _memory_problems(fleet: FleetContext, contract: Contract) -> tuple[Diagnostic, ...]:
+    """Return which nodes are smaller than the contract assumes, where it assumes anything."""
+    if contract.memory is None:
+        return ()
+    from macfleet.contract.memory import memory_problems
+
+    return memory_problems(contract, fleet.inventory.nodes)
 
 
 def frozen_contract(fleet: FleetContext) -> Contract:

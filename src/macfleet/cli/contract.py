@@ -16,7 +16,7 @@ from macfleet.model.diagnostic import MacfleetError
 
 if TYPE_CHECKING:
     from macfleet.contract.lock import ContractLock
-    from macfleet.model.contract import Bucket, Contract
+    from macfleet.model.contract import Bucket, Contract, Tenant
     from macfleet.model.json import JsonObject
 
 _ROOT = "contract"
@@ -164,12 +164,29 @@ def _document(promised: Contract) -> JsonObject:
         "primary": promised.primary,
         "duration": promised.duration,
         "buckets": {bucket.name: _bucket(bucket) for bucket in promised.buckets},
+        "tenants": {
+            each.name: {"in_flight": each.in_flight, "per_minute": each.per_minute}
+            for each in promised.tenants
+        },
+        "memory": _memory(promised),
         "client": {
             "keep_alive": promised.client.keep_alive,
             "retries": 0,
             "connect_timeout": promised.client.connect_timeout,
             "stall_timeout": promised.client.stall_timeout,
         },
+    }
+
+
+def _memory(promised: Contract) -> JsonObject | None:
+    need = promised.memory
+    if need is None:
+        return None
+    return {
+        "weights": need.weights,
+        "per_slot": need.per_slot,
+        "overhead": need.overhead,
+        "needed": need.needed(promised.engine_slots),
     }
 
 
@@ -206,10 +223,30 @@ def _lines(promised: Contract) -> list[str]:
         f"  model   {promised.model} · {promised.engine_slots} engine slots · concurrency {streams}",
         *routes,
         *buckets,
+        *map(_tenant_line, promised.tenants),
+        *_memory_lines(promised),
         f"  time    {show_seconds(promised.duration)} per arm and cell",
         f"  hash    {promised.hash}",
         f"  sent    {promised.sent_hash}",
     ]
+
+
+def _tenant_line(tenant: Tenant) -> str:
+    caps = (("{} in flight", tenant.in_flight), ("{} a minute", tenant.per_minute))
+    shown = ", ".join(words.format(cap) for words, cap in caps if cap is not None)
+    return f"  tenant  {tenant.name}: {f'at most {shown}' if shown else 'no cap'}"
+
+
+def _memory_lines(promised: Contract) -> list[str]:
+    from macfleet.model.quantity import show_bytes
+
+    need = promised.memory
+    if need is None:
+        return []
+    parts = (
+        f"weights {show_bytes(need.weights)}, {show_bytes(need.per_slot)} a slot, {show_bytes(need.overhead)}"
+    )
+    return [f"  memory  {show_bytes(need.needed(promised.engine_slots))} an engine: {parts} besides"]
 
 
 def _bucket_line(bucket: Bucket, is_primary: bool) -> str:

@@ -167,6 +167,7 @@ def _promises(
     from macfleet.cli.image_lock import checked_lock
     from macfleet.cli.image_rules import image_rules
     from macfleet.cli.releases import own_images
+    from macfleet.contract.memory import memory_problems
     from macfleet.gates.image_rules import ImageRules
     from macfleet.rollout.desired import Desired
     from macfleet.rollout.promotion_declared import load_declared
@@ -176,6 +177,7 @@ def _promises(
     checked.collect(partial(load_attestations, fleet.files))
     checked.collect(partial(load_declared, fleet.files))
     contract = checked.collect(partial(frozen_contract, fleet))
+    checked.found += memory_problems(contract, nodes) if contract else ()
     checked.collect(partial(load_budget, fleet.files, contract))
     network = checked.collect(partial(network_lock, fleet))
     weights = checked.collect(partial(weights_lock, fleet))

@@ -66,6 +66,21 @@ class ClientModel(Border):
         return value
 
 
+class TenantModel(Border):
+    """Somebody who uses the service, and the caps promised to the others; a missing one is none."""
+
+    in_flight: Annotated[Count | None, Field(description="requests at the same time")] = None
+    per_minute: Annotated[Count | None, Field(description="requests in a minute")] = None
+
+
+class MemoryModel(Border):
+    """What one engine is assumed to need; nodes whose Mac or VM has less are refused."""
+
+    weights: Annotated[documents.Size, Field(ge=1, description="the model in memory, such as 5GiB")]
+    per_slot: Annotated[documents.Size, Field(ge=0, description="cache of one decode slot")] = 0
+    overhead: Annotated[documents.Size, Field(ge=0, description="everything else of the engine")] = 0
+
+
 class ContractFile(Border):
     """The whole of `contract.yml`."""
 
@@ -80,6 +95,10 @@ class ContractFile(Border):
     client: ClientModel = ClientModel()
     duration: Annotated[Seconds, Field(description="measured time of each arm and cell")] = 1800.0
     nonce: Annotated[Literal["start"], Field(description="where the nonce goes")] = "start"
+    tenants: Annotated[
+        dict[str, TenantModel], Field(default_factory=dict, description="who uses it, with caps by name")
+    ]
+    memory: Annotated[MemoryModel | None, Field(description="memory assumed of an engine")] = None
 
     @field_validator("buckets")
     @classmethod
@@ -87,6 +106,14 @@ class ContractFile(Border):
         for name in value:
             if not re.fullmatch(_NAME, name):
                 raise ValueError(f'"{name}" cannot name a bucket: lowercase letters, digits and . _ -')
+        return value
+
+    @field_validator("tenants")
+    @classmethod
+    def _usable_tenants(cls, value: dict[str, TenantModel]) -> dict[str, TenantModel]:
+        for name in value:
+            if not re.fullmatch(_NAME, name):
+                raise ValueError(f'"{name}" cannot name a tenant: lowercase letters, digits and . _ -')
         return value
 
     @field_validator("concurrency")

@@ -11,7 +11,7 @@ from macfleet.contract.border import BucketModel, ContractFile, SloModel
 from macfleet.contract.canonical import canonical_hash, sent_hash
 from macfleet.contract.fixtures import Fixture, matching, parse_fixture
 from macfleet.documents import Document, nearest, parse_yaml, validate
-from macfleet.model.contract import Bucket, ClientDiscipline, Contract, Route, Slo
+from macfleet.model.contract import Bucket, ClientDiscipline, Contract, MemoryNeed, Route, Slo, Tenant
 from macfleet.model.diagnostic import Diagnostic, Location, MacfleetError
 from macfleet.model.json import JsonObject
 from macfleet.model.ports import Files
@@ -54,7 +54,7 @@ def load_folder(files: Files, root: str = "contract") -> ContractFolder:
         raise MacfleetError(problems)
     promise = cast("JsonObject", document.value)
     try:
-        contract = _assemble(model, promise, found)
+        contract = _assemble(model, promise, found, document.at("memory"))
     except ValueError as error:
         raise MacfleetError(_no_canonical_form(document, error)) from error
     return ContractFolder(contract, root, promise, document.value_at("version"))
@@ -109,12 +109,31 @@ def _cross_check(
         mend = f'did you mean "{guess}"?' if guess else f"Buckets: {', '.join(sorted(model.buckets))}."
         summary = f'primary "{model.primary}" is not a bucket'
         problems.append(document.diagnose("E0705", summary, "primary", mend=mend, on_value=True))
+    problems += _check_tenants(document, model)
     ids = Counter(fixture.body.id for fixtures in found.values() for fixture in fixtures)
     for name, fixtures in found.items():
         for fixture in fixtures:
             where = Location(f"{_folder(document)}/{fixture.path}")
             problems += _check_fixture(fixture, where, model, model.buckets[name], name, ids)
     return problems
+
+
+def _check_tenants(document: Document, model: ContractFile) -> list[Diagnostic]:
+    most = max(model.concurrency)
+    return [
+        document.diagnose(
+            "E0676",
+            f"tenant {name} may have {tenant.in_flight} requests in flight, at most {most} are measured",
+            "tenants",
+            name,
+            "in_flight",
+            why="A cap above the highest concurrency promises what no measurement shows.",
+            mend="Lower the cap, or add the concurrency.",
+            on_value=True,
+        )
+        for name, tenant in sorted(model.tenants.items())
+        if tenant.in_flight is not None and tenant.in_flight > most
+    ]
 
 
 def _check_fixture(
@@ -153,11 +172,13 @@ def _check_fixture(
     return problems
 
 
-def _assemble(model: ContractFile, promise: JsonObject, found: Mapping[str, Sequence[Fixture]]) -> Contract:
+def _assemble(
+    model: ContractFile, promise: JsonObject, found: Mapping[str, Sequence[Fixture]], memory_at: Location
+) -> Contract:
     fixtures = {fixture.path: fixture for each in found.values() for fixture in each}
     digest = canonical_hash(promise, {path: fixture.value for path, fixture in fixtures.items()})
     buckets = tuple(_bucket(name, model.buckets[name], found[name]) for name in sorted(found))
-    client = model.client
+    client, memory = model.client, model.memory
     return Contract(
         name=model.contract,
         version=model.version,
@@ -172,6 +193,10 @@ def _assemble(model: ContractFile, promise: JsonObject, found: Mapping[str, Sequ
         client=ClientDiscipline(client.keep_alive, client.connect_timeout, client.stall_timeout),
         duration=model.duration,
         fixture_hashes={path: fixtures[path].sha256 for path in sorted(fixtures)},
+        tenants=tuple(
+            Tenant(name, each.in_flight, each.per_minute) for name, each in sorted(model.tenants.items())
+        ),
+        memory=MemoryNeed(memory.weights, memory.per_slot, memory.overhead, memory_at) if memory else None,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from macfleet.model.diagnostic import Location
 from macfleet.model.load import FixtureBody
 
 
@@ -54,6 +55,33 @@ class ClientDiscipline:
 
 
 @dataclass(frozen=True, slots=True)
+class Tenant:
+    """Somebody who uses the service, and what it may have at most; None means no cap.
+
+    Attributes:
+        in_flight: requests at the same time; per_minute: requests in a minute.
+    """
+
+    name: str
+    in_flight: int | None = None
+    per_minute: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryNeed:
+    """What one engine is assumed to need, in bytes: its weights, each decode slot's cache, and the rest."""
+
+    weights: int
+    per_slot: int = 0
+    overhead: int = 0
+    where: Location | None = None
+
+    def needed(self, slots: int) -> int:
+        """Return the bytes of an engine with so many decode slots."""
+        return self.weights + slots * self.per_slot + self.overhead
+
+
+@dataclass(frozen=True, slots=True)
 class Contract:
     """A parsed contract.
 
@@ -64,6 +92,8 @@ class Contract:
         duration: seconds per arm and cell.
         primary: name of the bucket whose cells at concurrency 1 and 4 are judged.
         fixture_hashes: sha256 by fixture path.
+        tenants: who uses the service, sorted by name.
+        memory: None where nothing is assumed.
     """
 
     name: str
@@ -79,6 +109,8 @@ class Contract:
     client: ClientDiscipline
     duration: float
     fixture_hashes: Mapping[str, str]
+    tenants: tuple[Tenant, ...] = ()
+    memory: MemoryNeed | None = None
 
     def bucket(self, name: str) -> Bucket:
         """Return a bucket by name.
