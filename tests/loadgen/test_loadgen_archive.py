@@ -53,13 +53,17 @@ def test_the_archive_holds_client_model_and_libraries_and_nothing_else(wheels, t
     assert [name for name in found if name.endswith("LICENSE")]
 
 
-def test_the_archive_runs_alone_and_knows_its_digest(wheels, tmp_path):
+@pytest.mark.parametrize("processes", [1, 2])
+def test_the_archive_runs_alone_and_knows_its_digest(wheels, tmp_path, processes):
     archive = build_archive(wheels, tmp_path / "a.tar.gz")
     with tarfile.open(archive.path) as tar:
         tar.extractall(tmp_path / "there", filter="data")
     with GoldenEngine(scheduled(tokens=3)) as engine:
         body = {"stream": True, "messages": [{"role": "user", "content": "a"}]}
-        spec = LoadSpec(engine.url, "/v1", (FixtureBody("f", body),), "c", 0, "bare", 1, 30.0, max_requests=2)
+        fixtures = (FixtureBody("f", body),)
+        spec = LoadSpec(
+            engine.url, "/v1", fixtures, "c", 0, "bare", 2, 30.0, max_requests=2, processes=processes
+        )
         # Without site packages: what is not in the archive is not there.
         command = [
             sys.executable,
@@ -77,6 +81,7 @@ def test_the_archive_runs_alone_and_knows_its_digest(wheels, tmp_path):
     lines = [json.loads(line) for line in ended.stdout.splitlines() if line]
     assert [line["sample"]["tokens"] for line in lines if "sample" in line] == [3, 3]
     assert lines[-1]["report"]["archive"] == archive.digest
+    assert len(lines[-1]["report"]["processes"]) == (processes if processes > 1 else 0)
 
 
 def test_a_python_the_archive_has_no_libraries_for_says_so(wheels, tmp_path):
