@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import rfc8785
@@ -49,11 +49,12 @@ def cell_name(bucket: str, concurrency: int) -> str:
     return f"{bucket}×{concurrency}"
 
 
-def _bodies(contract_hash: str, bucket: Bucket, cell: str) -> list[bytes]:
-    return [
-        with_nonce(
-            bucket.fixtures[index % len(bucket.fixtures)].body, nonce(contract_hash, cell, segment, index)
-        )
-        for segment in range(SENT_SEGMENTS)
-        for index in range(SENT_INDICES)
-    ]
+def _bodies(contract_hash: str, bucket: Bucket, cell: str) -> Iterator[bytes]:
+    """Yield what would be sent, written once a fixture: bodies differ by their nonce alone."""
+    # A text that no fixture holds: it would hold its own hash.
+    place = f"nonce of {contract_hash}"
+    written = [with_nonce(fixture.body, place) for fixture in bucket.fixtures]
+    for segment in range(SENT_SEGMENTS):
+        for index in range(SENT_INDICES):
+            own = nonce(contract_hash, cell, segment, index).encode()
+            yield written[index % len(written)].replace(place.encode(), own)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from macfleet.documents import Document, nearest, validate
 from macfleet.model.diagnostic import MacfleetError
@@ -46,11 +47,14 @@ class RoleReader:
 
     def __init__(self, files: Files) -> None:
         self._files = files
-        self._known = role_names(files)
         self.roles: dict[str, Role] = {}
         self.templates: dict[str, str] = {}
         self._reading: list[str] = []
         self._below: dict[str, tuple[RoleUse, ...]] = {}
+
+    @cached_property
+    def _known(self) -> tuple[str, ...]:
+        return role_names(self._files)
 
     def read(self, use: RoleUse, used: Document, *path: str | int, above: tuple[Condition, ...] = ()) -> None:
         """Add a role that `used` names at `path`; `above` are the conditions of the roles that led to it.
