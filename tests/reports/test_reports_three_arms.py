@@ -108,3 +108,20 @@ def test_a_node_without_an_accelerator_needs_no_word_about_it(make_run):
         "blas": {"bare": "none", "container": "OpenBLAS"},
     }
     assert compare([make_run(facts=alike)]).notices == ()
+
+
+def test_what_the_front_costs_is_told_of_the_engine_behind_it(make_run):
+    bare, cpu, container = ARMS
+    host = SyntheticArm("host-engine", rate=145)
+    kinds = {**METAL, "host-engine": "metal"}
+    run = make_run(bare, cpu, container, host, accelerators=kinds, facts={**FACTS, "accelerators": kinds})
+    comparison = compare([run])
+    gaps = {(gap.arm, gap.base) for gap in comparison.columns[0].gaps}
+    assert gaps == {("container", "bare-cpu"), ("bare", "bare-cpu"), ("host-engine", "bare")}
+    assert "host-engine vs bare" in terminal(comparison, 120)
+    (bare_path,) = [
+        cell
+        for cell in decide(comparison, [run]).matrix
+        if (cell.dimension, cell.path) == ("performance ceiling", "bare")
+    ]
+    assert any("host-engine short×4" in told for told in bare_path.evidence)

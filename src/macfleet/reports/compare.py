@@ -197,7 +197,11 @@ def _judged(cells: Sequence[CellSummary]) -> tuple[str, ...]:
 
 def _gaps(evidence: NodeEvidence, line: float | None) -> tuple[Gap, ...]:
     base, _ = virtualisation_base(evidence)
-    pairs = [(Arm.CONTAINER.value, base), (Arm.BARE.value, Arm.BARE_CPU.value)]
+    pairs = [
+        (Arm.CONTAINER.value, base),
+        (Arm.BARE.value, Arm.BARE_CPU.value),
+        (Arm.HOST_ENGINE.value, Arm.BARE.value),
+    ]
     found = []
     for name in dict.fromkeys(cell.cell for cell in evidence.cells):
         for arm, other in pairs:
