@@ -62,11 +62,12 @@ def summarise(
     requests = samples if isinstance(samples, pl.DataFrame) else sample_frame(samples)
     rows = series if isinstance(series, pl.DataFrame) else series_frame(series)
     everything = segments_of(sorted(reports, key=lambda each: each.segment), requests)
+    points = rows.partition_by("arm", "cell", "segment", as_dict=True) if len(rows) else {}
     found: list[CellSummary] = []
     for arm, cell in sorted({(report.arm, report.cell) for report in reports}, key=_order):
         segments = [each for each in everything if (each.report.arm, each.report.cell) == (arm, cell)]
         head = _Head(node, arm, cell, (accelerators or {}).get(arm, ""), (foreign or {}).get((arm, cell), ()))
-        found.append(_summary(head, segments, _windows(rows, arm, cell, segments)))
+        found.append(_summary(head, segments, _windows(points, rows.clear(), segments)))
     return tuple(found)
 
 
@@ -106,7 +107,7 @@ def _summary(
     p50, p95, p99 = percentiles(np.concatenate(latency), 0.50, 0.95, 0.99)
     ttft_p50, ttft_p95 = percentiles(_pooled(first_tokens, segments), 0.50, 0.95)
     itl_p50, itl_p95 = percentiles(_pooled(token_gaps, segments), 0.50, 0.95)
-    outcomes, status = _histogram(segments, "outcome"), _histogram(segments, "status")
+    outcomes, status = _outcomes(segments), _statuses(segments)
     count = sum(len(segment.measured) for segment in segments)
     ok = outcomes.get(RequestOutcome.OK, 0)
     shares = {name: _share(windows[name]) for name in windows}
@@ -161,21 +162,35 @@ def _pooled(figure: Callable[[pl.DataFrame], np.ndarray], segments: Sequence[Seg
     return np.concatenate([figure(segment.measured) for segment in segments])
 
 
-def _histogram(segments: Sequence[Segment], column: str) -> dict[str, int]:
-    """How often each value of a column stands in the windows, sorted by value."""
+def _outcomes(segments: Sequence[Segment]) -> dict[str, int]:
+    """How often each outcome stands in the windows, sorted by name."""
     counts: Counter[str] = Counter()
     for segment in segments:
-        for value, count in segment.measured.get_column(column).value_counts().iter_rows():
-            counts[str(value)] += count
-    return dict(sorted(counts.items()))
+        if segment.ok.all():
+            counts[RequestOutcome.OK.value] += len(segment.measured)
+            continue
+        for value, count in segment.measured.get_column("outcome").value_counts().iter_rows():
+            counts[value] += count
+    return {name: count for name, count in sorted(counts.items()) if count}
+
+
+def _statuses(segments: Sequence[Segment]) -> dict[str, int]:
+    """How often each HTTP status stands in the windows, sorted as text."""
+    import numpy as np
+
+    values, counts = np.unique(
+        np.concatenate([segment.measured.get_column("status").to_numpy() for segment in segments]),
+        return_counts=True,
+    )
+    found = {str(int(value)): int(count) for value, count in zip(values, counts, strict=True)}
+    return dict(sorted(found.items()))
 
 
 def _completed(segment: Segment) -> int:
     """Answers that were complete inside the window, whenever they were sent."""
     ended = segment.everything.get_column("t_close").to_numpy()
-    answered = (segment.everything.get_column("outcome") == RequestOutcome.OK.value).to_numpy()
     inside = (ended >= segment.report.window_start) & (ended <= segment.report.window_end)
-    return int((inside & answered).sum())
+    return int((inside & segment.ok).sum())
 
 
 def _cached(segments: Sequence[Segment]) -> int | None:
@@ -184,14 +199,11 @@ def _cached(segments: Sequence[Segment]) -> int | None:
 
 
 def _windows(
-    series: pl.DataFrame, arm: str, cell: str, segments: Sequence[Segment]
+    points: Mapping[tuple[object, ...], pl.DataFrame], none: pl.DataFrame, segments: Sequence[Segment]
 ) -> dict[str, list[np.ndarray]]:
-    """Points of each series inside each segment's window; nulls are left out."""
-    import polars as pl
-
-    own = series.filter((pl.col("arm") == arm) & (pl.col("cell") == cell))
-    by_segment = own.partition_by("segment", as_dict=True)
-    parts = [by_segment.get((segment.report.segment,), own.clear()) for segment in segments]
+    """Points of each series inside each segment's window, from rows by arm, cell and segment; no nulls."""
+    keys = [(each.report.arm, each.report.cell, each.report.segment) for each in segments]
+    parts = [points.get(key, none) for key in keys]
     names = ("host_used_pct", "vm_iowait_pct", "vm_psi_io_some_avg10")
     return {name: [present(part.get_column(name)) for part in parts] for name in names}
 

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -50,11 +51,13 @@ def _of_ordered(ordered: np.ndarray, share: float) -> Interval:
     return Interval(value, float(ordered[bounds[0] - 1]), float(ordered[bounds[1] - 1]))
 
 
+@functools.lru_cache(maxsize=4096)
 def ranks(count: int, share: float) -> tuple[int, int] | None:
     """Return the ranks, from 1, whose values enclose the percentile with 95 % confidence.
 
     The number of values below the true percentile is binomial; each side leaves out at most 2.5 %.
-    None when even the smallest or the largest value is not far enough out.
+    None when even the smallest or the largest value is not far enough out. Kept: the figures of one cell
+    have the same count.
     """
     low, high = _quantile(0.025, count, share), _quantile(0.975, count, share) + 1
     return None if low < 1 or high > count else (low, high)

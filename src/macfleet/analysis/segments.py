@@ -29,12 +29,16 @@ class Segment:
         report: what the client said of it.
         measured: requests sent inside the window; everything: with those sent before it opened.
         rate: generated tokens in each second of the window.
+        answers: first and last generated text of everything, nanoseconds, and tokens; NaN for none.
+        ok: which of everything was answered well.
     """
 
     report: SegmentReport
     measured: pl.DataFrame
     everything: pl.DataFrame
     rate: np.ndarray
+    answers: tuple[np.ndarray, np.ndarray, np.ndarray]
+    ok: np.ndarray
 
     @property
     def seconds(self) -> float:
@@ -49,8 +53,20 @@ def segments_of(reports: Iterable[SegmentReport], requests: pl.DataFrame) -> lis
     found = []
     for report in reports:
         own = parts.get((report.arm, report.cell, report.segment), none)
-        found.append(Segment(report, _measured(own), own, _rate(report, own)))
+        answers = _answers(own)
+        ok = (own.get_column("outcome") == RequestOutcome.OK.value).to_numpy()
+        found.append(Segment(report, _measured(own), own, _rate(report, *answers), answers, ok))
     return found
+
+
+def _answers(requests: pl.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    import polars as pl
+
+    begin, last, tokens = (
+        requests.get_column(name).cast(pl.Float64).to_numpy()
+        for name in ("t_first_gen", "t_last_gen", "tokens")
+    )
+    return begin, last, tokens
 
 
 def _measured(requests: pl.DataFrame) -> pl.DataFrame:
@@ -76,7 +92,8 @@ def _parts(requests: pl.DataFrame) -> dict[tuple[str, str, int], pl.DataFrame]:
         return {}
     keys = ("arm", "cell", "segment")
     changes = [pl.col(name) != pl.col(name).shift() for name in keys]
-    starts = requests.select(new=pl.any_horizontal(changes)).get_column("new").to_numpy() == True  # noqa: E712
+    new = pl.any_horizontal(changes).fill_null(value=False)
+    starts = requests.select(new=new).get_column("new").to_numpy()
     bounds = [0, *np.flatnonzero(starts).tolist(), len(requests)]
     heads = requests.select(keys)[bounds[:-1]].rows()
     if len(set(heads)) < len(heads):
@@ -135,20 +152,15 @@ def present(numbers: pl.Series) -> np.ndarray:
     return found
 
 
-def _rate(report: SegmentReport, requests: pl.DataFrame) -> np.ndarray:
+def _rate(report: SegmentReport, begin: np.ndarray, last: np.ndarray, tokens: np.ndarray) -> np.ndarray:
     """Tokens a second over the window.
 
     Each request's tokens are laid evenly between its first and last generated text, then all seconds are
     scaled so that they add up to the events the client counted inside the window.
     """
     import numpy as np
-    import polars as pl
 
     start, edges = report.window_start, np.arange(report.window_start, report.window_end + 1, 1_000_000_000)
-    begin, last, tokens = (
-        requests.get_column(name).cast(pl.Float64).to_numpy()
-        for name in ("t_first_gen", "t_last_gen", "tokens")
-    )
     reached = ~np.isnan(begin) & ~np.isnan(last) & (tokens > 0)
     if len(edges) < 2 or not reached.any():
         return np.zeros(max(len(edges) - 1, 0))

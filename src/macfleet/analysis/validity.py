@@ -11,6 +11,7 @@ from macfleet.analysis.segments import is_open
 from macfleet.model.load import Sample, SegmentReport
 
 if TYPE_CHECKING:
+    import numpy as np
     import polars as pl
 
 LOOP_LAG = 0.005
@@ -39,6 +40,10 @@ class MeasuredSegment(Protocol):
     @property
     def everything(self) -> pl.DataFrame:
         """Those and the ones sent before it opened."""
+
+    @property
+    def answers(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """First and last generated text of everything, nanoseconds, and tokens; NaN where there is none."""
 
 
 def problems(
@@ -134,13 +139,9 @@ def _usage_difference(segment: MeasuredSegment) -> str:
 
 def _billed_inside(segment: MeasuredSegment) -> tuple[float, float]:
     import numpy as np
-    import polars as pl
 
     report = segment.report
-    begin, last, tokens = (
-        segment.everything.get_column(name).cast(pl.Float64).to_numpy()
-        for name in ("t_first_gen", "t_last_gen", "tokens")
-    )
+    begin, last, tokens = segment.answers
     billed = (segment.everything.get_column("token_source") == "usage").to_numpy()
     billed &= ~np.isnan(begin) & ~np.isnan(last)
     if billed.sum() < (tokens > 0).sum():
