@@ -22,7 +22,9 @@ def state(tmp_path, opened):
         opened.append(SqlState(f"sqlite:///{tmp_path}/state.db"))
         return opened[-1]
 
-    return StateOnDemand(open_state, tmp_path / "state.db")
+    state = StateOnDemand(open_state, tmp_path / "state.db")
+    yield state
+    state.close()
 
 
 RECORD = StageRecord("mac-01", StageName.LAYOUT, EvidenceKey({"a": "1"}), Outcome.PASS, "r1", 10.0, (), {})

@@ -180,7 +180,9 @@ class FleetContext:
         """The same, opened when something is written."""
         from macfleet.cli.state_on_demand import StateOnDemand
 
-        return StateOnDemand(lambda: self.state, self._state_file)
+        state = StateOnDemand(lambda: self.state, self._state_file)
+        self._closers.append(state.close)
+        return state
 
     @cached_property
     def locks(self) -> StoreLocks:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from macfleet.rollout.run_lock import Fence, LockHolder
     from macfleet.store import SqlState
     from macfleet.store.run_locks import StoreLocks
+    from macfleet.store.stage_records import RecordsInFile
 
 
 class StateOnDemand:
@@ -29,6 +30,7 @@ class StateOnDemand:
         self._file = file
         self._lock = threading.Lock()
         self._state: SqlState | None = None
+        self._records: RecordsInFile | None = None
 
     def begin(self, run_id: str, command: str, nodes: Sequence[str], detail: JsonObject) -> None:
         """Note that a run started over these nodes."""
@@ -63,10 +65,8 @@ class StateOnDemand:
         if self._state is None and self._file is not None:
             import sqlite3
 
-            from macfleet.store.stage_records import newest_in_file
-
             try:
-                return newest_in_file(self._file, node, stage)
+                return self._in_file(self._file).newest(node, stage)
             except sqlite3.Error:
                 # Opening it makes what is missing, or says what is wrong with it.
                 return self._opened().latest(node, stage)
@@ -84,9 +84,25 @@ class StateOnDemand:
         """Keep a state (raises MacfleetError E0873, exit 6, when one of a newer lease is kept)."""
         self._opened().services.keep_service(service)
 
+    def close(self) -> None:
+        """Close what was opened to look; the database itself is closed by whoever gave it."""
+        with self._lock:
+            if self._records is not None:
+                self._records.close()
+
+    def _in_file(self, file: Path) -> RecordsInFile:
+        from macfleet.store.stage_records import RecordsInFile
+
+        with self._lock:
+            if self._records is None:
+                self._records = RecordsInFile(file)
+            return self._records
+
     def _opened(self) -> SqlState:
         with self._lock:
             if self._state is None:
+                if self._records is not None:
+                    self._records.close()
                 self._state = self._open()
             return self._state
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import threading
 from collections.abc import Sequence
-from contextlib import closing
 from pathlib import Path
 
 from macfleet.model.json import JsonObject
@@ -19,17 +19,36 @@ _NEWEST = (
 )
 
 
-def newest_in_file(path: Path, node: str, stage: StageName) -> StageRecord | None:
-    """Return the newest record of a stage on a node in an SQLite file, which is only read.
+class RecordsInFile:
+    """The newest stage records of an SQLite file, which is only read; threads may share it.
 
     SQLAlchemy takes a fifth of a second of start; a command that only looks asks nothing else of the store.
-
-    Raises:
-        sqlite3.Error: there is no such file or table, or it cannot be read.
     """
-    with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=30)) as connection:
-        row = connection.execute(_NEWEST, (node, stage.value)).fetchone()
-    return None if row is None else record_of(row)
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._connection: sqlite3.Connection | None = None
+
+    def newest(self, node: str, stage: StageName) -> StageRecord | None:
+        """Return the newest record of a stage on a node.
+
+        Raises:
+            sqlite3.Error: there is no such file or table, or it cannot be read.
+        """
+        with self._lock:
+            if self._connection is None:
+                address = f"{self._path.resolve().as_uri()}?mode=ro"
+                self._connection = sqlite3.connect(address, uri=True, timeout=30, check_same_thread=False)
+            row = self._connection.execute(_NEWEST, (node, stage.value)).fetchone()
+        return None if row is None else record_of(row)
+
+    def close(self) -> None:
+        """Close the file, which the next question opens again."""
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+            self._connection = None
 
 
 def record_of(row: Sequence[object]) -> StageRecord:
