@@ -18,6 +18,8 @@ from macfleet.lab.thin_servers import PortTakenError, end_servers, make_node, st
 from macfleet.model.diagnostic import MacfleetError
 
 MACFLEET = str(Path(sys.executable).with_name("macfleet"))
+RTT = 1.0
+"""Long enough that a client on a busy machine still sends before the answer it need not wait for is there."""
 SITE = Path(__file__).parents[2] / "bench" / "fleet" / "site.yml"
 pytestmark = [
     pytest.mark.sshd,
@@ -100,7 +102,7 @@ def test_an_impossible_number_is_refused(tmp_path):
 def test_an_unchanged_node_costs_one_connection_one_exec_and_at_most_eight_round_trips(lab, fleet):
     files = [Path(node.home) / "cache" / f"part-{part}.conf" for node in lab.nodes for part in range(1, 10)]
     before = [file.stat().st_mtime_ns for file in files]
-    with DelayProxy([node.port for node in lab.nodes], 0.15) as far:
+    with DelayProxy([node.port for node in lab.nodes], RTT) as far:
         inventory(fleet / "far.yml", lab, far.ports)
         said = macfleet(fleet, "plan", "playbooks/site.yml", "-i", "far.yml")
         passages = far.passages()
@@ -110,6 +112,31 @@ def test_an_unchanged_node_costs_one_connection_one_exec_and_at_most_eight_round
     # A script for nine files and the answer: neither a file's content nor a second script went up.
     assert max(passage.up for passage in passages) < 12_000
     assert [file.stat().st_mtime_ns for file in files] == before
+
+
+def test_a_changed_node_costs_one_exec_more_and_at_most_eleven_round_trips(lab, fleet):
+    def change():
+        playbook = fleet / "playbooks" / "site.yml"
+        wanted = "another"
+        playbook.write_text(SITE.read_text().replace('revision: "1"', f'revision: "{wanted}"'))
+        with DelayProxy([node.port for node in lab.nodes], RTT) as far:
+            inventory(fleet / "far.yml", lab, far.ports)
+            macfleet(fleet, "apply", "playbooks/site.yml", "-i", "far.yml")
+            return far.passages(), f", revision {wanted}.\n"
+
+    try:
+        passages, line = change()
+        files = [
+            Path(node.home) / "cache" / f"part-{part}.conf" for node in lab.nodes for part in range(1, 10)
+        ]
+        assert all(line in file.read_text() for file in files)
+        assert not any((Path(node.home) / ".macfleet" / "lock").exists() for node in lab.nodes)
+    finally:
+        shutil.copy(SITE, fleet / "playbooks" / "site.yml")
+        macfleet(fleet, "apply", "playbooks/site.yml", "-i", "thin.yml")
+    assert [passage.connections for passage in passages] == [1, 1, 1]
+    # SYN, greeting, keys, service and login; then three an exec: session, shell, script. Two execs in all.
+    assert max(passage.round_trips for passage in passages) <= 11
 
 
 def test_down_leaves_neither_server_nor_key_behind(tmp_path):

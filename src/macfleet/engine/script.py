@@ -49,6 +49,12 @@ mf_begin() {{
   [ "$mf_gone" = 0 ] || mf_ok=0
 }}
 mf_answer() {{
+  if [ ! -s "$2" ] && [ ! -s "$3" ]; then # in one piece: each is a packet to the controller
+    mf_say "out $1 $mf_rc $mf_cut
+
+$mf_mark err $1"
+    return
+  fi
   mf_say "out $1 $mf_rc $mf_cut"
   [ ! -s "$2" ] || cat "$2" 2>/dev/null
   mf_say "err $1"
