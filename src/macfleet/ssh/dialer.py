@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import paramiko
-import tenacity
 
 from macfleet.model.diagnostic import NodeUnreachable
 from macfleet.model.ports import Clock
@@ -117,18 +116,17 @@ class Dialer:
         hop = route[-1]
         # Before the limit is taken: waiting for a jump host while holding a place could stall everybody.
         jump = self._jump(route[:-1]) if len(route) > 1 else None
-        attempts = tenacity.Retrying(
-            stop=tenacity.stop_after_attempt(_ATTEMPTS) | tenacity.stop_when_event_set(self._closed),
-            wait=_jittered,
-            retry=tenacity.retry_if_exception_type(ResetBeforeLogin),
-            sleep=self._wait,
-            reraise=True,
-        )
-        try:
-            outcome: Outcome = attempts(self._once, route, jump, greet, streams or [])
-            return outcome  # noqa: TRY300  (tenacity's call is untyped)
-        except ResetBeforeLogin as error:
-            raise NodeUnreachable(trouble.turned_away(hop.node, hop.name, _ATTEMPTS, error.heard)) from error
+        # A loop of five lines: tenacity takes as long to import as all of this package.
+        for attempt in range(_ATTEMPTS):
+            try:
+                return self._once(route, jump, greet, streams or [])
+            except ResetBeforeLogin as error:
+                last = error
+            if self._closed.is_set():
+                break
+            if attempt + 1 < _ATTEMPTS:
+                self._wait(_jittered(attempt))
+        raise NodeUnreachable(trouble.turned_away(hop.node, hop.name, _ATTEMPTS, last.heard)) from last
 
     def _once(
         self,
@@ -172,10 +170,10 @@ class Dialer:
             return kept[1]
 
 
-def _jittered(state: tenacity.RetryCallState) -> float:
-    """Return the seconds to wait: up to twice as many after each attempt, 5 at most."""
+def _jittered(attempt: int) -> float:
+    """Return the seconds to wait after attempt 0 and so on: up to twice as many each time, 5 at most."""
     # Logins begun ahead wait on threads of their own, which leave the process's random numbers alone.
-    return secrets.SystemRandom().uniform(0, min(5.0, 0.25 * 2 ** (state.attempt_number - 1)))
+    return secrets.SystemRandom().uniform(0, min(5.0, 0.25 * 2**attempt))
 
 
 def sock_of(transport: paramiko.Transport) -> Socket:
