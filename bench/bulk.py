@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from macfleet.engine.transfer import deliver
+from macfleet.engine.transfer import Delivered, deliver
 from macfleet.lab.thin import ThinLab
 from macfleet.lab.thin_servers import ThinNode
 from macfleet.model.node import Endpoint, Node
@@ -31,14 +31,18 @@ class Found:
 
     Attributes:
         stream: seconds of the same bytes over the kept connection without a proof.
-        resumed: bytes that were sent after each transfer had been broken off at half.
+        kept: bytes, at least, that were on each node after its transfer had been broken off at half.
+        resumed: bytes, at most, that were sent to go on with one.
+        rest_alone: whether each was sent what was missing and no byte more.
     """
 
     scp: float
     proven_scp: float
     delivery: float
     stream: float
+    kept: int
     resumed: int
+    rest_alone: bool
 
 
 def measure(lab: ThinLab, scratch: Path, size: int) -> Found:
@@ -56,10 +60,12 @@ def measure(lab: ThinLab, scratch: Path, size: int) -> Found:
     delivery = with_kept.seconds(with_kept.deliver)
     _prove(lab, source)
     with_kept.seconds(with_kept.break_off)
-    resumed: list[int] = []
+    resumed: list[Delivered] = []
     with_kept.seconds(lambda transports, node: resumed.append(with_kept.deliver(transports, node)))
     _prove(lab, source)
-    return Found(scp, scp + digests, delivery, stream, max(resumed))
+    kept, sent = min(each.found for each in resumed), max(each.sent for each in resumed)
+    alone = all(each.sent + each.found == size for each in resumed) and kept > 0
+    return Found(scp, scp + digests, delivery, stream, kept, sent, alone)
 
 
 class _Kept:
@@ -78,11 +84,10 @@ class _Kept:
         finally:
             transports.close()
 
-    def deliver(self, transports: SshTransports, node: ThinNode) -> int:
-        """Return the bytes that travelled."""
+    def deliver(self, transports: SshTransports, node: ThinNode) -> Delivered:
+        """Send the file as a rollout does."""
         transport = transports.to(self._node(node))
-        done = deliver(transport, self._parcel, _large(node), node=node.name, deadline=_DEADLINE)
-        return done.sent
+        return deliver(transport, self._parcel, _large(node), node=node.name, deadline=_DEADLINE)
 
     def stream(self, transports: SshTransports, node: ThinNode) -> None:
         """Send the bytes and nothing else."""

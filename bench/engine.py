@@ -6,14 +6,10 @@ Thin nodes on loopback, behind a proxy that stands for the distance. Keeps its s
 from __future__ import annotations
 
 import argparse
-import contextlib
-import json
+import functools
 import os
 import resource
-import selectors
 import signal
-import socket
-import subprocess
 import sys
 import tempfile
 import time
@@ -22,14 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench import bulk, report, sections, tools
+from bench.places import Distance, distance, lab_of, ports_of, started, tripwire
 from bench.tools import Call, Site
-from macfleet.lab.thin import ThinLab, thin_down, thin_up
+from macfleet.lab.thin import ThinLab
 
 NODES = 20
 RTTS = (0, 50, 100)
 MANY = (50, 500)
-_LATEST = 30.0
-"""Seconds within which a command must have opened a connection."""
 
 
 def main() -> None:
@@ -44,101 +39,128 @@ def main() -> None:
     section = report.Section(report.machine(), tools.versions(), report.tables_in(sections.kept("engine")))
     with tempfile.TemporaryDirectory(prefix="mfb-") as scratch:
         bench = Bench(Path(scratch), quick=wanted.quick)
-        for name in chosen:
-            section.add(getattr(bench, name)())
-            if not wanted.quick:
-                # After each: what was measured stays when the rest is stopped.
-                sections.keep("engine", section.markdown())
+        failed = [name for name in chosen if not _measured(bench, name, section)]
     if not wanted.quick:
         print(f"wrote {sections.PAGE}")
+    if failed:
+        raise SystemExit(f"not measured to the end: {', '.join(failed)}")
+
+
+def _measured(bench: Bench, name: str, section: report.Section) -> bool:
+    """Measure one table, kept as far as it is known; return whether it came to its end."""
+    try:
+        for table in getattr(bench, name)():
+            section.add(table)
+            if not bench.quick:
+                # After each: what was measured stays when the rest is stopped.
+                sections.keep("engine", section.markdown())
+    except SystemExit as error:
+        if isinstance(error.code, int):  # somebody stopped all of it
+            raise
+        print(f"{name}: {error}", file=sys.stderr, flush=True)
+        return False
+    return True
 
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """The scenarios; each returns its table."""
+    """The scenarios; each yields its table whenever more of it is known."""
 
     scratch: Path
     quick: bool
 
-    def unchanged(self) -> report.Table:
+    def unchanged(self) -> Iterator[report.Table]:
         """Nothing to change, at each distance, beside every peer."""
         count, rtts = (4, (0, 50)) if self.quick else (NODES, RTTS)
-        rows = []
-        with _lab(self.scratch / "u", count) as lab:
+        rows: list[report.Unchanged] = []
+        with lab_of(self.scratch / "u", count) as lab:
             fleet = tools.make_fleet(self.scratch / "u")
-            _converge(tools.make_site(self.scratch / "u" / "c", fleet, lab, _ports(lab)))
+            _converge(tools.make_site(self.scratch / "u" / "c", fleet, lab, ports_of(lab)))
             for rtt in rtts:
-                with _distance(lab, rtt) as far:
+                with distance(lab, rtt) as far:
                     site = tools.make_site(self.scratch / "u" / f"r{rtt}", fleet, lab, far.ports)
-                    rows.append(self._beside_peers(site, lab, far, rtt))
-        return report.unchanged(count, rows)
+                    rows.append(self._beside_peers(site, lab, far, rtt, rows))
+                yield report.unchanged(count, rows)
 
-    def changed(self) -> report.Table:
+    def changed(self) -> Iterator[report.Table]:
         """Nine files to change on every node at 50 ms."""
         count, runs = (4, 1) if self.quick else (NODES, 3)
-        with _lab(self.scratch / "c", count) as lab:
+        with lab_of(self.scratch / "c", count) as lab:
             fleet = tools.make_fleet(self.scratch / "c")
-            _converge(tools.make_site(self.scratch / "c" / "c", fleet, lab, _ports(lab)))
-            with _distance(lab, 50) as far:
+            _converge(tools.make_site(self.scratch / "c" / "c", fleet, lab, ports_of(lab)))
+            with distance(lab, 50) as far:
                 site = tools.make_site(self.scratch / "c" / "r", fleet, lab, far.ports)
                 turns = iter(range(2, 100))
 
-                def change(call: Callable[[int], Call]) -> float:
+                def change(call: Callable[[int], Call], timed: Callable[[Call], float]) -> float:
                     revision = next(turns)
-                    seconds = _seconds(call(revision))
+                    seconds = timed(call(revision))
                     _prove(lab, revision)
                     return seconds
 
                 far.passed()
-                ours = [change(lambda r: tools.macfleet(site, r, change=True)) for _ in range(runs)]
+                ours = [
+                    change(lambda r: tools.macfleet(site, r, change=True), tools.seconds) for _ in range(runs)
+                ]
                 trips = far.passed()[1]
-                theirs = [change(lambda r: tools.pyinfra(site, r)) for _ in range(runs)]
-        return report.changed(count, ours, theirs, trips)
+                theirs = _of_peer(
+                    [lambda: change(lambda r: tools.pyinfra(site, r), tools.seconds_of_peer)] * min(runs, 2)
+                )
+        yield report.changed(count, ours, theirs, trips)
 
-    def many(self) -> report.Table:
+    def many(self) -> Iterator[report.Table]:
         """Nothing to change on 50 and on 500 nodes: time, memory, connections, start-up."""
         counts = (4, 12) if self.quick else MANY
         rows = []
-        with _lab(self.scratch / "m", counts[-1]) as lab:
+        with lab_of(self.scratch / "m", counts[-1]) as lab:
             fleet = tools.make_fleet(self.scratch / "m")
-            _converge(tools.make_site(self.scratch / "m" / "c", fleet, lab, _ports(lab)))
+            _converge(tools.make_site(self.scratch / "m" / "c", fleet, lab, ports_of(lab)))
             for count in counts:
-                with _distance(lab, 0, count, counted=True) as far:
+                with distance(lab, 0, count, counted=True) as far:
                     site = tools.make_site(self.scratch / "m" / f"n{count}", fleet, lab, far.ports)
                     seconds, memory = _usage(tools.macfleet(site, 1, change=False))
                     most, _ = far.passed()
-                with _tripwire(count) as wire:
+                with tripwire(count) as wire:
                     site = tools.make_site(self.scratch / "m" / f"s{count}", fleet, lab, wire.ports)
                     start = wire.seconds(tools.macfleet(site, 1, change=False))
                 rows.append(report.Scale(count, seconds, memory, most, start))
-        return report.many(rows)
+        yield report.many(rows)
 
-    def bulk(self) -> report.Table:
+    def bulk(self) -> Iterator[report.Table]:
         """A large file to eight nodes beside eight `scp`."""
         count, size = (2, 2**24) if self.quick else (8, 200 * 2**20)
-        with _lab(self.scratch / "b", count) as lab:
-            return report.bulk(count, size, bulk.measure(lab, self.scratch, size))
+        with lab_of(self.scratch / "b", count) as lab:
+            yield report.bulk(count, size, bulk.measure(lab, self.scratch, size))
 
-    def _beside_peers(self, site: Site, lab: ThinLab, far: _Distance, rtt: int) -> report.Unchanged:
+    def _beside_peers(
+        self, site: Site, lab: ThinLab, far: Distance, rtt: int, before: Sequence[report.Unchanged]
+    ) -> report.Unchanged:
         runs = 1 if self.quick else 5
-        before = _written(lab)
+        files = _written(lab)
         floor: list[float] = []
         ours: list[float] = []
-        theirs: list[float] = []
         trips: list[int] = []
         for _ in range(runs):
             # Turn by turn, so that what else the machine does meets all of them alike.
             floor.append(float(_said(tools.floor(lab, far.ports))))
             far.passed()
-            ours.append(_seconds(tools.macfleet(site, 1, change=False)))
+            ours.append(tools.seconds(tools.macfleet(site, 1, change=False)))
             trips.append(far.passed()[1])
-            if len(theirs) < 2:
-                theirs.append(_seconds(tools.pyinfra(site, 1)))
-        peers = {"pyinfra": theirs, "Ansible, Mitogen": [_seconds(tools.ansible(site, 1, mitogen=True))]}
-        peers["Ansible, pipelining"] = [_seconds(tools.ansible(site, 1))]
-        if _written(lab) != before:
+        calls = {
+            "pyinfra": [tools.pyinfra(site, 1)] * min(runs, 2),
+            "Ansible, Mitogen": [tools.ansible(site, 1, mitogen=True)],
+            "Ansible, pipelining": [tools.ansible(site, 1)],
+        }
+        peers = {
+            name: _of_peer([functools.partial(tools.seconds_of_peer, call) for call in each])
+            # One that did not end once is not waited for again.
+            if not any(isinstance(row.peers[name], str) for row in before)
+            else "not run again"
+            for name, each in calls.items()
+        }
+        if _written(lab) != files:
             raise SystemExit("a tool wrote files although nothing was to change")
-        with _tripwire(len(lab.nodes)) as wire:
+        with tripwire(len(lab.nodes)) as wire:
             at_wire = tools.make_site(site.folder / "w", site.fleet, lab, wire.ports)
             start = wire.seconds(tools.macfleet(at_wire, 1, change=False))
         row = report.Unchanged(rtt, floor, ours, start, peers, max(trips) if rtt else None)
@@ -146,92 +168,16 @@ class Bench:
         return row
 
 
-class _Distance:
-    """The ports that lead to the nodes, and what passed through them."""
-
-    def __init__(self, ports: Sequence[int], proxy: subprocess.Popen[str] | None) -> None:
-        self.ports = tuple(ports)
-        self._proxy = proxy
-
-    def passed(self) -> tuple[int, int]:
-        """Return connections open at once, and the most round trips of one, since the last call."""
-        if self._proxy is None or self._proxy.stdin is None or self._proxy.stdout is None:
-            return 0, 0
-        self._proxy.stdin.write("\n")
-        self._proxy.stdin.flush()
-        counts = json.loads(self._proxy.stdout.readline())
-        return counts["most_open"], max(port["round_trips"] for port in counts["ports"])
-
-
-class _Tripwire:
-    """Ports that note when the first of them is reached."""
-
-    def __init__(self, listeners: Sequence[socket.socket]) -> None:
-        self._listeners = listeners
-        self.ports = tuple(int(listener.getsockname()[1]) for listener in listeners)
-
-    def seconds(self, call: Call) -> float:
-        """Return how long a command takes from its start to its first connection."""
-        with selectors.DefaultSelector() as selector:
-            for listener in self._listeners:
-                selector.register(listener, selectors.EVENT_READ)
-            began = time.perf_counter()
-            process = _started(call)
-            reached = selector.select(timeout=_LATEST)
-            seconds = time.perf_counter() - began
-        process.kill()
-        process.wait()
-        if not reached:
-            raise SystemExit(f"{' '.join(call.argv[:4])} opened no connection")
-        return seconds
-
-
-@contextlib.contextmanager
-def _lab(folder: Path, count: int) -> Iterator[ThinLab]:
-    folder.mkdir()
-    lab = thin_up(folder / "lab", count, lambda line: print(line, flush=True))
-    try:
-        yield lab
-    finally:
-        thin_down(folder / "lab", lambda _: None)
-
-
-@contextlib.contextmanager
-def _distance(
-    lab: ThinLab, rtt: int, count: int | None = None, *, counted: bool = False
-) -> Iterator[_Distance]:
-    """Yield the nodes' ports at a round trip of `rtt` ms; at 0 their own, unless passages are counted."""
-    ports = _ports(lab)[:count]
-    if rtt == 0 and not counted:
-        yield _Distance(ports, None)
-        return
-    argv = [sys.executable, "-m", "macfleet.lab.delay", str(rtt), *map(str, ports)]
-    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as proxy:
-        if proxy.stdin is None or proxy.stdout is None:
-            raise SystemExit("the proxy has no pipes")
-        yield _Distance(json.loads(proxy.stdout.readline()), proxy)
-        proxy.stdin.close()
-
-
-@contextlib.contextmanager
-def _tripwire(count: int) -> Iterator[_Tripwire]:
-    with contextlib.ExitStack() as open_sockets:
-        listeners = [open_sockets.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        yield _Tripwire(listeners)
-
-
-def _ports(lab: ThinLab) -> tuple[int, ...]:
-    return tuple(node.port for node in lab.nodes)
-
-
 def _converge(site: Site) -> None:
     tools.run(*_parts(tools.macfleet(site, 1, change=True)))
 
 
-def _seconds(call: Call) -> float:
-    began = time.perf_counter()
-    tools.run(*_parts(call))
-    return time.perf_counter() - began
+def _of_peer(turns: Sequence[Callable[[], float]]) -> list[float] | str:
+    """Return a peer's seconds, one a turn; in words why there are none as soon as one brings none."""
+    try:
+        return [turn() for turn in turns]
+    except tools.NoFigureError as error:
+        return str(error)
 
 
 def _said(call: Call) -> str:
@@ -241,25 +187,13 @@ def _said(call: Call) -> str:
 def _usage(call: Call) -> tuple[float, int]:
     """Return seconds and the largest resident memory in bytes of a command."""
     began = time.perf_counter()
-    process = _started(call)
+    process = started(call)
     _, status, used = os.wait4(process.pid, 0)
     seconds = time.perf_counter() - began
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != 0:
         raise SystemExit(f"{' '.join(call.argv[:4])} ended with {process.returncode}")
     return seconds, used.ru_maxrss * 1024
-
-
-def _started(call: Call) -> subprocess.Popen[bytes]:
-    nowhere = subprocess.DEVNULL
-    return subprocess.Popen(
-        call.argv,
-        cwd=call.cwd,
-        env=tools.surroundings(call.env),
-        stdin=nowhere,
-        stdout=nowhere,
-        stderr=nowhere,
-    )
 
 
 def _parts(call: Call) -> tuple[Sequence[str], Path, Mapping[str, str]]:

@@ -82,13 +82,17 @@ def tables_in(section: str) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Unchanged:
-    """One distance (ms): seconds of the floor, of macfleet and of each peer, start-up, round trips a node."""
+    """One distance (ms): seconds of the floor, of macfleet and of each peer, start-up, round trips a node.
+
+    Attributes:
+        peers: seconds, or in words why there are none.
+    """
 
     rtt: int
     floor: Sequence[float]
     ours: Sequence[float]
     start: float
-    peers: Mapping[str, Sequence[float]]
+    peers: Mapping[str, Sequence[float] | str]
     round_trips: int | None
 
 
@@ -115,10 +119,14 @@ def unchanged(nodes: int, rows: Sequence[Unchanged]) -> Table:
     return Table(TITLES["unchanged"], prose, [head, *body])
 
 
-def changed(nodes: int, ours: Sequence[float], theirs: Sequence[float], round_trips: int) -> Table:
-    """Return the section of nine files to change."""
-    ratio = statistics.median(theirs) / statistics.median(ours)
-    rows = [["macfleet", "pyinfra", "ratio"], [_spread(ours), _spread(theirs), _judged(ratio, CHANGED)]]
+def changed(nodes: int, ours: Sequence[float], theirs: Sequence[float] | str, round_trips: int) -> Table:
+    """Return the section of nine files to change; of a peer without seconds it says why."""
+    if isinstance(theirs, str):
+        judged = [theirs, "not known"]
+    else:
+        ratio = statistics.median(theirs) / statistics.median(ours)
+        judged = [_spread(theirs), _judged(ratio, CHANGED)]
+    rows = [["macfleet", "pyinfra", "ratio"], [_spread(ours), *judged]]
     return Table(
         TITLES["changed"],
         f"{nodes} nodes at 50 ms. A node cost macfleet {round_trips} round trips.",
@@ -156,10 +164,10 @@ def bulk(nodes: int, size: int, found: Found) -> Table:
     ratio = found.scp / found.delivery
     seconds = (found.scp, found.proven_scp, found.stream, found.delivery)
     head = ["scp", "scp, then sha256sum", "macfleet, bytes alone", "macfleet, proven", "scp / macfleet"]
-    rest = f"{found.resumed / 2**20:.0f} MiB ({_met(found.resumed <= 0.52 * size)}: the rest alone)"
+    kept, rest = (f"{count / 2**20:.0f} MiB" for count in (found.kept, found.resumed))
     prose = (
-        f"{size // 2**20} MiB to {nodes} nodes at once, no distance, in seconds. Broken off at half, then "
-        f"begun again, at most {rest} were sent."
+        f"{size // 2**20} MiB to {nodes} nodes at once, no distance, in seconds. Broken off at half, then gone "
+        f"on with: at least {kept} were there, at most {rest} were sent ({_met(found.rest_alone)}: the rest alone)."
     )
     rows = [head, [*(f"{value:.2f}" for value in seconds), _judged(ratio, BULK)]]
     return Table(TITLES["bulk"], prose, rows)
@@ -206,9 +214,10 @@ def _ours(row: Unchanged) -> list[str]:
 
 
 def _peer(row: Unchanged, name: str) -> str:
-    if name not in row.peers:
-        return "not run"
-    seconds = statistics.median(row.peers[name])
+    found = row.peers.get(name, "not run")
+    if isinstance(found, str):
+        return found
+    seconds = statistics.median(found)
     ratio = seconds / statistics.median(row.ours)
     target = TARGETS.get(name)
     return f"{seconds:.1f} ({_judged(ratio, target) if target else f'{ratio:.1f} ×'})"

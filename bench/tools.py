@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,6 +23,8 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent
 PEERS = ROOT / ".peers" / "bin"
 _LIMIT = 300.0
+"""Seconds a command may take."""
+_LAST_WORDS = 5.0
 MACFLEET = str(Path(sys.executable).with_name("macfleet"))
 
 
@@ -140,20 +145,71 @@ def surroundings(env: Mapping[str, str] | None = None) -> dict[str, str]:
 
 
 def run(argv: Sequence[str], cwd: Path, env: Mapping[str, str] | None = None, stdin: bytes = b"") -> str:
-    """Run a command to its end and return stdout; stops the benchmark with what it said when it fails."""
-    done = subprocess.run(
-        argv,
-        cwd=cwd,
-        env=surroundings(env),
-        input=stdin,
-        capture_output=True,
-        check=False,
-        timeout=_LIMIT,
-    )
-    if done.returncode != 0:
-        said = (done.stderr or done.stdout).decode(errors="replace")[-3000:]
-        raise SystemExit(f"{' '.join(argv[:6])} ended with {done.returncode}:\n{said}")
-    return done.stdout.decode(errors="replace")
+    """Run a command to its end and return stdout; stops the table with what it said when it fails."""
+    try:
+        return _ended(argv, cwd, env, stdin)
+    except NoFigureError as error:
+        raise SystemExit(f"{' '.join(argv[:6])} {error}") from error
+
+
+def seconds(call: Call) -> float:
+    """Return how long one of ours takes; stops the table when it fails."""
+    began = time.perf_counter()
+    run(call.argv, call.cwd, call.env)
+    return time.perf_counter() - began
+
+
+def seconds_of_peer(call: Call) -> float:
+    """Return how long a peer takes, with whatever it leaves behind ended (else NoFigureError)."""
+    began = time.perf_counter()
+    try:
+        _ended(call.argv, call.cwd, call.env, b"")
+        return time.perf_counter() - began
+    finally:
+        for process in _left_by(call):
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGTERM)
+
+
+class NoFigureError(Exception):
+    """A command that failed or did not end, in words that go into a table."""
+
+
+def _ended(argv: Sequence[str], cwd: Path, env: Mapping[str, str] | None, stdin: bytes) -> str:
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        argv, cwd=cwd, env=surroundings(env), stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True
+    ) as process:
+        try:
+            stdout, stderr = process.communicate(stdin, timeout=_LIMIT)
+        except BaseException as error:
+            _end_group(process)
+            if isinstance(error, subprocess.TimeoutExpired):
+                raise NoFigureError(f"did not end in {_LIMIT:.0f} s") from error
+            raise
+    if process.returncode != 0:
+        said = (stderr or stdout).decode(errors="replace")[-3000:]
+        print(f"{argv[0]} said:\n{said}", file=sys.stderr, flush=True)
+        raise NoFigureError(f"ended with {process.returncode}")
+    return stdout.decode(errors="replace")
+
+
+def _end_group(process: subprocess.Popen[bytes]) -> None:
+    """End a command with its children; the group is the command's own."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(_LAST_WORDS)
+
+
+def _left_by(call: Call) -> Iterator[int]:
+    """Yield processes of other sessions that name the call's folder: ControlPersist's masters."""
+    for folder in Path("/proc").iterdir():
+        with suppress(OSError, ValueError):
+            words = (folder / "cmdline").read_bytes().decode(errors="replace")
+            if folder.name != str(os.getpid()) and f"{call.cwd}/cp" in words:
+                yield int(folder.name)
 
 
 def _ansible(lab: ThinLab, folder: Path, hosts: Mapping[str, Mapping[str, object]]) -> object:
