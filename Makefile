@@ -28,7 +28,7 @@ oracle: ## ansible-core in .oracle, which the inventory's differential tests ask
 browser: setup ## Chromium, which the tests of the HTML report look through
 	@scripts/browser.sh
 
-bench-engine: setup packages ## Speed beside Ansible, Mitogen and pyinfra; writes docs/benchmarks.md (ten minutes, quiet machine; TABLES="many bulk" for some)
+bench-engine: setup packages ## Speed beside Ansible, Mitogen and pyinfra; writes docs/benchmarks.md (ten to fourteen minutes, quiet machine; TABLES="many bulk" for some)
 	@scripts/peers.sh
 	$(PY) -m bench.engine $(TABLES)
 

@@ -166,8 +166,9 @@ def bulk(nodes: int, size: int, found: Found) -> Table:
     head = ["scp", "scp, then sha256sum", "macfleet, bytes alone", "macfleet, proven", "scp / macfleet"]
     kept, rest = (f"{count / 2**20:.0f} MiB" for count in (found.kept, found.resumed))
     prose = (
-        f"{size // 2**20} MiB to {nodes} nodes at once, no distance, in seconds. Broken off at half, then gone "
-        f"on with: at least {kept} were there, at most {rest} were sent ({_met(found.rest_alone)}: the rest alone)."
+        f"{size // 2**20} MiB to {nodes} nodes at once, no distance, in seconds. Broken off at half, then "
+        f"gone on with: at least {kept} were there, at most {rest} were sent "
+        f"({_met(found.rest_alone)}: the rest alone)."
     )
     rows = [head, [*(f"{value:.2f}" for value in seconds), _judged(ratio, BULK)]]
     return Table(TITLES["bulk"], prose, rows)
