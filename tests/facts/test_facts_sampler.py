@@ -1,4 +1,5 @@
 import subprocess
+import time
 
 import pytest
 from hypothesis import given
@@ -251,15 +252,29 @@ def test_whatever_a_node_prints_is_a_row_of_a_series_or_nothing(lines):
 
 
 @pytest.mark.parametrize("ahead", [0.0, 0.4, -37.25, 3600.0])
-def test_the_clocks_offset_is_found_to_a_fraction_of_the_seconds_it_is_stamped_with(ahead):
-    sent = [1_700_000_000.3 + second * 1.07 for second in range(30)]
-    heard = [(f"H {int(ours + ahead)} level=1", ours + 0.004) for ours in sent]
-    assert clock_offset(heard) == pytest.approx(ahead, abs=0.05)
+def test_the_clocks_offset_is_that_of_the_line_that_was_quickest_under_way(ahead):
+    ways = [0.080, 0.004, 0.250]
+    sent = [1_700_000_000.3 + 5 * number for number in range(len(ways))]
+    heard = [
+        (f"K {int(ours + ahead)} clock={ours + ahead:.4f}", ours + way)
+        for ours, way in zip(sent, ways, strict=True)
+    ]
+    assert clock_offset(heard) == pytest.approx(ahead, abs=0.005)
 
 
-@pytest.mark.parametrize("line", ["", "V 5 stat=", "H", "H x a", "H 99999999999999 a"])
-def test_without_a_stamped_line_the_clocks_offset_is_unknown(line):
+@pytest.mark.parametrize(
+    "line", ["", "H 5 clock=5.0", "K", "K x", "K 5 clock=", "K 5 clock=-1", "K 5 clock=nan"]
+)
+def test_without_a_line_that_holds_it_the_clocks_offset_is_unknown(line):
     assert clock_offset([(line, 5.0)]) is None
+
+
+def test_the_host_tells_its_clock_to_a_fraction_of_a_second(mac):
+    began = time.time()
+    heard = [(line, time.time()) for line in sample(mac, ticks=1).splitlines()]
+    offset = clock_offset(heard)
+    assert offset is not None
+    assert began - time.time() <= offset <= 0
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -61,20 +60,18 @@ def parse_series(text: str) -> list[dict[str, Json]]:
 def clock_offset(heard: Iterable[tuple[str, float]]) -> float | None:
     """Return by how many seconds the node's clock is ahead of ours, from when lines came; None without any.
 
-    A line stamped with the whole second s that came at our T was sent between s and s + 1 of the node's
-    clock, and no later than T of ours. The loop's second drifts against the clock's, so over a segment the
-    bounds s - T and s + 1 - T close in on the offset, less the way of a line, which takes milliseconds.
+    A line that holds the clock was under way for some milliseconds, so each shows the node further behind
+    than it is; the one that was quickest shows it best.
 
     Args:
         heard: lines as the node sent them, each with our epoch seconds when it came.
     """
-    early, late = -math.inf, math.inf
-    for line, came in heard:
-        kind, _, rest = line.partition(" ")
-        stamp = rest.partition(" ")[0]
-        if kind == "H" and stamp.isdecimal() and len(stamp) <= _DIGITS:
-            early, late = max(early, int(stamp) - came), min(late, int(stamp) + 1 - came)
-    return (early + late) / 2 if math.isfinite(early) else None
+    shown = [
+        (Fields(line.partition(" ")[2].partition(" ")[2]).number("clock"), came)
+        for line, came in heard
+        if line.startswith("K ")
+    ]
+    return max((clock - came for clock, came in shown if clock is not None), default=None)
 
 
 def label_series(rows: Iterable[JsonObject], reports: Sequence[SegmentReport]) -> list[dict[str, Json]]:

@@ -137,6 +137,7 @@ watch_host() {
       busy=$(ps -Acr -o pcpu=,comm= 2>/dev/null | head -n 3 | tr -s ' ;' ' ' | tr '\\n' ',' | cut -c 1-120)
       printf 'P %s heat=%s;power=%s;lid=%s;busy=%s\\n' "$now" "$heat" "$power" "$lid" "$busy" || exit 0
       tell_cost host || exit 0
+      perl -MTime::HiRes=time -e '$now = time; printf "K %d clock=%.4f\\n", $now, $now' 2>/dev/null
     fi
     n=$((n + 1))
     sleep 1 || exit 0
@@ -156,13 +157,13 @@ def sampler_script(seconds: int, engine: str = "") -> str:
     """Return POSIX sh for the node that prints one line of each kind a second for host, VM and engine.
 
     A line is its kind, epoch seconds of the host's clock, and ``name=value`` pairs. ``H``: memory, swap,
-    descriptors, sockets, disk and sleep of the host. ``P``: heat, mains, lid, busiest processes. ``C``: CPU
-    time so far of the part that watches the host, and of the one that asks the engine. ``V``: ticks, PSI and
-    memory of the VM. ``W``: its sockets, descriptors, disk, containers, and CPU ticks of the part inside.
-    ``X``: fsync and clock of the VM. ``E``: what the engine at the URL `engine` says on ``/metrics``. P, C
-    and X come every `SLOW` ticks. A counter that cannot be read is left empty or out. One process enters the
-    VM once and stays; without a VM no V, W and X come. It ends after `seconds` ticks, when it is killed, or
-    when nobody reads its output any more.
+    descriptors, sockets, disk and sleep of the host. ``P``: heat, mains, lid, busiest processes. ``K``: the
+    host's clock to a fraction of a second. ``C``: CPU time so far of the part that watches the host, and of
+    the one that asks the engine. ``V``: ticks, PSI and memory of the VM. ``W``: its sockets, descriptors,
+    disk, containers, and CPU ticks of the part inside. ``X``: fsync and clock of the VM. ``E``: what the
+    engine at the URL `engine` says on ``/metrics``. P, K, C and X come every `SLOW` ticks. A counter that
+    cannot be read is left empty or out. One process enters the VM once and stays; without a VM no V, W and X
+    come. It ends after `seconds` ticks, when it is killed, or when nobody reads its output any more.
 
     Lines stay under 512 bytes, which a pipe of macOS writes in one piece, so they never mix.
     """
