@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import shutil
 import subprocess
+from importlib.machinery import SourceFileLoader
+from importlib.util import module_from_spec, spec_from_loader
 
 import pytest
 
@@ -104,3 +107,43 @@ def test_base64_refuses_what_is_not_base64():
 def test_uname_is_darwins():
     assert run("uname", "-sm").stdout == "Darwin arm64\n"
     assert run("uname").stdout == "Darwin\n"
+
+
+def plant():
+    path = str(NODE_FILES / "lab" / "plant")
+    loader = SourceFileLoader("plant", path)
+    module = module_from_spec(spec_from_loader("plant", loader))
+    loader.exec_module(module)
+    return module
+
+
+def test_silent_iowait_counts_as_idle_and_nothing_else_of_the_vms_ticks_changes():
+    stat = "cpu  100 0 50 800 40 0 3 7 0 0\ncpu0 60 0 30 400 40 0 3 7 0 0\nintr 5 6\nctxt 9\n"
+    shown = [line.split() for line in plant().silent(stat).splitlines()]
+    assert shown == [
+        ["cpu", "100", "0", "50", "840", "0", "0", "3", "7", "0", "0"],
+        ["cpu0", "60", "0", "30", "440", "0", "0", "3", "7", "0", "0"],
+        ["intr", "5", "6"],
+        ["ctxt", "9"],
+    ]
+
+
+def test_a_line_of_silent_ticks_keeps_its_width_while_they_grow():
+    lines = {len(plant().silent(f"cpu  {ticks} 0 5 8 4 0 3 7 0 0\n")) for ticks in (9, 10, 99_999_999)}
+    assert len(lines) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "shape"),
+    [
+        (["-Id"], r"^ +disk0 \n +KB/t xfrs +MB \n +[0-9.]+ [0-9]+ [0-9.]+ \n$"),
+        (["-d"], r"^ +disk0 \n +KB/t +tps +MB/s \n +[0-9.]+ +[0-9]+ +[0-9.]+ \n$"),
+        (["--all"], "^$"),
+    ],
+)
+def test_iostat_speaks_as_on_a_mac(words, shape):
+    done = subprocess.run(
+        ["perl", str(NODE_FILES / "mac" / "iostat"), *words], capture_output=True, text=True, check=False
+    )
+    assert re.match(shape, done.stdout), done.stdout
+    assert (done.returncode == 0) is bool(done.stdout)
