@@ -1,15 +1,16 @@
-"""What a plan would change in the text of files: read when somebody asks to see it, and kept nowhere."""
+"""What a plan would change in text: read when somebody asks to see it, and kept nowhere."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from macfleet.engine.observe import ask
-from macfleet.model.resource import Probe, ProbeOutput
+from macfleet.model.ports import Transport
+from macfleet.model.resource import Change, Probe, ProbeOutput, Resource
 from macfleet.model.shell import quote
-from macfleet.resources.file import File
 from macfleet.resources.ownership import FORMAT, as_root
+from macfleet.resources.texts import WantedText, changed_fields, wanted_texts
 from macfleet.rollout.planning import NodePlan
 from macfleet.rollout.ports import Ports
 
@@ -21,7 +22,7 @@ _CONTEXT = 2
 
 
 def differences(planned: NodePlan, ports: Ports) -> Mapping[str, str]:
-    """Return a unified difference by address for each file that the plan writes or removes; one exec.
+    """Return what changes in text by address; one exec reads the files whose text is concerned.
 
     Secrets, files that not everybody may read, what is no text and what is larger than 64 KiB are told in
     words instead.
@@ -29,42 +30,72 @@ def differences(planned: NodePlan, ports: Ports) -> Mapping[str, str]:
     Raises:
         NodeUnreachable, DeadlineExceeded: from the transport.
     """
-    pending = {change.address for change in planned.plan.pending if not change.blocked}
-    files = {r.address: r for r in planned.compiled.resources if isinstance(r, File) and r.address in pending}
-    probes = {
-        name: Probe(_reading(file), lambda _: None) for name, file in files.items() if not _hidden(file)
+    changes = {change.address: change for change in planned.plan.pending if not change.blocked}
+    resources = [each for each in planned.compiled.resources if each.address in changes]
+    return of_changes(resources, changes, ports.transports.to(planned.node), nonce=ports.nonce)
+
+
+def of_changes(
+    resources: Sequence[Resource],
+    changes: Mapping[str, Change],
+    transport: Transport,
+    *,
+    nonce: Callable[[], str],
+) -> Mapping[str, str]:
+    """Return the same for resources of one node, each with its change (raises what the transport raises)."""
+    texts = {
+        (each.address, wanted.path): wanted
+        for each in resources
+        for wanted in wanted_texts(each, changes[each.address])
     }
-    told = ask(probes, ports.transports.to(planned.node), nonce=ports.nonce) if probes else {}
-    found = {name: _difference(file, told.get(name)) for name, file in files.items()}
-    return {name: text for name, text in found.items() if text}
+    probes = {
+        "\n".join(place): Probe(_reading(wanted), lambda _: None)
+        for place, wanted in texts.items()
+        if not wanted.hidden
+    }
+    told = ask(probes, transport, nonce=nonce) if probes else {}
+    found: dict[str, list[str]] = {}
+    for each in resources:
+        if lines := changed_fields(each, changes[each.address]):
+            found.setdefault(each.address, []).extend(lines)
+    for place, wanted in texts.items():
+        if text := _difference(wanted, told.get("\n".join(place))):
+            found.setdefault(place[0], []).append(text)
+    return {address: "\n".join(parts) for address, parts in found.items()}
 
 
-def _hidden(file: File) -> bool:
-    """Whether what is wanted must not be seen: a secret, or for not everybody to read."""
-    return not isinstance(file.content, bytes) or not int(file.mode, 8) & 0o004
-
-
-def _reading(file: File) -> str:
+def _reading(wanted: WantedText) -> str:
     text = (
-        f'p={quote(file.path)}\nif [ -f "$p" ] && [ ! -L "$p" ]; then\n'
+        f'p={quote(wanted.path)}\nif [ -f "$p" ] && [ ! -L "$p" ]; then\n'
         f'm=$(stat -f {quote(FORMAT)} "$p")\n'
         f'case ${{m%% *}} in *[4567]) head -c {_LARGEST + 1} "$p" ;; *) exit {_PRIVATE} ;; esac\nfi'
     )
-    return as_root(text, become=file.become)
+    return as_root(text, become=wanted.become)
 
 
-def _difference(file: File, told: ProbeOutput | None) -> str:
+def _difference(wanted: WantedText, told: ProbeOutput | None) -> str:
     if told is None or told.exit == _PRIVATE:
         return "not shown: not everybody may read it"
     if told.exit != 0 or told.cut:
         return "not shown: it could not be read"
-    wanted = file.content if isinstance(file.content, bytes) else b""
-    if max(len(told.stdout.encode()), len(wanted)) > _LARGEST:
+    if max(len(told.stdout.encode()), len(wanted.content)) > _LARGEST:
         return f"not shown: larger than {_LARGEST // 1024} KiB"
-    after = wanted.decode("utf-8", "replace")
-    if any(sign in text for text in (told.stdout, after) for sign in "\0\ufffd"):
+    before, after = told.stdout, wanted.content.decode("utf-8", "replace")
+    if any(sign in text for text in (before, after) for sign in "\0\ufffd"):
         return "not shown: not text"
-    return "\n".join(_unified(told.stdout, after, file.path))
+    if wanted.between is not None:
+        before = _between(before, *wanted.between)
+    return "\n".join(_unified(before, after, wanted.path))
+
+
+def _between(text: str, begin: str, end: str) -> str:
+    """Return the lines that stand between two others, which stand there once; empty where they do not."""
+    lines = text.splitlines(keepends=True)
+    bare = [line.rstrip("\r\n") for line in lines]
+    if begin not in bare or end not in bare[bare.index(begin) :]:
+        return ""
+    first = bare.index(begin)
+    return "".join(lines[first + 1 : bare.index(end, first)])
 
 
 def _unified(before: str, after: str, path: str) -> Iterator[str]:
