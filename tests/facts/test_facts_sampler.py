@@ -125,6 +125,14 @@ def test_what_the_sampler_itself_took_grows_and_is_in_the_series(mac):
     assert any(value is not None for value in inside)
 
 
+def test_where_nothing_can_be_written_the_sampler_goes_on_without_its_own_cost(mac):
+    (mac / "mktemp").write_text("#!/bin/sh\nexit 1\n")
+    (mac / "mktemp").chmod(0o755)
+    rows = parse_series(sample(mac))
+    assert len([row for row in rows if row["host_used_pct"]]) == 4
+    assert {row["sampler_cpu_s"] for row in rows} == {None}
+
+
 def test_without_an_engine_to_ask_none_is_asked(mac):
     assert not [line for line in sample(mac, engine="").splitlines() if line.startswith("E")]
     assert {row["engine_busy"] for row in parse_series(sample(mac, engine="http://127.0.0.1:1"))} == {None}
