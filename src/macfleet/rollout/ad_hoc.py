@@ -195,6 +195,7 @@ def _measure(wish: AdHoc, node: Node, desired: Desired, ports: Ports, writer: Ru
 def _spec(wish: AdHoc, node: Node, desired: Desired, run_id: str) -> LoadSpec:
     contract = desired.contract
     bucket = wish.bucket or contract.primary
+    concurrency = _MOST_IN_FLIGHT if wish.rate else wish.concurrency
     route = next((each.path for each in contract.routes if each.stream), contract.routes[0].path)
     return LoadSpec(
         base_url=arms.base_url(node, wish.arm),
@@ -203,7 +204,7 @@ def _spec(wish: AdHoc, node: Node, desired: Desired, run_id: str) -> LoadSpec:
         cell=wish.cell(bucket),
         segment=0,
         arm=wish.arm,
-        concurrency=_MOST_IN_FLIGHT if wish.rate else wish.concurrency,
+        concurrency=concurrency,
         duration=wish.duration,
         warmup=wish.warmup,
         grace=contract.client.stall_timeout,
@@ -213,6 +214,7 @@ def _spec(wish: AdHoc, node: Node, desired: Desired, run_id: str) -> LoadSpec:
         stall_timeout=contract.client.stall_timeout,
         rate=wish.rate,
         arrivals=wish.arrivals,
+        processes=min(node.client_processes, concurrency),
     )
 
 
