@@ -23,7 +23,10 @@ json.dump(told, sys.stderr)
 NEVER = {
     "macfleet.executors.vantage",
     "macfleet.facts.model_probe",
+    "macfleet.gateway.node_gateway",
+    "macfleet.rollout.arms",
     "macfleet.rollout.carrying",
+    "macfleet.rollout.drain_state",
     "macfleet.rollout.loadtest",
     "macfleet.rollout.loadtest_wake",
     "macfleet.rollout.record",

@@ -10,7 +10,6 @@ from macfleet.rollout.drain_ports import Sight
 from macfleet.rollout.drain_state import InFlight, Service, ServiceState
 from macfleet.testing import FakeClock
 from macfleet.views.drain import (
-    DrainLines,
     Standing,
     drained_document,
     drained_line,
@@ -18,6 +17,7 @@ from macfleet.views.drain import (
     status_document,
     status_lines,
 )
+from macfleet.views.drain_events import DrainLines
 
 NOW = 1_700_000_000.0
 OUT = Service("mac-01", ServiceState.DRAINED, "fan noise", "ana", NOW - 7200, token=4)

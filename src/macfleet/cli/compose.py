@@ -199,7 +199,7 @@ def open_ports(fleet: FleetContext, events: Events) -> Iterator[Ports]:
     """Yield the adapters of one command; connections are closed with the fleet context."""
     from macfleet.cli.drain_ports import gateway_of
     from macfleet.cli.image_lock import resolver_of
-    from macfleet.cli.on_demand import LoadOnDemand, RegistryOnDemand
+    from macfleet.cli.on_demand import GatewayOnDemand, LoadOnDemand, RegistryOnDemand
     from macfleet.cli.state_on_demand import LocksOnDemand
     from macfleet.executors.controller import ControllerTransport
     from macfleet.executors.threads import ThreadExecutor
@@ -223,7 +223,7 @@ def open_ports(fleet: FleetContext, events: Events) -> Iterator[Ports]:
             controller=ControllerTransport(),
             resolver=registry,
             sources=registry,
-            gateway=gateway_of(fleet, events),
+            gateway=GatewayOnDemand(lambda: gateway_of(fleet, events)),
             locks=LocksOnDemand(lambda: fleet.locks),
             runs=RedactedRuns(fleet.runs, redactor),
             evidences=RedactedEvidences(fleet.state_on_demand, redactor),

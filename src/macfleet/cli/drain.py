@@ -193,7 +193,7 @@ def _moved(
 def _ports(fleet: FleetContext, nodes: Sequence[Node], *, proves: bool = False) -> DrainPorts:
     from macfleet.cli.drain_ports import drain_ports
     from macfleet.sources.clock import SystemClock
-    from macfleet.views.drain import DrainLines
+    from macfleet.views.drain_events import DrainLines
     from macfleet.views.progress import EventLines
 
     events: Events = EventLines(as_json=True, on_stdout=fleet.stream)

@@ -16,9 +16,10 @@ from macfleet.model.ports import Part
 if TYPE_CHECKING:
     from macfleet.executors.vantage import PackedClient
     from macfleet.model.contract import Contract
+    from macfleet.model.gateway import Absence, Gateway, Out
     from macfleet.model.load import EndpointReport, Vantage
     from macfleet.model.node import Node
-    from macfleet.model.ports import LoadGenerator, Pings, Transports
+    from macfleet.model.ports import Events, LoadGenerator, Pings, Transports
     from macfleet.registry import BlobCache, RegistryResolver
 
 
@@ -71,6 +72,37 @@ class RegistryOnDemand:
             if self._client is None:
                 self._client = self._kept.enter_context(self._connect())
             return self._client
+
+
+class GatewayOnDemand:
+    """The port `Gateway`: a command that only looks takes no node out of service; threads may share it."""
+
+    def __init__(self, make: Callable[[], Gateway]) -> None:
+        self._make = make
+        self._lock = threading.Lock()
+        self._gateway: Gateway | None = None
+
+    def absence(self, node: Node) -> Absence | None:
+        """Return why the node is out of service; None while it is in service."""
+        return self._made().absence(node)
+
+    def drain(self, node: Node, *, deadline: float, reason: str, run: str, events: Events) -> Out:
+        """Take the node out of service (raises MacfleetError where that is refused)."""
+        return self._made().drain(node, deadline=deadline, reason=reason, run=run, events=events)
+
+    def undrain(self, node: Node, *, events: Events) -> str:
+        """Put the node back; return in words what was done (raises MacfleetError)."""
+        return self._made().undrain(node, events=events)
+
+    def leave_out(self, node: Node, *, why: str) -> str:
+        """Let the node go as it is; return in words how it comes back."""
+        return self._made().leave_out(node, why=why)
+
+    def _made(self) -> Gateway:
+        with self._lock:
+            if self._gateway is None:
+                self._gateway = self._make()
+            return self._gateway
 
 
 class InProcessOnDemand:

@@ -18,7 +18,6 @@ from macfleet.model.stage import (
     PlanRequest,
     ProbeRequest,
 )
-from macfleet.rollout.arms import base_url
 from macfleet.rollout.desired import Desired
 from macfleet.rollout.ports import Ports
 
@@ -76,5 +75,7 @@ def as_json(state: State | None) -> Json:
 
 
 def _endpoint(request: EndpointRequest, node: Node, desired: Desired, ports: Ports) -> dict[str, Json]:
+    from macfleet.rollout.arms import base_url  # noqa: PLC0415 (a plan asks no endpoint)
+
     report = ports.load.probe(node, request.arm, base_url(node, request.arm), desired.contract)
     return {request.name: report.document()}

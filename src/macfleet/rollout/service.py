@@ -11,9 +11,6 @@ from macfleet.model.node import Node
 from macfleet.model.resource import Plan
 from macfleet.model.stage import Outcome, StageName
 from macfleet.playbooks import ParsedPlaybook
-from macfleet.rollout.arms import behind
-from macfleet.rollout.drain_admit import DEADLINE
-from macfleet.rollout.drain_guard import out_already
 from macfleet.rollout.ports import Ports
 from macfleet.rollout.result import NodeOutcome, NodeResult, failed_result
 from macfleet.rollout.run_lock import LOST
@@ -63,6 +60,8 @@ def refusal(playbook: ParsedPlaybook, node: Node, plan: Plan, ports: Ports) -> D
     absence = ports.gateway.absence(node)
     if absence is None or absence.resumable:
         return None
+    from macfleet.rollout.drain_guard import out_already  # noqa: PLC0415 (most nodes need not leave)
+
     return out_already(node, absence.words)
 
 
@@ -73,6 +72,10 @@ def leave(
     absence = ports.gateway.absence(node)
     if not leaves(playbook, plan, absence):
         return Left(node, notes=_told(absence))
+    # Most nodes need not leave service.
+    from macfleet.rollout.arms import behind  # noqa: PLC0415
+    from macfleet.rollout.drain_admit import DEADLINE  # noqa: PLC0415
+
     reason = f"{_of(stage)}: {options.why}" if options.why else _of(stage)
     out = ports.gateway.drain(node, deadline=DEADLINE, reason=reason, run=options.run_id, events=ports.events)
     sound = playbook.measure is not None and not (absence and absence.failure)

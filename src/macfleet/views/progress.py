@@ -18,7 +18,7 @@ from macfleet.model.ports import Events
 from macfleet.model.stage import Outcome
 from macfleet.rollout.result import NodeOutcome
 from macfleet.views.diagnostics import clean
-from macfleet.views.drain import event_words
+from macfleet.views.drain_events import event_words
 from macfleet.views.event_kinds import document
 from macfleet.views.symbols import NODES, OUTCOMES
 
