@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from macfleet.model.node import Node
-from macfleet.rollout import vm
 from macfleet.rollout.desired import Desired
 
 # Under this a judged cell is short: it passes the gate and can never be signed.
@@ -98,6 +97,8 @@ def _segment_seconds(desired: Desired, node: Node, profile: LoadProfile) -> floa
 
 
 def _change_seconds(profile: LoadProfile) -> float:
+    from macfleet.rollout import vm  # noqa: PLC0415 (most commands measure nothing)
+
     return 0.0 if profile.short else vm.CHANGE_SECONDS
 
 
