@@ -17,6 +17,7 @@ def rows(*readings):
         ([(1, None, None, None)], SamplerCost(None, None, None)),
         ([(1, 0.1, 0.0, 0.5)], SamplerCost(None, None, 0.5)),  # one reading is no stretch of time
         ([(1, 0.1, 0.0, 0.5), (2, None, 0.01, 0.5), (11, 0.3, 0.05, 0.5)], SamplerCost(0.02, 0.005, 0.5)),
+        ([(1, 0.1, 0.0, 0.5), (3, 0.4, 0.1, 0.5)], SamplerCost(None, None, 0.5)),  # too short a stretch
         # Another segment's sampler begins at 0: the minutes between them are nobody's.
         (
             [(0, 0.0, 0.0, 0.1), (10, 0.4, 0.1, 0.1), (900, 0.0, 0.0, -2.0), (910, 0.6, 0.1, -2.0)],

@@ -149,7 +149,9 @@ def _mounts_first(evidence: NodeEvidence, threshold: Threshold, _made: Mapping[s
             said if spoken and evidence.virtiofs else "",
             chance=min(1.0, min(spoken.values(), default=1.0) * len(second)),
         )
-        parts.append(_part([first, signs], [first, *second.values(), signs]))
+        # Which sign spoke stands before those that did not: a short list shows the first reasons alone.
+        told = sorted(second.values(), key=lambda each: each.holds is not True)
+        parts.append(_part([first, signs], [first, signs, *told]))
     return _conclude(evidence, threshold, parts)
 
 

@@ -10,6 +10,10 @@ if TYPE_CHECKING:
     import polars as pl
 
 
+_LEAST = 5.0
+"""Seconds between readings from which a share says something."""
+
+
 @dataclass(frozen=True, slots=True)
 class SamplerCost:
     """The sampler's own cost over a run.
@@ -47,4 +51,4 @@ def _share(readings: pl.DataFrame) -> float | None:
     for (before, least), (now, most) in itertools.pairwise(known):
         if most >= least:
             spent, passed = spent + most - least, passed + (now - before) / 1e9
-    return spent / passed if passed else None
+    return spent / passed if passed >= _LEAST else None
