@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -77,12 +78,15 @@ class SshTransports:
         return self.connection(node)
 
     def begin(self, nodes: Iterable[Node]) -> None:
-        """Begin to open connections that will be asked for soon, and return at once.
+        """Begin to open connections that will be asked for soon, and get ready to speak over them.
 
-        What goes wrong is raised by the first who asks for the connection.
+        Returns while they are on their way. What goes wrong is raised by whoever asks for one first.
         """
         # Each start waits until the thread runs, so it is another one's work.
         threading.Thread(target=self._begin_all, args=(tuple(nodes),), daemon=True).start()
+        # By the caller: the threads would share the interpreter with all it imports next, and log in later.
+        with contextlib.suppress(Exception):
+            self._made_opener()
 
     def connection(self, node: Node) -> Connection:
         """Return the same as `to`, with what only an SSH connection knows."""
