@@ -16,7 +16,7 @@ HEALTH = "curl -sf --max-time 3 http://127.0.0.1:8080/health"
 # the weights are larger than the container's memory: the engine waits for its weights about 40 % of the time.
 DELAY, FORGET = "0.0035", "0.5"
 # What a machine that is busy with other work does to the load client; it says nothing about the fault.
-BUSY = re.compile(r"the client's own loop was|the client used|the client waited")
+BUSY = re.compile(r"the client's own loop was|the client used|the client waited|other work held the machine")
 
 
 def as_root_in_vm(nodes, name, script):
