@@ -85,7 +85,9 @@ def _evidence(run: LoadedRun, node: str) -> Iterator[Diagnostic]:
     declared = run.facts.get(node, {}).get("accelerators")
     names = declared if isinstance(declared, Mapping) else run.manifest.arms
     for arm in sorted(set(names) - set(arms)):
-        yield _reason("E0973", f"arm {arm} was not measured", "The node declares it.", node)
+        third = arm == Arm.BARE_CPU and arm not in run.manifest.arms
+        why = "Bare has an accelerator that the container lacks." if third else "The node declares it."
+        yield _reason("E0973", f"arm {arm} was not measured", why, node)
 
 
 def _cells(run: LoadedRun, node: str) -> Iterator[Diagnostic]:
