@@ -51,6 +51,14 @@ def test_the_first_streams_are_opened_before_paramiko_is_imported(tmp_path):
     assert "macfleet.ssh.opener" not in imported(_AHEAD.format(folder=str(tmp_path)))
 
 
+def test_whoever_begins_logins_imports_what_they_need_before_anything_else(tmp_path):
+    begun = "from pathlib import Path\nfrom macfleet.ssh import SshTransports\n"
+    begun += f"SshTransports(Path('{tmp_path}/known_hosts'), ssh_config=Path('/dev/null')).begin([])"
+    found = imported(begun)
+    assert {"paramiko", "macfleet.ssh.opener"} <= found
+    assert not {"fabric", "invoke"} & found
+
+
 def test_what_is_read_before_a_stream_is_opened_needs_no_paramiko():
     found = imported("from macfleet.ssh import SshTransports, Passphrases" + _ROUTE.format(user="ops"))
     assert not {"paramiko", "cryptography", "fabric", "invoke"} & found
