@@ -13,6 +13,7 @@ from macfleet.documents import Border, Size
 from macfleet.inventory.names import is_ipv6
 from macfleet.inventory.registries import NodeRegistries
 from macfleet.model.json import Json
+from macfleet.model.load import MOST_PROCESSES
 from macfleet.model.node import Arm, Ownership
 
 # Ansible's own variables that change nothing here; a file that Ansible reads stays readable.
@@ -255,7 +256,10 @@ class NodeVariables(Border):
         default=None, description="name or address on the site's network, where it is not ansible_host"
     )
     client_processes: Whole = Field(
-        default=1, ge=1, le=16, description="processes of the load client; a pilot may ask for more"
+        default=1,
+        ge=1,
+        le=MOST_PROCESSES,
+        description="processes of the load client; a pilot may ask for more",
     )
     roots: RootsBorder | None = Field(default=None, description="directories of the node")
     colima: ColimaBorder | None = Field(default=None, description="size of the Colima VM")

@@ -9,11 +9,9 @@ from dataclasses import dataclass
 from macfleet.analysis.percentiles import GATED_REQUESTS
 from macfleet.analysis.validity import CLIENT_CPU
 from macfleet.model.json import Json
-from macfleet.model.load import RequestOutcome, Sample
+from macfleet.model.load import MOST_PROCESSES, RequestOutcome, Sample
 from macfleet.rollout.load_profile import LONGEST, LoadProfile
 
-MOST_PROCESSES = 16
-"""As many as the load client takes."""
 _UNSETTLED = 2.0
 """What one request alone may be off by: it has no spread to tell its uncertainty from."""
 
