@@ -55,7 +55,7 @@ def test_logins_begin_before_playbooks_gates_and_the_store_are_imported(fleet, a
     (first, second), at_last = watched(fleet, *arguments)
     assert first[0] == second[0] == ["mac-01", "mac-02"]
     late = {"macfleet.rollout.run", "macfleet.playbooks.load", "macfleet.gates", "macfleet.contract.load"}
-    assert not (late | {"jinja2", "paramiko", "importlib.metadata", "macfleet.model.load"}) & set(first[1])
+    assert not (late | {"jinja2", "paramiko", "importlib.metadata", "macfleet.model.run"}) & set(first[1])
     assert late <= at_last
     assert not {"sqlalchemy", "fabric", "invoke", "asyncio", "httpx", "rich"} & at_last
     assert not NEVER & at_last
