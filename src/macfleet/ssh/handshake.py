@@ -16,7 +16,7 @@ from macfleet.ssh.login import Login, LoginRefused
 from macfleet.ssh.private_keys import PrivateKeys
 from macfleet.ssh.route import Hop
 from macfleet.ssh.trust import Trust
-from macfleet.ssh.wire import Piped, Socket
+from macfleet.ssh.wire import VERSION, Piped, Socket
 
 _WINDOW = 16 * 2**20
 """Receive window: 2 MiB would cap a download at 35 MB/s where the round trip is 50 ms."""
@@ -133,6 +133,7 @@ def _transport(hop: Hop, sock: Socket, keys: tuple[str, ...]) -> paramiko.Transp
             default_window_size=_WINDOW,
             disabled_algorithms={"pubkeys": sorted(refused)},
         )
+        transport.local_version = VERSION  # the line that a stream sends ahead
         set_up(transport, keys, written)
     except ValueError as error:
         raise MacfleetError(trouble.bad_config(hop.node, str(error))) from error

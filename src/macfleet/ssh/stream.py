@@ -14,11 +14,13 @@ def stream_to(hop: Hop) -> Wire:
     try:
         if hop.proxy_command:
             return Piped.through(hop.proxy_command)
-        return Wire.connect_to(
+        wire = Wire.connect_to(
             hop.host, hop.port, hop.connect_timeout, family=options.family, source=options.bind_address
         )
     except (OSError, EOFError, ValueError) as error:
         raise NodeUnreachable(trouble.no_answer(hop.node, hop.name, reason_of(error))) from error
+    wire.greet()
+    return wire
 
 
 def reason_of(error: Exception) -> str:

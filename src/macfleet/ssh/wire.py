@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     import paramiko
     from typing_extensions import Buffer
 
+VERSION = "SSH-2.0-macfleet"
+"""Who we are, in the first line of a connection (RFC 4253, 4.2)."""
+_HELLO = f"{VERSION}\r\n".encode()
 _HEARD = 256
 _LAST_WORDS = 2.0
 _DEAD_AFTER = 45
@@ -35,6 +38,7 @@ class Wire(socket.socket):
     heard: bytes = b""
     hung_up: bool = False
     last_heard: float = 0.0
+    _greeted: bool = False
 
     @classmethod
     def connect_to(
@@ -85,8 +89,20 @@ class Wire(socket.socket):
             self.heard += data[: _HEARD - len(self.heard)]
         return data
 
+    def greet(self) -> None:
+        """Send the first line ahead of whoever speaks SSH over the stream, who sends it once more.
+
+        A server begins to exchange keys when it has it: sent with the connection it costs no round trip.
+        """
+        with contextlib.suppress(OSError):  # what is wrong is met again by who sends next
+            self._greeted = super().send(_HELLO) == len(_HELLO)
+
     def send(self, data: Buffer, flags: int = 0, /) -> int:
-        """Send as a socket does."""
+        """Send as a socket does; the first line only where it was not sent ahead."""
+        if self._greeted:
+            self._greeted = False
+            if bytes(data) == _HELLO:
+                return len(_HELLO)
         try:
             return super().send(data, flags)
         except ConnectionError:
