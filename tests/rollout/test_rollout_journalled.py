@@ -32,13 +32,26 @@ SENT_BOTH = [entry("change.sent", "file.a"), entry("change.sent", "command.b", j
             ],
             NodeStory("mac-01", done=("file.a",), flying={"command.b": "run-1-0a"}),
         ),
+        (
+            [*SENT_BOTH, entry("change.withheld", "file.a"), entry("node.settled", outcome="locked")],
+            NodeStory("mac-01", "locked", flying={"command.b": "run-1-0a"}),
+        ),
         ([*SENT_BOTH, entry("node.settled", outcome="ok")], NodeStory("mac-01", "ok")),
         (
             [entry("run.begun", node=""), entry("change.sent", "file.x", node="elsewhere")],
             NodeStory("mac-01"),
         ),
     ],
-    ids=["nothing", "sent", "one done", "one failed", "tried again", "ended well", "not of this run"],
+    ids=[
+        "nothing",
+        "sent",
+        "one done",
+        "one failed",
+        "tried again",
+        "withheld",
+        "ended well",
+        "not of this run",
+    ],
 )
 def test_a_journal_tells_what_was_done_and_what_was_in_the_air(entries, story):
     assert stories(["mac-01"], entries) == (story,)
