@@ -1,5 +1,6 @@
 """Every resource kind against recorded outputs: blank, converged, perturbed, unreadable."""
 
+import functools
 import re
 import shutil
 import string
@@ -74,6 +75,7 @@ def shown(value):
     )
 
 
+@functools.cache
 def documents():
     return {path.stem: yaml.safe_load(path.read_text()) for path in sorted(CASES.glob("*.yml"))}
 
