@@ -92,6 +92,12 @@ READ = [
         nodes("h0:22", "h1:22"),
         variables("h1", ansible_port=22),
     ),
+    (
+        "Port 0, such as `h:0`",
+        {YML: "a: {hosts: {'h:0': }}"},
+        variables("h", ansible_port=None),
+        "load E0213",
+    ),
     ("A name that is a node and a group", {YML: "a: {hosts: {a: }}"}, nodes("a"), "load E0209"),
     ("A node name that is no safe file name", {YML: "a: {hosts: {../h: }}"}, nodes("../h"), "E0205"),
     (
