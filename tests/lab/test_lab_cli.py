@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 import macfleet.lab
 from macfleet.cli.lab import default_state_dir, lab
-from macfleet.lab.state import LabStatus, NodeStatus
+from macfleet.lab.state import LabConfig, LabImages, LabState, LabStatus, LabWeights, NodeStatus, write_state
 
 
 @pytest.mark.parametrize("words", [[], ["up"], ["down"], ["status"]])
@@ -52,3 +52,37 @@ def test_json_is_one_document_with_a_schema(monkeypatch, tmp_path):
     assert document["schema"] == 1
     assert document["up"] is True
     assert document["nodes"][0]["name"] == "mac-01"
+
+
+@pytest.mark.parametrize(
+    ("options", "made"),
+    [
+        ((), ("mine", "172.28.77.0/24")),
+        (("--name", "other"), ("other", "172.28.77.0/24")),
+        (("--subnet", "172.28.78.0/24"), ("mine", "172.28.78.0/24")),
+    ],
+)
+@pytest.mark.parametrize("word", ["status", "down"])
+def test_the_lab_of_a_state_folder_is_meant_without_saying_its_name_again(
+    monkeypatch, tmp_path, word, options, made
+):
+    asked = []
+
+    def looked(config, *_arguments, **_options):
+        asked.append((config.name, config.subnet))
+        return LabStatus(False, False, ())
+
+    images, weights = LabImages("", "", "", ""), LabWeights("", 0, "")
+    state = LabState("mine", "172.28.77.0/24", "linux/amd64", (), "", "", "", images, weights)
+    write_state(LabConfig(tmp_path), state)
+    monkeypatch.setattr(macfleet.lab, word, looked)
+    CliRunner().invoke(lab, [word, "--state-dir", str(tmp_path), *options])
+    assert asked == [made]
+
+
+def test_without_a_lab_its_name_is_the_usual_one(monkeypatch, tmp_path):
+    asked = []
+    monkeypatch.setattr(macfleet.lab, "down", lambda config, *_rest, **_options: asked.append(config.name))
+    answer = CliRunner().invoke(lab, ["down", "--state-dir", str(tmp_path)])
+    assert answer.exit_code == 0
+    assert asked == ["macfleet-lab"]

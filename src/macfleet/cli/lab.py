@@ -21,8 +21,10 @@ def _lab_options(command: Callable[..., R]) -> Callable[..., R]:
         click.option(
             "--state-dir", metavar="DIR", type=click.Path(path_type=Path), help="Key, known_hosts, lab.json."
         ),
-        click.option("--name", default="macfleet-lab", show_default=True, help="Two names are two labs."),
-        click.option("--subnet", default="172.28.90.0/24", show_default=True, help="The lab's own network."),
+        click.option(
+            "--name", help="Two names are two labs. As before where there is one, else macfleet-lab."
+        ),
+        click.option("--subnet", help="The lab's own network. As before, else 172.28.90.0/24."),
         click.option("--output", type=click.Choice(["human", "json"]), default="human", show_default=True),
     )
     for option in reversed(options):
@@ -50,8 +52,8 @@ def up(
     thin: int | None,
     write_inventory: Path | None,
     state_dir: Path | None,
-    name: str,
-    subnet: str,
+    name: str | None,
+    subnet: str | None,
     output: str,
 ) -> int:
     """Bring the lab up, or back: what runs already is left as it is.
@@ -93,7 +95,7 @@ def _thin_up(state_dir: Path, count: int, write_inventory: Path | None, output: 
 @lab.command(epilog="Example: macfleet lab fleet demo && cd demo && macfleet inventory list")
 @click.argument("folder", type=click.Path(path_type=Path))
 @_lab_options
-def fleet(folder: Path, state_dir: Path | None, name: str, subnet: str, output: str) -> int:
+def fleet(folder: Path, state_dir: Path | None, name: str | None, subnet: str | None, output: str) -> int:
     """Make a fleet folder for the running lab, or refresh the files that speak of it."""
     from macfleet.cli.init import make_fleet
     from macfleet.lab import up as lab_up
@@ -127,7 +129,7 @@ def recorded_nodes(state_dir: Path) -> int:
 @lab.command(epilog="Example: macfleet lab down --purge")
 @click.option("--purge", is_flag=True, help="Remove the built images and the cache too.")
 @_lab_options
-def down(purge: bool, state_dir: Path | None, name: str, subnet: str, output: str) -> int:
+def down(purge: bool, state_dir: Path | None, name: str | None, subnet: str | None, output: str) -> int:
     """Remove the lab: nodes, registry, volumes, network; and stop the engine if the lab started it.
 
     A state folder that holds thin nodes alone loses those, and no engine is touched.
@@ -139,7 +141,7 @@ def down(purge: bool, state_dir: Path | None, name: str, subnet: str, output: st
     if not thin_down(config.state_dir, _progress) or (config.state_dir / "lab.json").exists():
         lab_down(config, _progress, purge=purge)
     if output == "json":
-        _print_json("lab-down", {"name": name})
+        _print_json("lab-down", {"name": config.name})
     else:
         click.echo("The lab is down.")
     return 0
@@ -147,7 +149,7 @@ def down(purge: bool, state_dir: Path | None, name: str, subnet: str, output: st
 
 @lab.command(epilog="Example: macfleet lab status --output json")
 @_lab_options
-def status(state_dir: Path | None, name: str, subnet: str, output: str) -> int:
+def status(state_dir: Path | None, name: str | None, subnet: str | None, output: str) -> int:
     """Show what of the lab is there. Exits 0 when all of it answers, 5 when something does not."""
     from macfleet.lab import status as lab_status
     from macfleet.lab.thin import answering, read_thin
@@ -178,11 +180,16 @@ def default_state_dir(start: Path) -> Path:
     return here / ".macfleet" / "lab"
 
 
-def _config(state_dir: Path | None, name: str, subnet: str, nodes: int = 2) -> LabConfig:
+def _config(state_dir: Path | None, name: str | None, subnet: str | None, nodes: int = 2) -> LabConfig:
+    """Return how the lab is made: as the one of the state folder, unless it is said anew."""
     from macfleet.lab import LabConfig
+    from macfleet.lab.state import read_state
 
     folder = state_dir.resolve() if state_dir else default_state_dir(Path.cwd())
-    return LabConfig(state_dir=folder, nodes=nodes, name=name, subnet=subnet)
+    config = LabConfig(state_dir=folder, nodes=nodes)
+    if there := read_state(config):
+        config = dataclasses.replace(config, name=there.name, subnet=there.subnet)
+    return dataclasses.replace(config, name=name or config.name, subnet=subnet or config.subnet)
 
 
 def _progress(line: str) -> None:

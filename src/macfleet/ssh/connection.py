@@ -244,6 +244,8 @@ class Connection:
     def _lost(self, doing: str, error: BaseException) -> NodeUnreachable:
         if self._watch is not None and self._watch.silent:
             return NodeUnreachable(trouble.fell_silent(self._node, doing, self._watch.silent))
+        # What broke under a writer is broken for whoever asks next, too: the reader has to see it first.
+        self._transport.join(_PATIENCE)
         cause = self._transport.get_exception() or error
         reason = "it was closed here" if self._closed else str(cause) or type(cause).__name__
         return NodeUnreachable(trouble.connection_lost(self._node, doing, reason))
