@@ -70,11 +70,13 @@ class Server:
         ]
         config.write_text("\n".join(lines) + "\n")
         log = (self.folder / "sshd.log").open("ab")
+        before = log.tell()
         self.process = subprocess.Popen([SSHD, "-D", "-e", "-f", config], stderr=log, start_new_session=True)
         log.close()
         process = self.process
-        wait_until(lambda: process.poll() is not None or _listens(self.port))
-        assert process.poll() is None, self.log  # else whoever listens there is not this server
+        # Whoever else listens there is not this server, so it is asked itself.
+        wait_until(lambda: process.poll() is not None or f" port {self.port}." in self.log[before:])
+        assert process.poll() is None, self.log
 
     def stop(self) -> None:
         if self.process is not None:
@@ -142,9 +144,3 @@ def free_port() -> int:
                 continue
             return port
     raise AssertionError("no port is free")
-
-
-def _listens(port: int) -> bool:
-    # A raw connect that hangs up at once; the test servers have no penalties.
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
