@@ -39,3 +39,17 @@ def test_a_client_that_was_late_or_busy_spoils_the_cell(cell, lateness, words):
     reasons, late = judged(cell, **lateness)
     assert late is bool(words)
     assert [words in each for each in reasons] == ([True] if words else [])
+
+
+@pytest.mark.parametrize(("part", "spoiled"), [(1.1, False), (2.6, True)])
+def test_tokens_of_an_answer_across_the_edge_may_all_lie_on_one_side_of_it(part, spoiled):
+    """An engine that stalls gives them at once; more than such answers hold is a wrong count."""
+    run = synthetic_run([SyntheticArm("bare")], cells=("short×1",), segments=1, seconds=20)
+    report = run.reports[0]
+    answer = max(sample.tokens for sample in run.samples)
+    [found] = summarise(
+        run.samples,
+        [replace(report, token_events=report.token_events + round(part * answer))],
+        node="mac-01",
+    )
+    assert any("the engine billed" in each for each in found.invalid) is spoiled

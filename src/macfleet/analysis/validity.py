@@ -121,8 +121,9 @@ def _of_segment(segment: MeasuredSegment, first_token: float) -> list[str]:
 def _usage_difference(segment: MeasuredSegment) -> str:
     """Compare token events the client counted with the tokens the engine billed.
 
-    Billed tokens are laid evenly over each answer to find those inside the window. That is uncertain at
-    the window's two edges, by a quarter of an answer for each request in flight, which is allowed on top.
+    Billed tokens are laid evenly over each answer to find those inside the window. An engine that stalls,
+    such as one that waits for its disk, lays them otherwise: of an answer that crosses an edge of the window
+    any part may lie inside, so as much as that can be off is allowed on top.
     """
     report = segment.report
     billed, edge = _billed_inside(segment)
@@ -151,8 +152,9 @@ def _billed_inside(segment: MeasuredSegment) -> tuple[float, float]:
     inside = np.clip((report.window_end - begin) / length, 0, 1) - np.clip(
         (report.window_start - begin) / length, 0, 1
     )
-    crossing = tokens[(inside > 0) & (inside < 1)]
-    return float((tokens * inside).sum()), float(crossing.sum()) / 4
+    crossing = (inside > 0) & (inside < 1)
+    off = np.where(crossing, np.maximum(inside, 1 - inside), 0.0)
+    return float((tokens * inside).sum()), float((tokens * off).sum())
 
 
 def _cache_hits(segments: Sequence[MeasuredSegment]) -> str:
