@@ -19,41 +19,43 @@ if TYPE_CHECKING:
 _JOINS = ":,&!"
 
 
-class NodePattern(click.ParamType[str]):
+class _FromFleet(click.ParamType[str]):
+    """A text that is completed with names from the fleet folder; none where there is no folder to read."""
+
+    def names(self, fleet: FleetContext) -> Iterable[str]:
+        """Return what may be offered, in order (raises MacfleetError)."""
+        raise NotImplementedError
+
+    def shell_complete(
+        self,
+        ctx: click.Context,
+        param: click.Parameter,  # noqa: ARG002 (click's signature)
+        incomplete: str,
+    ) -> list[CompletionItem]:
+        """Offer names for the last term; what stands before it stays."""
+        with suppress(MacfleetError):
+            return _offered(incomplete, self.names(_fleet(ctx)))
+        return []
+
+
+class NodePattern(_FromFleet):
     """A pattern of nodes: the term being typed is completed with nodes and groups."""
 
     name = "pattern"
 
-    def shell_complete(
-        self,
-        ctx: click.Context,
-        param: click.Parameter,  # noqa: ARG002 (click's signature)
-        incomplete: str,
-    ) -> list[CompletionItem]:
-        """Offer nodes and groups for the last term; what stands before it stays."""
-        fleet = _fleet(ctx)
-        if fleet is None:
-            return []
-        with suppress(MacfleetError):
-            inventory = fleet.inventory
-            return _offered(incomplete, (*(node.name for node in inventory.nodes), *inventory.groups))
-        return []
+    def names(self, fleet: FleetContext) -> Iterable[str]:
+        """Return nodes, then groups."""
+        return (*(node.name for node in fleet.inventory.nodes), *fleet.inventory.groups)
 
 
-class RunId(click.ParamType[str]):
-    """The id of a recorded run, the newest first."""
+class RunId(_FromFleet):
+    """The id of a recorded run."""
 
     name = "run"
 
-    def shell_complete(
-        self,
-        ctx: click.Context,
-        param: click.Parameter,  # noqa: ARG002 (click's signature)
-        incomplete: str,
-    ) -> list[CompletionItem]:
-        """Offer the ids of finished runs."""
-        fleet = _fleet(ctx)
-        return [] if fleet is None else _offered(incomplete, reversed(fleet.runs.ids()))
+    def names(self, fleet: FleetContext) -> Iterable[str]:
+        """Return the ids of finished runs, the newest first."""
+        return reversed(fleet.runs.ids())
 
 
 def _offered(incomplete: str, names: Iterable[str]) -> list[CompletionItem]:
@@ -63,14 +65,11 @@ def _offered(incomplete: str, names: Iterable[str]) -> list[CompletionItem]:
     return [CompletionItem(before + name) for name in names if (before + name).startswith(incomplete)]
 
 
-def _fleet(ctx: click.Context) -> FleetContext | None:
-    """Return the fleet folder that the command line names so far, or None where there is none."""
+def _fleet(ctx: click.Context) -> FleetContext:
+    """Return the fleet folder that the command line names so far (raises MacfleetError E0110: none)."""
     from macfleet.cli.fleet import FleetContext
     from macfleet.cli.fleet_folder import find_root
 
-    with suppress(MacfleetError):
-        return FleetContext(
-            root=find_root(ctx.params.get("fleet_dir")),
-            sources=tuple(ctx.params.get("inventory_paths") or ()),
-        )
-    return None
+    return FleetContext(
+        root=find_root(ctx.params.get("fleet_dir")), sources=tuple(ctx.params.get("inventory_paths") or ())
+    )

@@ -189,7 +189,8 @@ class RetentionBorder(Border):
 
     runs: Seconds = Field(default=Retention().runs, description="age after which runs may be pruned")
     events: Seconds = Field(
-        default=Retention().events, description="age after which token events are dropped"
+        default=Retention().events,
+        description="age after which token events are dropped; no run keeps them yet",
     )
     keep: int = Field(default=Retention().keep, ge=1, description="runs that stay whatever their age")
 
