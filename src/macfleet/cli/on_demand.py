@@ -108,11 +108,18 @@ class GatewayOnDemand:
 class InProcessOnDemand:
     """The load client in process."""
 
-    def measure(self, spec: LoadSpec, sink: Callable[[Sample], None], *, archive: str) -> SegmentReport:
+    def measure(
+        self,
+        spec: LoadSpec,
+        sink: Callable[[Sample], None],
+        *,
+        archive: str,
+        events: Callable[[Sample, Sequence[int]], None] | None = None,
+    ) -> SegmentReport:
         """Run one segment from here; `archive` is the digest the other vantages run."""
         from macfleet.loadgen.local import InProcessClient
 
-        return InProcessClient().measure(spec, sink, archive=archive)
+        return InProcessClient().measure(spec, sink, archive=archive, events=events)
 
     def ping(self, job: JsonObject) -> JsonObject:
         """Time small requests from here."""
@@ -130,10 +137,15 @@ class LoadOnDemand:
         self._client: LoadGenerator | None = None
 
     def measure(
-        self, node: Node, vantage: Vantage, spec: LoadSpec, sink: Callable[[Sample], None]
+        self,
+        node: Node,
+        vantage: Vantage,
+        spec: LoadSpec,
+        sink: Callable[[Sample], None],
+        events: Callable[[Sample, Sequence[int]], None] | None = None,
     ) -> SegmentReport:
         """Run one segment; samples go to `sink` as they are finished (raises MacfleetError)."""
-        return self._opened().measure(node, vantage, spec, sink)
+        return self._opened().measure(node, vantage, spec, sink, events)
 
     def probe(self, node: Node, arm: str, base_url: str, contract: Contract) -> EndpointReport:
         """Ask the promised routes of one arm from the node's loopback (raises MacfleetError)."""

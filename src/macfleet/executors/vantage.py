@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -45,7 +45,14 @@ class PackedClient(Protocol):
 class LocalClient(Protocol):
     """The load client in process, for the client's own vantage."""
 
-    def measure(self, spec: LoadSpec, sink: Callable[[Sample], None], *, archive: str) -> SegmentReport:
+    def measure(
+        self,
+        spec: LoadSpec,
+        sink: Callable[[Sample], None],
+        *,
+        archive: str,
+        events: Callable[[Sample, Sequence[int]], None] | None = None,
+    ) -> SegmentReport:
         """Run one segment from here."""
 
     def ping(self, job: JsonObject) -> JsonObject:
@@ -107,9 +114,14 @@ class VantageLoadGenerator:
         self._building = threading.Lock()
 
     def measure(
-        self, node: Node, vantage: Vantage, spec: LoadSpec, sink: Callable[[Sample], None]
+        self,
+        node: Node,
+        vantage: Vantage,
+        spec: LoadSpec,
+        sink: Callable[[Sample], None],
+        events: Callable[[Sample, Sequence[int]], None] | None = None,
     ) -> SegmentReport:
-        """Run one segment; samples go to `sink` as they are finished.
+        """Run one segment; samples go to `sink` as they are finished, their token events to `events`.
 
         At the client's vantage a loopback address means the node's, through a tunnel.
 
@@ -120,9 +132,9 @@ class VantageLoadGenerator:
         digest = self._archive().digest
         if vantage is Vantage.CLIENT:
             with self._reached(node, spec.base_url) as url:
-                return self._local.measure(replace(spec, base_url=url), sink, archive=digest)
-        lines = SegmentLines(node.name, spec, sink)
-        arguments = ("measure", "--archive", digest)
+                return self._local.measure(replace(spec, base_url=url), sink, archive=digest, events=events)
+        lines = SegmentLines(node.name, spec, sink, events)
+        arguments = ("measure", "--archive", digest, *(("--events",) if events is not None else ()))
         deadline = spec.warmup + spec.duration + spec.grace + SLACK
         self._run(node, vantage, arguments, spec.document(), deadline=deadline, sink=lines.feed)
         return lines.settled(digest)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
@@ -25,14 +26,23 @@ class PingAnswer(BaseModel):
     time_wait: int | None
 
 
+class _Events(BaseModel):
+    """When text of one request came: monotonic nanoseconds, in their order."""
+
+    model_config = ConfigDict(extra="forbid", defer_build=True)
+
+    index: int
+    t: list[int]
+
+
 class _Line(BaseModel):
-    """One line of a measurement: a sample, or the report at the end; token event times are let pass."""
+    """One line of a measurement: a sample, the token events after it, or the report at the end."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False, defer_build=True)
 
     sample: Sample | None = None
     report: SegmentReport | None = None
-    events: dict[str, object] | None = None
+    events: _Events | None = None
 
 
 class SegmentLines:
@@ -44,13 +54,21 @@ class SegmentLines:
         problems: the first lines that could not be read, in words.
     """
 
-    def __init__(self, node: str, spec: LoadSpec, sink: Callable[[Sample], None]) -> None:
+    def __init__(
+        self,
+        node: str,
+        spec: LoadSpec,
+        sink: Callable[[Sample], None],
+        events: Callable[[Sample, Sequence[int]], None] | None = None,
+    ) -> None:
         self.report: SegmentReport | None = None
         self.samples = 0
         self.problems: list[str] = []
         self._node = node
         self._spec = spec
         self._sink = sink
+        self._events = events
+        self._last: Sample | None = None
         self._tail = b""
         self._number = 0
 
@@ -101,7 +119,19 @@ class SegmentLines:
             self.report = read.report
         if read.sample is not None:
             self.samples += 1
+            self._last = read.sample
             self._sink(read.sample)
+        if read.events is not None:
+            self._take_events(read.events)
+
+    def _take_events(self, events: _Events) -> None:
+        sample, self._last = self._last, None
+        if sample is None or sample.index != events.index:
+            self._problem("token events without their request")
+        elif any(later < earlier for earlier, later in pairwise(events.t)):
+            self._problem("token events whose times go back")
+        elif self._events is not None:
+            self._events(sample, events.t)
 
     @property
     def _asked(self) -> tuple[str, int, str]:

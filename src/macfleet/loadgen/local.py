@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from macfleet.loadgen import ping
 from macfleet.loadgen.measure import measure
@@ -14,9 +14,16 @@ from macfleet.model.load import LoadSpec, Sample, SegmentReport
 class InProcessClient:
     """Runs segments and small requests from this machine."""
 
-    def measure(self, spec: LoadSpec, sink: Callable[[Sample], None], *, archive: str) -> SegmentReport:
+    def measure(
+        self,
+        spec: LoadSpec,
+        sink: Callable[[Sample], None],
+        *,
+        archive: str,
+        events: Callable[[Sample, Sequence[int]], None] | None = None,
+    ) -> SegmentReport:
         """Run one segment; `archive` is the digest the other vantages run, recorded here, too."""
-        return measure(spec, sink, archive=archive)
+        return measure(spec, sink, archive=archive, events=events)
 
     def ping(self, job: JsonObject) -> JsonObject:
         """Time small requests as the program does."""

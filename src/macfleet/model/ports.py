@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from macfleet.model.json import Json, JsonObject
     from macfleet.model.load import EndpointReport, LoadSpec, Sample, SegmentReport, Vantage
     from macfleet.model.node import Node
-    from macfleet.model.run import RunManifest
+    from macfleet.model.run import RunManifest, TokenLines
     from macfleet.model.secret import Secret
     from macfleet.model.stage import StageName, StageRecord
 
@@ -129,6 +129,12 @@ class RunWriter(Protocol):
     def samples(self, path: str, samples: Iterable[Sample]) -> None:
         """Write requests as Parquet at `path`."""
 
+    def events(self, path: str, parts: Sequence[TokenLines]) -> None:
+        """Write token events as Parquet at `path` from raw lines beside it, which are dropped.
+
+        A part without raw lines is left out; where none has any, nothing is written.
+        """
+
     def series(self, path: str, rows: Sequence[JsonObject]) -> None:
         """Write a time series as Parquet at `path`; missing keys become nulls."""
 
@@ -223,9 +229,18 @@ class LoadGenerator(Protocol):
     """Runs the load client at a vantage of a node."""
 
     def measure(
-        self, node: Node, vantage: Vantage, spec: LoadSpec, sink: Callable[[Sample], None]
+        self,
+        node: Node,
+        vantage: Vantage,
+        spec: LoadSpec,
+        sink: Callable[[Sample], None],
+        events: Callable[[Sample, Sequence[int]], None] | None = None,
     ) -> SegmentReport:
-        """Run one segment; samples go to `sink` as they are finished."""
+        """Run one segment; samples go to `sink` as they are finished.
+
+        After its sample, `events` takes the moments of a request's generated text, in order (monotonic
+        nanoseconds of the machine the client runs on); without it they are not asked for.
+        """
 
     def probe(self, node: Node, arm: str, base_url: str, contract: Contract) -> EndpointReport:
         """Ask the promised routes of one arm from the node's loopback."""

@@ -20,6 +20,7 @@ class RunManifest:
         short: whether the run is under 30 minutes per arm and judged cell, so that it cannot be signed.
         profile: durations the run was made with, in seconds.
         files: sha256 by path inside the run folder, the manifest excluded.
+        droppable: paths of `files` that retention may remove later: a signature covers that, too.
         simulated: what of the environment was simulated; such a run is never presented as a Mac's.
     """
 
@@ -43,7 +44,27 @@ class RunManifest:
     profile: Mapping[str, Json] = field(default_factory=dict)
     simulated: tuple[str, ...] = ()
     files: Mapping[str, str] = field(default_factory=dict)
+    droppable: tuple[str, ...] = ()
     schema: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLines:
+    """Raw lines of one segment's token events, as they lie in a run folder.
+
+    Each line holds a request's ``index``, the moment ``first`` of its first event (monotonic nanoseconds of
+    the machine the client ran on), the ``gaps`` to each further one (nanoseconds) and the tokens ``each``
+    carries, null where the engine's own count says otherwise.
+
+    Attributes:
+        path: inside the run folder.
+        start: when the segment's window began, on the same clock.
+    """
+
+    path: str
+    cell: str
+    segment: int
+    start: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from macfleet.model.stage import StageName
 from macfleet.rollout import arms
 from macfleet.rollout.desired import Desired
 from macfleet.rollout.loadtest_left import MEASURED
-from macfleet.rollout.loadtest_segment import Place, measure_segment
+from macfleet.rollout.loadtest_segment import Place, measure_segment, token_lines_of
 from macfleet.rollout.ports import Ports
 from macfleet.rollout.record import facts_document
 from macfleet.rollout.result import NodeOutcome, NodeResult
@@ -42,6 +42,7 @@ class AdHoc:
         rate: requests a second offered, whatever the engine manages; 0 for a closed loop.
         arrivals: ``constant`` or ``poisson``, of an open loop.
         duration, warmup: seconds of the window, and of load before it.
+        token_events: whether the run keeps when each token came.
     """
 
     arm: str
@@ -51,6 +52,7 @@ class AdHoc:
     arrivals: str = "constant"
     duration: float = 60.0
     warmup: float = 5.0
+    token_events: bool = True
 
     def cell(self, bucket: str) -> str:
         """Return the cell's name."""
@@ -173,7 +175,8 @@ def _measure(wish: AdHoc, node: Node, desired: Desired, ports: Ports, writer: Ru
     if wish.arm not in beside:
         raise MacfleetError(_not_running(node, wish.arm))
     spec = _spec(wish, node, desired, writer.id)
-    take = measure_segment(spec, Place(wish.arm, 0, spec.concurrency), node, ports, writer, of=1, up=None)
+    place = Place(wish.arm, 0, spec.concurrency)
+    take = measure_segment(spec, place, node, ports, writer, of=1, up=None, token_events=wish.token_events)
     folder = f"nodes/{node.name}"
     writer.json(f"{folder}/facts.json", facts_document(node, result, desired))
     engines: list[Json] = [take.engine()]
@@ -183,6 +186,8 @@ def _measure(wish: AdHoc, node: Node, desired: Desired, ports: Ports, writer: Ru
     reports: list[Json] = [take.report.document()]
     writer.json(f"{folder}/{MEASURED}", reports)
     writer.samples(f"{folder}/{wish.arm}/samples.parquet", take.samples)
+    lines = token_lines_of(folder, place, take.report)
+    writer.events(f"{folder}/{wish.arm}/events.parquet", [lines])
     writer.series(f"{folder}/series.parquet", take.series)
     foreign = {(spec.arm, spec.cell): [take.foreign]} if take.foreign else {}
     accelerators = {str(arm): node.accelerator(arm) for arm in node.arms}

@@ -26,12 +26,14 @@ class LoadProfile:
         warmup: seconds of load before each window, not drained.
         pilot: seconds of each arm's and cell's pilot, from which cells are sized; 0 for none: cells are as
             long as they are told to be.
+        token_events: whether the run keeps when each token came.
     """
 
     duration: float
     segments: int = 4
     warmup: float = 5.0
     pilot: float = 0.0
+    token_events: bool = True
 
     @property
     def window(self) -> float:

@@ -20,7 +20,7 @@ from macfleet.rollout.load_profile import Block, LoadProfile, blocks, judged_con
 from macfleet.rollout.loadtest_adopt import SUMMARY
 from macfleet.rollout.loadtest_arms import Changing, Chosen, choose
 from macfleet.rollout.loadtest_left import MEASURED, STORAGE, Left, after, take_over
-from macfleet.rollout.loadtest_segment import Take, measure_segment
+from macfleet.rollout.loadtest_segment import Place, Take, measure_segment, token_lines_of
 from macfleet.rollout.pilot import Pilot
 from macfleet.rollout.pilot_size import Sizes, as_planned, read_sizes
 from macfleet.rollout.ports import Ports
@@ -117,11 +117,12 @@ def _fix_sizes(
 
 @dataclass(frozen=True, slots=True)
 class _Taken:
-    """Every attempt at one segment of one cell; the last one stands."""
+    """Every attempt at one segment of one cell; the last one stands, and `place` is its."""
 
     arm: str
     segment: int
     takes: tuple[Take, ...]
+    place: Place
 
     @property
     def standing(self) -> Take:
@@ -160,20 +161,32 @@ class _Work:
         found = []
         for concurrency in self._cells(block.segment):
             takes = list(self.left.of(block.arm, block.segment, concurrency))
+            places = list(self.left.places(block.arm, block.segment, concurrency))
             place, index = self.left.next_place(block.arm, block.segment, concurrency)
             spec = _spec(block, concurrency, self.node, self.desired, self.profile, self.sizes.processes)
             while not _stands(takes):
                 self.ports.go_on(self.node.name)
                 spec = replace(spec, first_index=index)
-                takes.append(
-                    measure_segment(spec, place, self.node, self.ports, self.writer, of=self._count(), up=up)
-                )
+                takes.append(self._segment(spec, place, up=up))
+                places.append(place)
                 place, index = replace(place, attempt=place.attempt + 1), after(takes[-1])
                 if not _stands(takes):
                     late: dict[str, Json] = {"arm": spec.arm, "cell": spec.cell}
                     self.ports.events.emit(Event("loadtest.late", self.node.name, late))
-            found.append(_Taken(block.arm, block.segment, tuple(takes)))
+            found.append(_Taken(block.arm, block.segment, tuple(takes), places[-1]))
         return found
+
+    def _segment(self, spec: LoadSpec, place: Place, *, up: bool | None) -> Take:
+        return measure_segment(
+            spec,
+            place,
+            self.node,
+            self.ports,
+            self.writer,
+            of=self._count(),
+            up=up,
+            token_events=self.profile.token_events,
+        )
 
     def _count(self) -> int:
         """Segments of the node that are still to be measured when it begins."""
@@ -229,6 +242,8 @@ def _reduce(
     writer.json(f"{folder}/engine.json", [take.engine() for take in standing])
     for arm in sorted({report.arm for report in reports}):
         writer.samples(f"{folder}/{arm}/samples.parquet", [s for s in samples if s.arm == arm])
+        lines = [token_lines_of(folder, e.place, e.standing.report) for e in taken if e.arm == arm]
+        writer.events(f"{folder}/{arm}/events.parquet", lines)
     writer.series(f"{folder}/series.parquet", series)
     if spoiled:
         writer.json(f"{folder}/spoiled.json", [take.report.document() for take in spoiled])

@@ -82,11 +82,12 @@ class Left:
 
     def of(self, arm: str, segment: int, concurrency: int) -> tuple[Take, ...]:
         """Return the finished attempts at one segment of one cell."""
-        return tuple(
-            take
-            for place, take in self.takes.items()
-            if (place.arm, place.segment, place.concurrency) == (arm, segment, concurrency)
-        )
+        return tuple(self.takes[place] for place in self.places(arm, segment, concurrency))
+
+    def places(self, arm: str, segment: int, concurrency: int) -> tuple[Place, ...]:
+        """Return where those attempts stand, in the same order."""
+        asked = (arm, segment, concurrency)
+        return tuple(p for p in self.takes if (p.arm, p.segment, p.concurrency) == asked)
 
     @property
     def segments(self) -> int:
@@ -156,6 +157,8 @@ def _keep(left: Left, files: Mapping[str, str], folder: str, writer: RunWriter) 
         rows: list[JsonObject] = [*(sample.document() for sample in take.samples), take.document()]
         text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         writer.text(f"{folder}/{place.file('raw')}", text)
+        if events := files.get(place.file("events")):
+            writer.text(f"{folder}/{place.file('events')}", events)
     for cut in left.cuts:
         place = cut.place
         text = files.get(place.file("raw")) or files.get(place.file("cut"), "")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import pairwise
 
 from macfleet.analysis.sampler import clock_offset, parse_series
 from macfleet.analysis.strangers import strangers
@@ -15,6 +17,7 @@ from macfleet.model.json import Json, JsonObject
 from macfleet.model.load import LoadSpec, Sample, SegmentReport, Vantage
 from macfleet.model.node import Node
 from macfleet.model.ports import RunWriter
+from macfleet.model.run import TokenLines
 from macfleet.rollout.arms import ENVIRONMENT
 from macfleet.rollout.ports import Ports
 
@@ -86,12 +89,21 @@ class Place:
 
 
 def measure_segment(
-    spec: LoadSpec, place: Place, node: Node, ports: Ports, writer: RunWriter, *, of: int, up: bool | None
+    spec: LoadSpec,
+    place: Place,
+    node: Node,
+    ports: Ports,
+    writer: RunWriter,
+    *,
+    of: int,
+    up: bool | None,
+    token_events: bool = True,
 ) -> Take:
     """Load and sample side by side, each on a thread of its own over the one connection.
 
     Every request and every line of the sampler is in the run's folder as soon as it is known here; what
-    ends the raw lines is there only when the segment came to its end.
+    ends the raw lines is there only when the segment came to its end. With `token_events` the moments of
+    every request's tokens are, too; they are not held in memory.
     """
     samples: list[Sample] = []
     detail: dict[str, Json] = {"arm": spec.arm, "cell": spec.cell, "segment": spec.segment}
@@ -101,14 +113,20 @@ def measure_segment(
     before = _counters(spec, node, ports)
     reports: list[SegmentReport] = []
     told: list[tuple[JsonObject, ...]] = []
-    with writer.lines(f"{folder}/{place.file('raw')}") as line:
+    with ExitStack() as files:
+        line = files.enter_context(writer.lines(f"{folder}/{place.file('raw')}"))
+        keep_events = (
+            _token_lines(files.enter_context(writer.lines(f"{folder}/{place.file('events')}")))
+            if token_events
+            else None
+        )
 
         def keep(sample: Sample) -> None:
             samples.append(sample)
             line(sample.document())
 
         def load() -> None:
-            reports.append(ports.load.measure(node, Vantage.NODE_LOOPBACK, spec, keep))
+            reports.append(ports.load.measure(node, Vantage.NODE_LOOPBACK, spec, keep, keep_events))
 
         def watch() -> None:
             told.append(_sampled(spec, node, ports, writer, f"{folder}/{place.series}"))
@@ -128,6 +146,26 @@ def measure_segment(
         )
         line(take.document())
     return take
+
+
+def token_lines_of(folder: str, place: Place, report: SegmentReport) -> TokenLines:
+    """Return where the token events of a finished attempt lie; `folder` is the node's inside the run."""
+    return TokenLines(f"{folder}/{place.file('events')}", report.cell, report.segment, report.window_start)
+
+
+def _token_lines(line: Callable[[JsonObject], None]) -> Callable[[Sample, Sequence[int]], None]:
+    """Return what writes a request's moments as one raw line, which `TokenLines` describes."""
+
+    def write(sample: Sample, moments: Sequence[int]) -> None:
+        if not moments:
+            return
+        gaps: list[Json] = [later - earlier for earlier, later in pairwise(moments)]
+        # One event may carry several tokens, or part of one: only the engine's own count tells.
+        counted = sample.token_source
+        each = 1 if counted == "usage" and sample.tokens == len(moments) else None
+        line({"index": sample.index, "first": moments[0], "gaps": gaps, "each": each})
+
+    return write
 
 
 def _sampled(

@@ -20,6 +20,7 @@ from macfleet.store.folder_writer import PARTIAL
 from macfleet.store.manifests import parse_manifest
 from macfleet.store.sealing import digest_of, make_read_only, sync
 from macfleet.store.signing import SIGNATURE, Signed, check_folder
+from macfleet.store.token_events import DROPPED, dropped_of
 
 _MANIFEST = "manifest.json"
 _CHUNK = 1 << 20
@@ -61,7 +62,9 @@ def export_run(runs: FolderRuns, run_id: str, target: Path) -> Bundle:
         )
     if problems:
         raise MacfleetError(problems)
-    names = [_MANIFEST, *([SIGNATURE] if signed.present else []), *sorted(runs.manifest(run_id).files)]
+    gone = runs.dropped(run_id)
+    added = [*([SIGNATURE] if signed.present else []), *([DROPPED] if gone else [])]
+    names = [_MANIFEST, *added, *sorted(set(runs.manifest(run_id).files) - set(gone))]
     aside = target.with_name(f"{target.name}.new")
     with tarfile.open(aside, "w", format=tarfile.PAX_FORMAT) as tar:
         for name in names:
@@ -145,7 +148,7 @@ def _members(tar: tarfile.TarFile, staging: Path) -> tuple[str, int]:
     folder = staging / FolderRuns.checked(run_id)
     head = _content(tar, first).read()
     manifest = parse_manifest(head, first.name, run_id)
-    wanted = {**manifest.files, SIGNATURE: ""}
+    wanted = {**manifest.files, SIGNATURE: "", DROPPED: ""}
     seen: set[str] = set()
     problems: list[Diagnostic] = []
     for entry in entries:
@@ -159,7 +162,8 @@ def _members(tar: tarfile.TarFile, staging: Path) -> tuple[str, int]:
             problems.append(problem)
             if len(problems) > 20:
                 break
-    problems += [_missing(run_id, name) for name in sorted(set(manifest.files) - seen)]
+    gone = set(manifest.droppable) & set(dropped_of(folder))
+    problems += [_missing(run_id, name) for name in sorted(set(manifest.files) - seen - gone)]
     if problems:
         raise MacfleetError(problems)
     _write(folder / _MANIFEST, io.BytesIO(head))

@@ -16,6 +16,7 @@ from macfleet.model.run import RunManifest
 from macfleet.store.folder_writer import PARTIAL, FolderWriter
 from macfleet.store.manifests import parse_manifest
 from macfleet.store.sealing import digest_of, files_below
+from macfleet.store.token_events import DROPPED, drop_token_events, dropped_of
 
 if TYPE_CHECKING:
     import polars as pl
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 IMPORTED = "imported.json"
 """The mark of a run that came in a bundle."""
 _BEGUN = "begun.json"
-_ADDED_LATER = ("manifest.json", "signature", IMPORTED)
+_ADDED_LATER = ("manifest.json", "signature", IMPORTED, DROPPED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +147,8 @@ class FolderRuns:
     def verify(self, run_id: str) -> tuple[Diagnostic, ...]:
         """Compare every file with the manifest; return what differs, sorted by path.
 
+        A file that retention dropped differs in nothing: what was sealed says that it may go.
+
         Codes: E0953 a file's content changed; E0954 a file is missing; E0955 a file was added.
 
         Raises:
@@ -156,9 +159,30 @@ class FolderRuns:
         present = set(files_below(folder)) - set(_ADDED_LATER)
         found = [
             _damage(run_id, path, manifest.files.get(path), folder)
-            for path in sorted(present | set(manifest.files))
+            for path in sorted(present | (set(manifest.files) - set(self.dropped(run_id))))
         ]
         return tuple(each for each in found if each is not None)
+
+    def dropped(self, run_id: str) -> dict[str, str]:
+        """Return the files that retention dropped, with when it did, RFC 3339.
+
+        Only what the manifest calls droppable counts, and only while it is gone.
+
+        Raises:
+            MacfleetError: E0950, E0952 as `manifest` does.
+        """
+        folder, droppable = self.folder(run_id), self.manifest(run_id).droppable
+        told = dropped_of(folder)
+        return {path: told[path] for path in droppable if path in told and not (folder / path).is_file()}
+
+    def drop_token_events(self, run_id: str, when: str) -> None:
+        """Remove the token events of a sealed run; `when`, RFC 3339, stands in the run for them.
+
+        Raises:
+            MacfleetError: E0950, E0952 as `manifest` does.
+            OSError: the folder cannot be written to.
+        """
+        drop_token_events(self.folder(run_id), self.manifest(run_id).droppable, when)
 
     def _file(self, run_id: str, path: str) -> Path:
         file = self.folder(run_id) / path

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING
 from macfleet.analysis.frames import sample_frame, series_frame
 from macfleet.model.json import Json, JsonObject
 from macfleet.model.load import Sample
-from macfleet.model.run import RunManifest
+from macfleet.model.run import RunManifest, TokenLines
 from macfleet.store.manifests import manifest_document
 from macfleet.store.sealing import digest_of, files_below, make_read_only, sync
+from macfleet.store.token_events import is_token_events, write_token_events
 
 if TYPE_CHECKING:
     import polars as pl
@@ -66,7 +67,7 @@ class FolderWriter:
         """Append JSON lines; each is handed to the system at once and forced to disk every second.
 
         ``raw….ndjson`` and ``samples….ndjson`` are dropped when `samples` writes Parquet into their folder,
-        ``series….ndjson`` when `series` does.
+        ``series….ndjson`` when `series` does, ``events….ndjson`` when `events` does.
         """
         handle = os.open(self._place(path), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         lock = Lock()
@@ -92,6 +93,15 @@ class FolderWriter:
         frame = sample_frame(samples)
         self._parquet(path, frame, raw=("raw*", "samples*"))
 
+    def events(self, path: str, parts: Sequence[TokenLines]) -> None:
+        """Write token events as Parquet and drop the raw lines beside it; nothing where there are none."""
+        place = self._place(path)
+        aside = place.with_name(place.name + ".new")
+        if write_token_events([(part, self.partial / part.path) for part in parts], aside):
+            sync(aside)
+            aside.rename(place)
+        _drop_raw(place.parent, ("events*",))
+
     def series(self, path: str, rows: Sequence[JsonObject]) -> None:
         """Write a time series as Parquet and drop the raw lines beside it."""
         self._parquet(path, series_frame(rows), raw=("series*",))
@@ -109,7 +119,8 @@ class FolderWriter:
         paths = [path for path in files_below(self.partial) if path != "manifest.json"]
         for path in paths:
             sync(self.partial / path)
-        sealed = replace(manifest, files={path: digest_of(self.partial / path) for path in paths})
+        files = {path: digest_of(self.partial / path) for path in paths}
+        sealed = replace(manifest, files=files, droppable=tuple(filter(is_token_events, paths)))
         self.json("manifest.json", manifest_document(sealed))
         for folder in (*(path for path in self.partial.rglob("*") if path.is_dir()), self.partial):
             sync(folder)
@@ -124,9 +135,7 @@ class FolderWriter:
         frame.write_parquet(aside, compression="zstd")
         sync(aside)
         aside.rename(place)
-        for pattern in raw:
-            for lines in place.parent.glob(f"{pattern}.ndjson"):
-                lines.unlink()
+        _drop_raw(place.parent, raw)
 
     def _place(self, path: str) -> Path:
         parts = PurePosixPath(path)
@@ -135,6 +144,12 @@ class FolderWriter:
         place = self.partial / parts
         place.parent.mkdir(parents=True, exist_ok=True)
         return place
+
+
+def _drop_raw(folder: Path, patterns: Sequence[str]) -> None:
+    for pattern in patterns:
+        for lines in folder.glob(f"{pattern}.ndjson"):
+            lines.unlink()
 
 
 def _put(place: Path, content: bytes) -> None:

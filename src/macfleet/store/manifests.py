@@ -39,6 +39,7 @@ class ManifestBorder(BaseModel):
     profile: dict[str, JsonValue] = {}
     simulated: list[str] = []
     files: dict[str, str] = {}
+    droppable: list[str] = []
     schema_version: int
 
 
@@ -66,7 +67,7 @@ def parse_manifest(text: bytes, file: str, run_id: str) -> RunManifest:
         raise MacfleetError(_damaged(file, run_id, f"it describes run {border.id}"))
     fields = border.model_dump()
     fields["schema"] = fields.pop("schema_version")
-    for name in ("nodes", "arms", "simulated"):
+    for name in ("nodes", "arms", "simulated", "droppable"):
         fields[name] = tuple(fields[name])
     return RunManifest(**fields)
 

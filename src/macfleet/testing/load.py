@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -47,9 +47,14 @@ class FakeLoadGenerator:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def measure(
-        self, node: Node, vantage: Vantage, spec: LoadSpec, sink: Callable[[Sample], None]
+        self,
+        node: Node,
+        vantage: Vantage,
+        spec: LoadSpec,
+        sink: Callable[[Sample], None],
+        events: Callable[[Sample, Sequence[int]], None] | None = None,
     ) -> SegmentReport:
-        """Hand over a synthetic segment of the spec's cell and length."""
+        """Hand over a synthetic segment of the spec's cell and length; its tokens come evenly."""
         _ = vantage
         with self._alone(node):
             self.measured.append((node.name, spec))
@@ -65,6 +70,8 @@ class FakeLoadGenerator:
             for sample in run.samples:
                 if sample.segment == spec.segment:
                     sink(sample)
+                    if events is not None:
+                        events(sample, _evenly(sample))
             return run.reports[spec.segment]
 
     def probe(self, node: Node, arm: str, base_url: str, contract: Contract) -> EndpointReport:
@@ -102,3 +109,12 @@ class FakeLoadGenerator:
         finally:
             with self._lock:
                 self._busy[hardware] -= 1
+
+
+def _evenly(sample: Sample) -> tuple[int, ...]:
+    """Return moments of a request's tokens, the first and the last where the sample has them."""
+    first, last = sample.t_first_gen, sample.t_last_gen
+    if first is None or last is None:
+        return ()
+    gaps = max(sample.tokens - 1, 1)
+    return tuple(first + (last - first) * number // gaps for number in range(sample.tokens))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
 from macfleet.model.json import Json, JsonObject
 from macfleet.model.load import Sample
-from macfleet.model.run import RunManifest
+from macfleet.model.run import RunManifest, TokenLines
 
 
 @dataclass(slots=True)
@@ -48,6 +48,12 @@ class FakeRun:
         """Keep requests as a list of documents."""
         self.files[path] = [sample.document() for sample in samples]
 
+    def events(self, path: str, parts: Sequence[TokenLines]) -> None:
+        """Keep the raw lines of every part, one after the other."""
+        rows = [row for part in parts for row in self._rows(part.path)]
+        if rows:
+            self.files[path] = rows
+
     def series(self, path: str, rows: Sequence[JsonObject]) -> None:
         """Keep a series as it is."""
         self.files[path] = list(rows)
@@ -56,6 +62,13 @@ class FakeRun:
         """Take what another run of the store keeps below a folder."""
         found = self.beside[run_id].files.items()
         self.files |= {path: file for path, file in found if path.startswith(f"{folder}/")}
+
+    def _rows(self, path: str) -> list[Json]:
+        """Return raw lines, whether they were written one by one or as a text."""
+        held = self.files.get(path, [])
+        if isinstance(held, str):
+            return [json.loads(line) for line in held.splitlines()]
+        return list(held) if isinstance(held, Sequence) else []
 
     def finish(self, manifest: RunManifest) -> str:
         """Seal the run; return the name a folder would have."""
