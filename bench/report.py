@@ -119,17 +119,20 @@ def unchanged(nodes: int, rows: Sequence[Unchanged]) -> Table:
     return Table(TITLES["unchanged"], prose, [head, *body])
 
 
-def changed(nodes: int, ours: Sequence[float], theirs: Sequence[float] | str, round_trips: int) -> Table:
-    """Return the section of nine files to change; of a peer without seconds it says why."""
-    if isinstance(theirs, str):
-        judged = [theirs, "not known"]
-    else:
+def changed(
+    nodes: int, ours: Sequence[float], theirs: Sequence[float], failures: Sequence[str], round_trips: int
+) -> Table:
+    """Return the section of nine files to change; `failures` are pyinfra's further runs, in words."""
+    judged = ["no figure", "not known"]
+    if theirs:
         ratio = statistics.median(theirs) / statistics.median(ours)
         judged = [_spread(theirs), _judged(ratio, CHANGED)]
+    if failures:
+        judged[0] += f"; {len(failures)} of {len(theirs) + len(failures)} runs: {failures[-1]}"
     rows = [["macfleet", "pyinfra", "ratio"], [_spread(ours), *judged]]
     return Table(
         TITLES["changed"],
-        f"{nodes} nodes at 50 ms. A node cost macfleet {round_trips} round trips.",
+        f"{nodes} nodes at 50 ms, the tools in turn. A node cost macfleet {round_trips} round trips.",
         rows,
     )
 

@@ -159,11 +159,11 @@ def seconds(call: Call) -> float:
     return time.perf_counter() - began
 
 
-def seconds_of_peer(call: Call) -> float:
+def seconds_of_peer(call: Call, limit: float = _LIMIT) -> float:
     """Return how long a peer takes, with whatever it leaves behind ended (else NoFigureError)."""
     began = time.perf_counter()
     try:
-        _ended(call.argv, call.cwd, call.env, b"")
+        _ended(call.argv, call.cwd, call.env, b"", limit)
         return time.perf_counter() - began
     finally:
         for process in _left_by(call):
@@ -175,17 +175,19 @@ class NoFigureError(Exception):
     """A command that failed or did not end, in words that go into a table."""
 
 
-def _ended(argv: Sequence[str], cwd: Path, env: Mapping[str, str] | None, stdin: bytes) -> str:
+def _ended(
+    argv: Sequence[str], cwd: Path, env: Mapping[str, str] | None, stdin: bytes, limit: float = _LIMIT
+) -> str:
     pipe = subprocess.PIPE
     with subprocess.Popen(
         argv, cwd=cwd, env=surroundings(env), stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True
     ) as process:
         try:
-            stdout, stderr = process.communicate(stdin, timeout=_LIMIT)
+            stdout, stderr = process.communicate(stdin, timeout=limit)
         except BaseException as error:
             _end_group(process)
             if isinstance(error, subprocess.TimeoutExpired):
-                raise NoFigureError(f"did not end in {_LIMIT:.0f} s") from error
+                raise NoFigureError(f"did not end in {limit:.0f} s") from error
             raise
     if process.returncode != 0:
         said = (stderr or stdout).decode(errors="replace")[-3000:]
