@@ -125,7 +125,7 @@ def gates_page() -> str:
     parts = [text.GATES, "| gate | judged | shipped stages that use it |\n|---|---|---|"]
     built = {kind: GATES[kind](uses[kind][1] if kind in uses else {}) for kind in sorted(GATES)}
     for kind, gate in built.items():
-        stages = ", ".join(uses[kind][0]) if kind in uses else ""
+        stages = ", ".join(dict.fromkeys(uses[kind][0])) if kind in uses else ""
         parts.append(f"| [`{kind}`](#{kind}) | {'before' if gate.before else 'after'} | {stages} |")
     for kind, gate in built.items():
         params = gate_kinds.PARAMS.get(kind)

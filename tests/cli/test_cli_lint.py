@@ -33,7 +33,7 @@ def test_a_folder_as_init_makes_it_has_nothing_wrong_once_it_is_frozen_and_pinne
     assert (looked_at["playbooks"], looked_at["nodes"], looked_at["compiled stages"]) == (6, 2, 12)
     code, out, err = run("lint")
     assert (code, err) == (0, "")
-    assert out.startswith("✓ nothing wrong · 6 playbooks · 7 roles · 9 fixtures · 2 nodes · 12 compiled")
+    assert out.startswith("✓ nothing wrong · 6 playbooks · 8 roles · 9 fixtures · 2 nodes · 12 compiled")
 
 
 @pytest.mark.parametrize(

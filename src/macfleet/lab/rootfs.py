@@ -61,7 +61,7 @@ NODE_PACKAGES = (
     "bzip2",
     "less",
 )
-SLIM_PACKAGES = ("python3", "curl", "libgomp1", "libstdc++6", "ca-certificates")
+SLIM_PACKAGES = ("python3", "curl", "libgomp1", "libstdc++6", "ca-certificates", "haproxy")
 
 
 def build_rootfs(recipe: Recipe, cache: Path, report: Report) -> Path:

@@ -82,12 +82,15 @@ class LabImages:
         python: the load generator's Python, pinned by the digest of its index.
         foreign: a tag whose only manifest is linux/arm64.
         mutable: a tag of the engine, for what must be refused.
+        front: HAProxy for the arm host-engine, pinned by the digest of its index; empty in the record of a
+            lab that an earlier version made.
     """
 
     engine: str
     python: str
     foreign: str
     mutable: str
+    front: str = ""
 
 
 @dataclass(frozen=True, slots=True)

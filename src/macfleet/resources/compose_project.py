@@ -14,10 +14,21 @@ from typing import ClassVar
 from pydantic import Field, field_validator
 
 from macfleet.documents import Seconds
-from macfleet.model.resource import Action, Change, Probe, ProbeOutput, Put, Run, State, Step, compare
+from macfleet.model.resource import (
+    Action,
+    Change,
+    Probe,
+    ProbeOutput,
+    Put,
+    Run,
+    State,
+    Step,
+    compare,
+    removal,
+)
 from macfleet.model.shell import quote
 from macfleet.resources import compose_file, docker_client
-from macfleet.resources.params import AbsolutePath, Params, Surroundings
+from macfleet.resources.params import AbsolutePath, Params, Presence, Surroundings
 
 _NAME = re.compile(r"^[a-z0-9][a-z0-9_-]*$")
 _EXITED = re.compile(r"^Exited \((\d+)\)")
@@ -37,6 +48,7 @@ class ComposeProjectParams(Params):
     )
     wait: Seconds = Field(180.0, description="Time until all services must be running and healthy.")
     profile: str = Field("default", description="Colima profile.")
+    state: Presence = Field("present", description="absent removes what it once brought up, and no volume.")
 
     @field_validator("name")
     @classmethod
@@ -51,10 +63,16 @@ class ComposeProjectParams(Params):
 
     def uses(self) -> tuple[str, ...]:
         """Return its files and the engine."""
+        if self.state == "absent":
+            return (f"colima:{self.profile}",)
         return (self.file, *self.reads, f"colima:{self.profile}", "brew:docker", "brew:docker-compose")
 
     def build(self, around: Surroundings) -> ComposeProject:
         """Return the project (raises ValueError when a file it names is not in the stage)."""
+        if self.state == "absent":
+            return ComposeProject(
+                self.name, self.file, (), "", self.wait, self.profile, around.needs, absent=True
+            )
         missing = [path for path in (self.file, *self.reads) if path not in around.files]
         if missing:
             raise ValueError(f"no file resource of this stage writes {missing[0]}")
@@ -67,7 +85,11 @@ class ComposeProjectParams(Params):
 
 @dataclass(frozen=True, slots=True)
 class ComposeProject:
-    """A project's services, all running `configuration`; `wait` in seconds."""
+    """A project's services, all running `configuration`; `wait` in seconds.
+
+    One that must be absent is known by the labels that bringing it up wrote beside its file: a node without
+    them is not asked for containers, and a project that somebody else brought up stays.
+    """
 
     name: str
     file: str
@@ -76,6 +98,7 @@ class ComposeProject:
     wait: float = 180.0
     profile: str = "default"
     needs: tuple[str, ...] = ()
+    absent: bool = False
     kind: ClassVar[str] = "compose_project"
 
     @property
@@ -85,6 +108,9 @@ class ComposeProject:
 
     def probe(self) -> Probe:
         """List the project's containers with service, configuration label, state and status."""
+        if self.absent:
+            left = f"[ -e {quote(self._stamp_path)} ] && echo stamped || echo nothing"
+            return Probe(left, self._parse_left)
         script = (
             "docker ps --all --no-trunc --filter "
             f"{quote(f'label=com.docker.compose.project={self.name}')}"
@@ -94,10 +120,14 @@ class ComposeProject:
 
     def desired(self) -> State:
         """Every service running this configuration, none unhealthy."""
+        if self.absent:
+            return {}
         return {"configuration": self.configuration, "running": self.services, "unhealthy": ()}
 
     def change(self, actual: State | None) -> Change:
         """Compare, and say in words why containers are started or restarted."""
+        if self.absent:
+            return removal(self.address, actual)
         change = compare(self.address, self.desired(), actual)
         if actual is None or change.action is Action.NOOP:
             return change
@@ -111,6 +141,10 @@ class ComposeProject:
         if change.action is Action.NOOP:
             return ()
         stamped = self._stamp_path
+        if change.action is Action.DELETE:
+            down = f"docker compose --project-name {quote(self.name)} down --remove-orphans </dev/null"
+            removed = f"{docker_client.prepared(self.profile)}\n{down}\nrm -f {quote(stamped)}"
+            return (Run(removed, limit=self.wait + 120),)
         files = f"--project-name {quote(self.name)} --file {quote(self.file)} --file {quote(stamped)}"
         fresh = " --force-recreate" if any(f.field == "unhealthy" for f in change.fields) else ""
         script = (
@@ -142,6 +176,12 @@ class ComposeProject:
         if actual["unhealthy"]:
             reasons.append("container is unhealthy → recreate")
         return "; ".join(dict.fromkeys(reasons)) or "containers of removed services → remove"
+
+    def _parse_left(self, output: ProbeOutput) -> State | None:
+        said = output.stdout.strip()
+        if output.exit != 0 or said not in {"stamped", "nothing"}:
+            raise ValueError(f"{self.name}: {output.stderr.strip() or said or 'no answer'}")
+        return {"project": "brought up"} if said == "stamped" else None
 
     def _parse(self, output: ProbeOutput) -> State | None:
         first, _, listing = output.stdout.strip().partition("\n")
