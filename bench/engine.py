@@ -103,7 +103,10 @@ class Bench:
                     _prove(lab, revision)
                     return seconds
 
-                ours, theirs, failures, trips = [], [], [], 0
+                ours: list[float] = []
+                theirs: list[float] = []
+                failures: list[str] = []
+                trips = 0
                 # In turn, and on while pyinfra did not end: at a distance it waits for itself now and then.
                 for _ in range(3 * runs):
                     if len(ours) < runs:
