@@ -208,13 +208,15 @@ def show(fleet: FleetContext, run_id: str) -> int:
     summarised = "summary.json" in manifest.files
     cells = parse_summary(fleet.runs.document(found, "summary.json")) if summarised else ()
     if fleet.output == "json":
-        _print_json("run", {"manifest": manifest_document(manifest), "summary": summary_document(cells)})
+        gone: dict[str, Json] = {**fleet.runs.dropped(found)}
+        document = {"manifest": manifest_document(manifest), "summary": summary_document(cells)}
+        _print_json("run", {**document, "dropped": gone})
         return ExitCode.DONE
     from rich.console import Console
 
     from macfleet.views.runs import show_run
 
-    show_run(manifest, cells, Console())
+    show_run(manifest, cells, Console(), fleet.runs.dropped(found))
     return ExitCode.DONE
 
 
@@ -252,6 +254,7 @@ def _print_verified(fleet: FleetContext, results: list[tuple[str, str, list[Diag
             {
                 "run": each,
                 "signature": words,
+                "dropped": {**fleet.runs.dropped(each)},
                 "problems": [{"code": p.code, "summary": p.summary} for p in problems],
             }
             for each, words, problems in results
@@ -260,13 +263,13 @@ def _print_verified(fleet: FleetContext, results: list[tuple[str, str, list[Diag
         return
     from rich.console import Console
 
-    from macfleet.views.runs import show_verified
+    from macfleet.views.runs import Verified, show_verified
 
-    shown = [
-        (each, len(fleet.runs.manifest(each).files), words, [f"{p.code} {p.summary}" for p in problems])
-        for each, words, problems in results
-    ]
-    show_verified(shown, Console())
+    def shown(each: str, words: str, problems: list[Diagnostic]) -> Verified:
+        told = [f"{p.code} {p.summary}" for p in problems]
+        return Verified(fleet.runs.manifest(each), words, told, fleet.runs.dropped(each))
+
+    show_verified([shown(*result) for result in results], Console())
 
 
 def _print(comparison: Comparison, form: str | None, target: str | None) -> None:

@@ -144,7 +144,8 @@ def run(
         raise click.UsageError("--arrivals goes with --rate")
     seconds = duration_of(duration) or 60.0
     warmup = min(5.0, max(1.0, seconds / 10))
-    wish = AdHoc(arm, bucket, concurrency or 1, rate or 0.0, arrivals or "constant", seconds, warmup)
+    kept = fleet.settings.token_events
+    wish = AdHoc(arm, bucket, concurrency or 1, rate or 0.0, arrivals or "constant", seconds, warmup, kept)
     result = _measured(fleet, wish, limit, why, wait)
     if result.cells:
         _show(fleet, result.manifest.id)

@@ -111,7 +111,9 @@ def _options(
         finished=finished_nodes(fleet, wanted.resume) if wanted.resume else (),
         why=wanted.reason,
         max_failures=wanted.max_failures,
-        load=wanted.load.profile(desired.contract.duration),
+        load=replace(
+            wanted.load.profile(desired.contract.duration), token_events=fleet.settings.token_events
+        ),
         wait=wanted.wait,
         tags=chosen_tags(desired.playbooks[stage], wanted.only_tags, wanted.skip_tags),
         ahead=wanted.ahead,

@@ -1,4 +1,4 @@
-"""`macfleet run prune`: runs that are old and serve nothing leave this machine's disk."""
+"""`macfleet run prune`: runs that are old and serve nothing leave this machine's disk, so do token events."""
 
 from __future__ import annotations
 
@@ -25,13 +25,22 @@ if TYPE_CHECKING:
     metavar="N",
     help="Newest runs that stay; retention.keep unless said.",
 )
+@time_option("--events", "Age token events of the others may reach; retention.events unless said.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @fleet_command
-def prune(fleet: FleetContext, check: bool, older: float | None, keep: int | None, yes: bool) -> int:
+def prune(
+    fleet: FleetContext,
+    check: bool,
+    older: float | None,
+    keep: int | None,
+    events: float | None,
+    yes: bool,
+) -> int:
     """Remove runs that are old and serve nothing, from this machine's disk.
 
     Signed runs stay, and those that the newest evidence of a node or network.lock rests on. What was done
-    stays in the journal.
+    stays in the journal. Of runs that stay the times of single tokens go after a while, signed or not: what
+    was sealed says that they may, so that signatures hold.
     """
     from macfleet.cli.compose import confirm
     from macfleet.rollout.run_prune import judge_runs
@@ -44,13 +53,15 @@ def prune(fleet: FleetContext, check: bool, older: float | None, keep: int | Non
         fleet.clock.now(),
         older=kept.runs if older is None else older,
         keep=keep or kept.keep,
+        events=kept.events if events is None else events,
     )
-    gone = [each for each in judged if each.goes]
-    if gone and not check:
-        confirm(f"Remove {len(gone)} of {len(judged)} runs for good?", yes=yes)
-        _remove(fleet, gone)
+    gone, dropping = [each for each in judged if each.goes], [each for each in judged if each.drops]
+    if (gone or dropping) and not check:
+        also = f", and drop the token events of {len(dropping)}" if dropping else ""
+        confirm(f"Remove {len(gone)} of {len(judged)} runs for good{also}?", yes=yes)
+        _remove(fleet, gone, dropping)
     _show(fleet, judged, check=check)
-    return ExitCode.PENDING if gone and check else ExitCode.DONE
+    return ExitCode.PENDING if (gone or dropping) and check else ExitCode.DONE
 
 
 def _needed(fleet: FleetContext) -> dict[str, str]:
@@ -68,14 +79,19 @@ def _needed(fleet: FleetContext) -> dict[str, str]:
     return needed
 
 
-def _remove(fleet: FleetContext, gone: list[JudgedRun]) -> None:
-    """Remove runs and tell the journal who did (raises MacfleetError E0959)."""
+def _remove(fleet: FleetContext, gone: list[JudgedRun], dropping: list[JudgedRun]) -> None:
+    """Remove runs and token events, and tell the journal who did (raises MacfleetError E0959)."""
+    from macfleet.model.quantity import iso
     from macfleet.store.run_prune import remove_runs
 
     names: list[Json] = [each.run.id for each in gone]
-    fleet.state.note("runs", "", "runs.pruned", {"who": fleet.who, "runs": names})
+    without: list[Json] = [each.run.id for each in dropping]
+    detail: dict[str, Json] = {"who": fleet.who, "runs": names, "events": without}
+    fleet.state.note("runs", "", "runs.pruned", detail)
     try:
         remove_runs(fleet.runs, [each.run for each in gone])
+        for each in dropping:
+            fleet.runs.drop_token_events(each.run.id, iso(fleet.clock.now()))
     except OSError as error:
         raise MacfleetError(
             Diagnostic(

@@ -53,6 +53,7 @@ class FleetSettings:
         forks: nodes worked on at once.
         variables: declared extra variables by name.
         scanner: None where no scanner is chosen.
+        token_events: whether load tests keep when each token came.
         origins: where each setting that the file gives stands.
     """
 
@@ -64,6 +65,7 @@ class FleetSettings:
     retention: Retention = Retention()
     variables: Mapping[str, DeclaredVariable] = field(default_factory=dict)
     scanner: ScannerSettings | None = None
+    token_events: bool = True
     origins: Mapping[str, Location] = field(default_factory=dict)
 
 
@@ -108,6 +110,7 @@ def load_settings(files: Files, root: str) -> FleetSettings:
         retention=Retention(parsed.retention.runs, parsed.retention.events, parsed.retention.keep),
         variables=variables,
         scanner=parsed.scanner.settings(document.at("scanner")) if parsed.scanner else None,
+        token_events=parsed.token_events,
         origins={name: document.at(name) for name in value},
     )
 
@@ -154,6 +157,7 @@ def trace_settings(
         "forks": str(settings.forks),
         "retention": f"runs {show_seconds(settings.retention.runs)}, at least {settings.retention.keep}; "
         f"events {show_seconds(settings.retention.events)}",
+        "token_events": "kept" if settings.token_events else "not kept",
     }
     return tuple(_trace(name, shown[name], settings, environment, flags) for name in sorted(shown))
 
@@ -190,7 +194,7 @@ class RetentionBorder(Border):
     runs: Seconds = Field(default=Retention().runs, description="age after which runs may be pruned")
     events: Seconds = Field(
         default=Retention().events,
-        description="age after which token events are dropped; no run keeps them yet",
+        description="age after which a run's token events are dropped, the rest of it kept",
     )
     keep: int = Field(default=Retention().keep, ge=1, description="runs that stay whatever their age")
 
@@ -216,6 +220,9 @@ class SettingsFile(Border):
     )
     forks: int = Field(default=32, ge=1, le=MOST_FORKS, description="nodes worked on at once")
     retention: RetentionBorder = Field(default=RetentionBorder(), description="how long things are kept")
+    token_events: bool = Field(
+        default=True, description="whether load tests keep when each token came, about 4 bytes a token"
+    )
     variables: dict[str, VariableBorder] = Field(
         default_factory=dict, description="extra variables the inventory may set"
     )

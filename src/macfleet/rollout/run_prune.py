@@ -1,4 +1,4 @@
-"""Which recorded runs have grown old and serve nothing any more."""
+"""Which recorded runs have grown old and serve nothing any more, and whose token events nobody looks at."""
 
 from __future__ import annotations
 
@@ -14,21 +14,24 @@ class KeptRun:
         ended: when it was sealed, or begun where it never was, in seconds since the epoch.
         size: bytes on disk.
         finished: whether it was sealed.
+        events: bytes of token events that what was sealed lets go.
     """
 
     id: str
     ended: float
     size: int
     finished: bool = True
+    events: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class JudgedRun:
-    """A run and why it stays; one without a reason goes."""
+    """A run and why it stays; one without a reason goes. `drops` says that its token events go alone."""
 
     run: KeptRun
     age: float
     reason: str = ""
+    drops: bool = False
 
     @property
     def goes(self) -> bool:
@@ -37,7 +40,13 @@ class JudgedRun:
 
 
 def judge_runs(
-    runs: Sequence[KeptRun], needed: Mapping[str, str], now: float, *, older: float, keep: int
+    runs: Sequence[KeptRun],
+    needed: Mapping[str, str],
+    now: float,
+    *,
+    older: float,
+    keep: int,
+    events: float = float("inf"),
 ) -> tuple[JudgedRun, ...]:
     """Return every run, the oldest first, with what keeps it.
 
@@ -47,6 +56,8 @@ def judge_runs(
         now: seconds since the epoch.
         older: age in seconds that a run may reach.
         keep: how many sealed runs stay whatever their age; the newest do.
+        events: age in seconds that token events of a run that stays may reach, whatever keeps the run: no
+            figure comes from them.
     """
     newest = sorted((run for run in runs if run.finished), key=lambda run: (run.ended, run.id))[-keep:]
     counted = {run.id for run in newest}
@@ -58,5 +69,8 @@ def judge_runs(
             return f"one of the newest {keep}"
         return needed.get(run.id, "")
 
-    ordered = sorted(runs, key=lambda run: (run.ended, run.id))
-    return tuple(JudgedRun(run, now - run.ended, reason(run)) for run in ordered)
+    def judged(run: KeptRun) -> JudgedRun:
+        age, kept_for = now - run.ended, reason(run)
+        return JudgedRun(run, age, kept_for, drops=bool(kept_for) and run.events > 0 and age > events)
+
+    return tuple(map(judged, sorted(runs, key=lambda run: (run.ended, run.id))))

@@ -25,8 +25,11 @@ _STAMP = re.compile(r"\d{8}T\d{6}Z")
 def runs_on_disk(runs: FolderRuns) -> Iterator[KeptRun]:
     """Yield every run of a store, sealed or not (raises MacfleetError E0952: a manifest is damaged)."""
     for run_id in runs.ids():
-        ended = dt.datetime.fromisoformat(runs.manifest(run_id).finished).timestamp()
-        yield KeptRun(run_id, ended, _size(runs.folder(run_id)))
+        manifest, folder = runs.manifest(run_id), runs.folder(run_id)
+        ended = dt.datetime.fromisoformat(manifest.finished).timestamp()
+        there = [folder / path for path in manifest.droppable if (folder / path).is_file()]
+        events = sum(path.stat().st_size for path in there)
+        yield KeptRun(run_id, ended, _size(folder), events=events)
     for run_id in runs.unfinished():
         folder = runs.root / f"{run_id}{PARTIAL}"
         yield KeptRun(run_id, _begun(run_id, folder), _size(folder), finished=False)

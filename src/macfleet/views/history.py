@@ -122,7 +122,10 @@ def _forced(detail: Mapping[str, Json]) -> str:
 def _pruned(detail: Mapping[str, Json]) -> str:
     runs = detail.get("runs")
     count = len(runs) if isinstance(runs, list) else 0
-    return f"{count} {'run' if count == 1 else 'runs'} removed"
+    events = detail.get("events")
+    dropped = len(events) if isinstance(events, list) else 0
+    removed = f"{count} {'run' if count == 1 else 'runs'} removed"
+    return f"{removed}, token events of {dropped} dropped" if dropped else removed
 
 
 def _for_run(detail: Mapping[str, Json]) -> str:

@@ -10,7 +10,7 @@ from macfleet.model.event import Event
 from macfleet.model.json import Json, JsonObject
 from macfleet.model.load import Sample
 from macfleet.model.ports import Events, Evidences, Journal, RunStore, RunWriter
-from macfleet.model.run import RunManifest
+from macfleet.model.run import RunManifest, TokenLines
 from macfleet.model.stage import StageName, StageRecord
 from macfleet.views.redaction import Redactor
 
@@ -140,6 +140,10 @@ class RedactedWriter:
     def samples(self, path: str, samples: Iterable[Sample]) -> None:
         """Write requests as Parquet."""
         self.inner.samples(path, map(self.redactor.value, samples))
+
+    def events(self, path: str, parts: Sequence[TokenLines]) -> None:
+        """Write token events as Parquet; their lines hold numbers alone."""
+        self.inner.events(path, parts)
 
     def series(self, path: str, rows: Sequence[JsonObject]) -> None:
         """Write a time series as Parquet."""

@@ -19,13 +19,21 @@ def lines(judged: Sequence[JudgedRun], *, check: bool, verbose: bool) -> Iterato
     for each in gone:
         unfinished = "" if each.run.finished else ", never finished"
         yield f"{'~' if check else '✓'} {_told(each)}{unfinished}"
+    dropping = [each for each in judged if each.drops]
+    for each in dropping:
+        events = show_bytes(each.run.events)
+        yield f"{'~' if check else '✓'} {_told(each)}, stays without its token events, {events}"
     stay = [each for each in judged if not each.goes]
     if verbose:
-        for each in stay:
+        for each in (each for each in stay if not each.drops):
             yield f"· {_told(each)}, stays: {clean(each.reason)}"
     total = show_bytes(sum(each.run.size for each in gone))
     done = "would go" if check else "removed"
     yield f"{_runs(len(gone))} {done}, {total} · {_runs(len(stay))} stay{_why(stay)}"
+    if dropping:
+        room = show_bytes(sum(each.run.events for each in dropping))
+        dropped = "would be dropped" if check else "dropped"
+        yield f"token events of {_runs(len(dropping))} {dropped}, {room}"
 
 
 def document(judged: Sequence[JudgedRun], *, check: bool) -> dict[str, Json]:
@@ -38,6 +46,8 @@ def document(judged: Sequence[JudgedRun], *, check: bool) -> dict[str, Json]:
             "finished": each.run.finished,
             "removed": each.goes and not check,
             "stays": each.reason or None,
+            "events": each.run.events,
+            "events_dropped": each.drops and not check,
         }
         for each in judged
     ]

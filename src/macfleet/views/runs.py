@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from rich.console import Console
 from rich.table import Table
@@ -46,8 +47,13 @@ def _nodes(names: Sequence[str]) -> str:
     return ", ".join(names) if len(names) <= _NAMED else f"{names[0]} and {len(names) - 1} more"
 
 
-def show_run(manifest: RunManifest, cells: Sequence[CellSummary], console: Console) -> None:
-    """Print a run's head and one line for each of its cells."""
+def show_run(
+    manifest: RunManifest,
+    cells: Sequence[CellSummary],
+    console: Console,
+    dropped: Mapping[str, str] | None = None,
+) -> None:
+    """Print a run's head and one line for each of its cells; `dropped` as `Verified` says."""
     head = {
         "run": manifest.id,
         "kind": f"{manifest.kind}{' (short)' if manifest.short else ''}",
@@ -62,6 +68,7 @@ def show_run(manifest: RunManifest, cells: Sequence[CellSummary], console: Conso
         "simulated": ", ".join(manifest.simulated),
         "resumed": resumed_text(manifest),
         "files": figures.count(len(manifest.files)),
+        "dropped": _dropped(dropped or {}),
     }
     for name, value in head.items():
         if value:
@@ -71,15 +78,42 @@ def show_run(manifest: RunManifest, cells: Sequence[CellSummary], console: Conso
         console.print(_cells(cells))
 
 
-def show_verified(results: Sequence[tuple[str, int, str, Sequence[str]]], console: Console) -> None:
-    """Print for each run, given with its files and signature, what was found; nothing found is good."""
-    for run_id, files, signature, problems in results:
-        mark = "✗" if problems else "✓"
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What was found of one run; no problem is good.
+
+    Attributes:
+        signature: its state in words; problems: in words.
+        dropped: when retention dropped which of its files, RFC 3339, by path.
+    """
+
+    manifest: RunManifest
+    signature: str
+    problems: Sequence[str]
+    dropped: Mapping[str, str]
+
+
+def show_verified(results: Sequence[Verified], console: Console) -> None:
+    """Print what was found of each run."""
+    for each in results:
+        mark = "✗" if each.problems else "✓"
+        files = figures.count(len(each.manifest.files) - len(each.dropped))
         console.print(
-            Text(f"{mark} {run_id}  {figures.count(files)} files  {clean(signature)}"), soft_wrap=True
+            Text(f"{mark} {each.manifest.id}  {files} files  {clean(each.signature)}"), soft_wrap=True
         )
-        for problem in problems:
+        if each.dropped:
+            console.print(Text(clean(f"    dropped: {_dropped(each.dropped)}")), soft_wrap=True)
+        for problem in each.problems:
             console.print(Text(clean(f"    {problem}")), soft_wrap=True)
+
+
+def _dropped(dropped: Mapping[str, str]) -> str:
+    """Say which files are not there, and that they need not be."""
+    if not dropped:
+        return ""
+    days = sorted({when[:10] for when in dropped.values()})
+    files = f"{len(dropped)} {'file' if len(dropped) == 1 else 'files'}"
+    return f"token events, by retention on {', '.join(days)} ({files})"
 
 
 def _cells(cells: Sequence[CellSummary]) -> Table:
