@@ -40,8 +40,9 @@ def written(found, address):
 
 def test_a_declared_front_is_a_project_of_its_own_that_starts_again_with_its_configuration():
     found = resources()
-    assert set(found) == {*FILES, PROJECT}
+    assert set(found) == {FOLDER, *FILES, PROJECT}
     assert set(found[PROJECT].needs) >= set(FILES)
+    assert all(FOLDER in found[file].needs for file in FILES)
     other = resources(front_timeout="1m")
     assert found[PROJECT].configuration != other[PROJECT].configuration
 
