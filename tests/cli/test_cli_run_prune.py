@@ -39,6 +39,7 @@ OLD, PROVEN, CHOSEN, SIGNED, YOUNG = (
     "20200104T000000Z-stage5-dddd",
     "20991231T000000Z-stage5-eeee",
 )
+EVENTS = "nodes/mac-01/bare/events.parquet"
 BROKEN_OFF = "20200105T000000Z-stage5-ffff"
 
 
@@ -56,6 +57,8 @@ def folder(tmp_path):
         day = f"{each[:4]}-{each[4:6]}-{each[6:8]}T00:00:00Z"
         writer = runs.create(each)
         writer.text("nodes/mac-01/logs/engine.txt", "said nothing\n")
+        if each in (OLD, SIGNED):
+            writer.text(EVENTS, "PAR1")
         writer.finish(replace(MANIFEST, id=each, started=day, finished=day))
     signed = runs.folder(SIGNED)
     signed.chmod(0o755)
@@ -107,6 +110,35 @@ def test_what_nobody_needs_is_gone_at_once_and_history_says_so(folder):
     assert sorted(path.name for path in runs.root.iterdir()) == [PROVEN, CHOSEN, SIGNED, YOUNG]
     assert "2 runs removed" in macfleet(folder, "history")
     assert "0 runs removed" in macfleet(folder, "run", "prune", "--yes")
+
+
+def test_token_events_of_an_old_run_that_stays_go_alone_and_everything_that_shows_it_says_when(folder):
+    rows = json.loads(macfleet(folder, "run", "prune", "--check", "--output", "json", exits=3))["runs"]
+    assert {row["run"] for row in rows if row["events"]} == {OLD, SIGNED}
+    assert not any(row["events_dropped"] for row in rows)
+    assert "token events of 1 run dropped, 4 B" in macfleet(folder, "run", "prune", "--yes")
+    runs = FolderRuns(folder / ".macfleet/runs")
+    assert not (runs.folder(SIGNED) / EVENTS).exists()
+    assert runs.verify(SIGNED) == ()
+    assert list(runs.dropped(SIGNED)) == [EVENTS]
+    assert "dropped   token events, by retention on 20" in macfleet(folder, "run", "show", SIGNED)
+    assert "token events of 1 dropped" in macfleet(folder, "history")
+    assert "token events" not in macfleet(folder, "run", "prune", "--yes")
+
+
+def test_verify_says_that_dropped_events_may_be_missing(folder):
+    macfleet(folder, "run", "prune", "--yes", "--older", "20000d")
+    said = macfleet(folder, "run", "verify", OLD)
+    assert "✓" in said
+    assert "dropped: token events, by retention on 20" in said
+    document = json.loads(macfleet(folder, "run", "verify", OLD, "--output", "json"))
+    assert list(document["runs"][0]["dropped"]) == [EVENTS]
+
+
+@pytest.mark.parametrize(("said", "left"), [("20000d", 2), ("1s", 0)])
+def test_the_age_of_token_events_can_be_said(said, left, folder):
+    macfleet(folder, "run", "prune", "--yes", "--older", "20000d", "--events", said)
+    assert len(list((folder / ".macfleet/runs").rglob("events.parquet"))) == left
 
 
 def test_a_removal_that_was_cut_short_leaves_no_run_and_goes_with_the_next(folder):

@@ -67,6 +67,22 @@ def test_a_comparison_that_names_the_run_finds_its_cells_and_facts(fleet):
     assert "nodes/mac-01/container/samples.parquet" in files
 
 
+@pytest.mark.parametrize("kept", [True, False])
+def test_when_each_token_came_is_kept_unless_somebody_does_not_want_it(kept, fleet):
+    measure(fleet, replace(WISH, token_events=kept))
+    files = fleet.runs.opened[RUN].files
+    path = "nodes/mac-01/container/events.parquet"
+    assert (path in files) is kept
+    if kept:
+        requests = files["nodes/mac-01/container/samples.parquet"]
+        told = {row["index"]: row for row in files[path]}
+        for request in requests:
+            row = told[request["index"]]
+            assert row["first"] == request["t_first_gen"]
+            assert row["first"] + sum(row["gaps"]) == request["t_last_gen"]
+            assert 1 + len(row["gaps"]) == request["tokens"]
+
+
 def test_prompts_are_those_of_no_other_run(fleet):
     measure(fleet)
     measure(fleet, run_id="20261123T041202Z-adhoc-3c4d")

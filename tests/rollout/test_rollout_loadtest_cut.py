@@ -14,6 +14,7 @@ from dying_loadtest import begin, carry_out, kill, prepare
 from macfleet.reports.compare import compare
 from macfleet.reports.loaded import load_run
 from macfleet.store import FolderRuns
+from macfleet.store.token_events import with_times
 
 pytestmark = pytest.mark.slow  # a minute of real requests, and controllers in processes of their own
 
@@ -119,6 +120,29 @@ def test_what_was_cut_is_kept_marked_and_in_no_figure(root, run):
         again = frame.filter(pl.col("segment") == row["segment"])["index"]
         assert again.min() > max(each["index"] for each in kept)
         assert again.n_unique() == len(again)
+
+
+@pytest.mark.parametrize("arm", ["bare", "container"])
+def test_every_token_of_every_judged_segment_is_timed_whichever_run_measured_it(arm, run):
+    reports = json.loads((run / NODE / "segments.json").read_text())
+    windows = {row["segment"]: row["window_start"] for row in reports if row["arm"] == arm}
+    began = pl.DataFrame({"segment": list(windows), "began": list(windows.values())})
+    samples = pl.read_parquet(run / NODE / arm / "samples.parquet").filter(pl.col("outcome") == "ok")
+    wanted = samples.join(began, on="segment").select(
+        "segment",
+        "index",
+        "tokens",
+        first=pl.col("t_first_gen") - pl.col("began"),
+        last=pl.col("t_last_gen") - pl.col("began"),
+    )
+    events = with_times(pl.scan_parquet(run / NODE / arm / "events.parquet")).collect()
+    found = events.group_by("segment", "index").agg(
+        tokens=pl.col("tokens").sum(), first=pl.col("t_ns").min(), last=pl.col("t_ns").max()
+    )
+    both = wanted.join(found, on=["segment", "index"], suffix="_found")
+    assert len(both) == len(wanted) > 100
+    for column in ("tokens", "first", "last"):
+        assert both[column].to_list() == both[f"{column}_found"].to_list()
 
 
 def test_manifest_and_comparison_say_what_was_gone_on_with(root):

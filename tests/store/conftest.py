@@ -31,6 +31,12 @@ def runs(tmp_path):
 
 
 @pytest.fixture
+def manifest():
+    """The head of a run as it is handed over to be sealed."""
+    return MANIFEST
+
+
+@pytest.fixture
 def sealed(runs):
     """One small finished run; its folder."""
     writer = runs.create(RUN)
