@@ -9,35 +9,14 @@ from collections.abc import Iterable, Mapping
 import yaml
 from jinja2.runtime import Undefined
 
-from macfleet.model.shell import quote
+from macfleet.playbooks.shell_text import shell_word
 
 _GIB = 2**30
 
 
-class ShellWord(str):
-    """Text that is quoted already."""
-
-    __slots__ = ()
-
-
-def quote_filter(value: object) -> ShellWord:
-    """Return a value as one shell word, a list as several."""
-    if isinstance(value, ShellWord):
-        return value
-    if isinstance(value, Undefined):
-        return ShellWord(str(value))  # raises with the name that is undefined
-    if isinstance(value, list | tuple):
-        return ShellWord(" ".join(map(quote_filter, value)))
-    if isinstance(value, bool):
-        return ShellWord("true" if value else "false")
-    if isinstance(value, Mapping) or value is None:
-        raise ValueError(f"{value!r} cannot be a shell word; choose one of its parts or use to_json")
-    return ShellWord(quote(value if isinstance(value, str | int | float) else str(value)))
-
-
 def shell_output(value: object) -> object:
     """Return what an expression in shell text prints: its value, quoted."""
-    return value if isinstance(value, Undefined) else quote_filter(value)
+    return value if isinstance(value, Undefined) else shell_word(value)
 
 
 def to_yaml(value: object, indent: int = 2) -> str:
@@ -76,7 +55,7 @@ def plain(value: object) -> object:
 
 
 FILTERS = {
-    "quote": quote_filter,
+    "quote": shell_word,
     "to_yaml": to_yaml,
     "to_json": to_json,
     "gib": gib,

@@ -11,7 +11,7 @@ from jinja2 import meta, nodes
 from macfleet.documents import Document
 from macfleet.model.json import Json
 from macfleet.playbooks.play import Task
-from macfleet.playbooks.render import environment
+from macfleet.playbooks.sandbox import environment
 
 _GUARDS = frozenset({"default", "d", "defined", "undefined"})
 

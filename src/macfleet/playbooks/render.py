@@ -1,40 +1,28 @@
-"""Jinja2 in a sandbox: undefined names are errors with their line, and values in shell text are quoted."""
+"""Every text of a playbook rendered: names alone are filled in, everything else is Jinja2's."""
 
 from __future__ import annotations
 
-import posixpath
-import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
-from traceback import walk_tb
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING
 
-import jinja2
-from jinja2.runtime import Context, Undefined
-from jinja2.sandbox import ImmutableSandboxedEnvironment
-from jinja2.utils import missing
-
-from macfleet.documents import Document, nearest
-from macfleet.model.diagnostic import Location, MacfleetError
+from macfleet.documents import Document
+from macfleet.model.diagnostic import MacfleetError
 from macfleet.model.json import Json
-from macfleet.playbooks import filters
+from macfleet.playbooks.filled import MARKS, Filled, filled_text, plain_json
 from macfleet.playbooks.scope import MISSING, Scope
-from macfleet.playbooks.shell_text import quotes_an_expression
+from macfleet.playbooks.shell_text import quotes_an_expression, shell_word
 
-Result = TypeVar("Result")
-_UNDEFINED = re.compile(r"^'(\w+)' is undefined$")
-_SCOPE = "macfleet scope"  # cannot be written as a name in a template
+if TYPE_CHECKING:
+    from macfleet.playbooks.sandbox import Sandbox
 
 
 class Renderer:
-    """Renders the expressions of one playbook; compiled expressions are kept for the next node."""
+    """Renders the expressions of one playbook; what was read of a text is kept for the next node."""
 
     def __init__(self, templates: Mapping[str, str]) -> None:
         self._templates = templates
-        self._plain = environment(templates)
-        self._shell = environment(templates, filters.shell_output)
-        self._expressions: dict[str, Callable[..., Any]] = {}
-        self._texts: dict[tuple[bool, str], jinja2.Template] = {}
+        self._read: dict[str, Filled | None] = {}
 
     def value(self, value: Json, scope: Scope, document: Document, *path: str | int) -> Json:
         """Return a value with every expression in it rendered; ``{{ x }}`` alone keeps the type of x.
@@ -66,13 +54,12 @@ class Renderer:
                     mend="Remove the quotes around {{ … }}.",
                 )
             )
-        return self._safely(
-            lambda: self._template(text, for_shell=True).render(_variables(scope)), scope, document, path
-        )
+        found = self._filled(text, scope, shell_word)
+        return self._sandbox.text(text, scope, document, path, for_shell=True) if found is None else found
 
     def condition(self, text: str, scope: Scope, document: Document, *path: str | int) -> bool:
         """Return whether a ``when`` expression is true (raises MacfleetError unless it is true or false)."""
-        result = self._safely(lambda: self._evaluate(text, scope), scope, document, path)
+        result = self._sandbox.result(text, scope, document, path)
         if isinstance(result, bool):
             return result
         shown = f"{result!r}"[:60]
@@ -82,146 +69,44 @@ class Renderer:
 
     def template(self, name: str, scope: Scope, document: Document, *path: str | int) -> str:
         """Return a template file rendered; findings name the template's line."""
-        load = self._plain.get_template
-        return self._safely(lambda: load(name).render(_variables(scope)), scope, document, path)
+        return self._sandbox.file(name, scope, document, path)
 
     def _text(self, text: str, scope: Scope, document: Document, path: tuple[str | int, ...]) -> Json:
-        if "{{" not in text and "{%" not in text and "{#" not in text:
+        if not any(mark in text for mark in MARKS):
             return text
+        read = self._reading(text)
+        if read is not None and read.alone:
+            value = read.values(scope)[0]
+            if value is not MISSING:
+                return plain_json(value)
+        found = self._filled(text, scope, str)
+        if found is not None:
+            return found
         inner = text.strip()[2:-2]
         if text.strip() == f"{{{{{inner}}}}}" and not any(mark in inner for mark in ("{{", "}}", "{%")):
-            return self._safely(lambda: _json(self._evaluate(inner, scope)), scope, document, path)
-        template = lambda: self._template(text, for_shell=False).render(_variables(scope))  # noqa: E731
-        return self._safely(template, scope, document, path)
+            return self._sandbox.value(inner, scope, document, path)
+        return self._sandbox.text(text, scope, document, path)
 
-    def _evaluate(self, text: str, scope: Scope) -> object:
-        if text not in self._expressions:
-            self._expressions[text] = self._plain.compile_expression(text, undefined_to_none=False)
-        result: object = self._expressions[text](_variables(scope))
-        if isinstance(result, Undefined):
-            str(result)  # raises with the name that is undefined
-        return result
-
-    def _template(self, text: str, *, for_shell: bool) -> jinja2.Template:
-        key = (for_shell, text)
-        if key not in self._texts:
-            self._texts[key] = (self._shell if for_shell else self._plain).from_string(text)
-        return self._texts[key]
-
-    def _safely(
-        self, work: Callable[[], Result], scope: Scope, document: Document, path: tuple[str | int, ...]
-    ) -> Result:
-        """Return what `work` renders; what Jinja2 or a filter raises becomes a diagnostic."""
+    def _filled(self, text: str, scope: Scope, shown: Callable[[object], str]) -> str | None:
+        """Return a text filled in; None where Jinja2 has to read it, or has to say what is wrong."""
+        read = self._reading(text)
+        if read is None:
+            return None
+        values = read.values(scope)
+        if any(value is MISSING for value in values):
+            return None
         try:
-            return work()
-        except MacfleetError:
-            raise
-        except jinja2.UndefinedError as error:
-            raise self._explain("E0310", str(error.message), error, scope, document, path) from error
-        except jinja2.TemplateNotFound as error:
-            raise self._explain(
-                "E0315", f"template {error} is missing", error, scope, document, path
-            ) from error
-        except jinja2.TemplateError as error:
-            raise self._explain(
-                "E0311", f"not a valid expression: {error}", error, scope, document, path
-            ) from error
-        except (TypeError, ValueError, ArithmeticError, LookupError) as error:
-            raise self._explain(
-                "E0311", f"expression failed: {error}", error, scope, document, path
-            ) from error
+            return read.filled_with(values, shown)
+        except ValueError:
+            return None
 
-    def _explain(
-        self,
-        code: str,
-        summary: str,
-        error: Exception,
-        scope: Scope,
-        document: Document,
-        path: tuple[str | int, ...],
-    ) -> MacfleetError:
-        undefined = _UNDEFINED.match(summary)
-        guess = nearest(undefined.group(1), scope.names) if undefined else None
-        mend = f'did you mean "{guess}"?' if guess else ""
-        found = document.diagnose(code, summary, *path, mend=mend, on_value=True)
-        where = self._line_in_template(error)
-        if where is None:
-            return MacfleetError(found)
-        snippet = self._templates[where.file].splitlines()[where.line - 1 : where.line]
-        return MacfleetError(replace(found, where=where, snippet="".join(snippet), span=0))
+    def _reading(self, text: str) -> Filled | None:
+        if text not in self._read:
+            self._read[text] = filled_text(text)
+        return self._read[text]
 
-    def _line_in_template(self, error: Exception) -> Location | None:
-        """Return the innermost line of a template file that the error came from."""
-        if isinstance(error, jinja2.TemplateSyntaxError) and error.filename in self._templates:
-            return Location(str(error.filename), error.lineno)
-        lines = [
-            Location(frame.f_code.co_filename, line)
-            for frame, line in walk_tb(error.__traceback__)
-            if frame.f_code.co_filename in self._templates
-        ]
-        return lines[-1] if lines else None
+    @cached_property
+    def _sandbox(self) -> Sandbox:
+        from macfleet.playbooks.sandbox import Sandbox  # noqa: PLC0415  (many playbooks need no Jinja2)
 
-
-class _ScopedContext(Context):
-    """Looks names up in the scope, so that only variables that are used are rendered."""
-
-    def resolve_or_missing(self, key: str) -> Any:
-        found = super().resolve_or_missing(key)
-        scope = self.parent.get(_SCOPE)
-        if found is missing and isinstance(scope, Scope):
-            value = scope.find(key)
-            return missing if value is MISSING else value
-        return found
-
-
-class _Environment(ImmutableSandboxedEnvironment):
-    """The sandbox; ``a.b`` prefers the key b of a mapping, and includes are found beside the template."""
-
-    context_class = _ScopedContext
-
-    def getattr(self, obj: Any, attribute: str) -> Any:
-        if isinstance(obj, Mapping):
-            return obj[attribute] if attribute in obj else self.getitem(obj, attribute)
-        return super().getattr(obj, attribute)
-
-    def join_path(self, template: str, parent: str) -> str:
-        return posixpath.join(posixpath.dirname(parent), template)
-
-
-def environment(
-    templates: Mapping[str, str], finalize: Callable[[object], object] | None = None
-) -> _Environment:
-    """Return the sandbox that every expression is read in; `finalize` sees each value that is printed."""
-
-    def load(name: str) -> tuple[str, str, Callable[[], bool]] | None:
-        return (templates[name], name, lambda: True) if name in templates else None
-
-    environment = _Environment(
-        undefined=jinja2.StrictUndefined,
-        loader=jinja2.FunctionLoader(load),
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        finalize=finalize,
-    )
-    environment.filters.update(filters.FILTERS)
-    for chance in ("random", "pprint"):
-        del environment.filters[chance]  # a rendering must be the same each time
-    del environment.globals["lipsum"]
-    return environment
-
-
-def _variables(scope: Scope) -> dict[str, object]:
-    return {_SCOPE: scope}
-
-
-def _json(value: object) -> Json:
-    if value is None or isinstance(value, bool | int | float):
-        return value
-    if isinstance(value, str):
-        return str(value)
-    if isinstance(value, Mapping):
-        return {str(key): _json(inner) for key, inner in value.items()}
-    if isinstance(value, Iterable):
-        return [_json(inner) for inner in value]
-    raise TypeError(f"an expression gives {type(value).__name__}, which is no plain value")
+        return Sandbox(self._templates)
