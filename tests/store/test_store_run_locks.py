@@ -237,7 +237,6 @@ def test_a_thread_renews_what_is_held_and_ends_with_it(url):
             assert time.monotonic() < until, "it was not renewed"
             (holder,) = opened.locks.holders(NODES)
             assert (holder.token, holder.since) == (first.token, first.since)
-            with opened.engine.connect() as connection:
-                seen.add(connection.exec_driver_sql("select max(expires) from locks").scalar())
+            seen.add(opened.database.read("SELECT max(expires) FROM locks")[0])
         mine.release(fence)
         assert opened.locks.holders(NODES) == ()

@@ -13,17 +13,15 @@ def test_a_thread_that_waits_is_served_before_one_that_comes_back_again_and_agai
         def wait_for_a_turn():
             for _ in range(20):
                 waits.set()
-                with opened.engine.connect() as connection:
-                    connection.exec_driver_sql("select 1")
+                opened.database.read("SELECT 1")
             served.set()
 
         waiting = threading.Thread(target=wait_for_a_turn, daemon=True)
-        with opened.engine.connect() as connection:
-            connection.exec_driver_sql("select 1")
+        with opened.database.transaction() as rows:
+            rows.read("SELECT 1")
             waiting.start()
             assert waits.wait(30)
         while not served.is_set() and len(turns) < 20_000:
-            with opened.engine.connect() as connection:
-                turns.append(connection.exec_driver_sql("select 1").scalar())
+            turns.append(opened.database.read("SELECT 1"))
         assert served.is_set(), f"not served in {len(turns)} turns of another thread"
         waiting.join(30)

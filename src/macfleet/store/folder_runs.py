@@ -122,11 +122,11 @@ class FolderRuns:
         """
         return _read_json(self._file(run_id, path), run_id)
 
-    def samples(self, run_id: str, path: str) -> pl.LazyFrame:
-        """Open a Parquet file of a run without reading it yet (raises MacfleetError E0950, E0954)."""
+    def samples(self, run_id: str, *paths: str) -> pl.LazyFrame:
+        """Open Parquet files of a run as one, without reading them yet (raises MacfleetError E0950, E0954)."""
         import polars as pl  # noqa: PLC0415  (slow to import; most commands never look at raw figures)
 
-        return pl.scan_parquet(self._file(run_id, path))
+        return pl.scan_parquet([self._file(run_id, path) for path in paths], glob=False)
 
     def folder(self, run_id: str) -> Path:
         """Return where a finished run lies (raises MacfleetError E0950)."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from macfleet.analysis.cells import summarise
+from macfleet.analysis.requests import is_open
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
 from macfleet.model.json import Json
 from macfleet.model.load import SegmentReport
@@ -19,23 +20,27 @@ if TYPE_CHECKING:
 
 COLUMNS = (
     *("arm", "cell", "segment", "warmup", "outcome", "status", "token_source"),
-    *("t_sched", "t_send", "t_first_gen", "t_last_gen", "t_close"),
+    *("t_send", "t_first_gen", "t_last_gen", "t_close"),
     *("tokens", "prompt_tokens", "cached_tokens"),
 )
 """The columns that figures come from; the others are never read from the disk."""
+OPEN_LOOP = "t_sched"
+"""The column that the figures of an open loop come from as well: a closed one's requests are not due."""
 _SERIES = ("arm", "cell", "segment", "host_used_pct", "vm_iowait_pct", "vm_psi_io_some_avg10")
 
 
-def requests_of(runs: FolderRuns, run_id: str, node: str) -> pl.LazyFrame | None:
-    """Open what one node's requests left, every arm, without reading it yet; None where none are kept."""
-    import polars as pl  # noqa: PLC0415  (slow to import; most commands never look at raw figures)
+def requests_of(runs: FolderRuns, run_id: str, node: str, *, open_loop: bool = True) -> pl.LazyFrame | None:
+    """Open what one node's requests left, every arm, without reading it yet; None where none are kept.
 
+    `open_loop` says whether there are cells of one, which need a column more.
+    """
     paths = sorted(
         name
         for name in runs.manifest(run_id).files
         if name.startswith(f"nodes/{node}/") and name.endswith("/samples.parquet")
     )
-    return pl.concat([runs.samples(run_id, path).select(COLUMNS) for path in paths]) if paths else None
+    columns = (*COLUMNS, OPEN_LOOP) if open_loop else COLUMNS
+    return runs.samples(run_id, *paths).select(columns) if paths else None
 
 
 def summarise_records(
@@ -46,11 +51,14 @@ def summarise_records(
     Raises:
         MacfleetError: E0950, E0953, E0954 for what cannot be read, E1007 for reports that are none.
     """
-    requests = requests_of(runs, run_id, node)
     segments, series = f"nodes/{node}/segments.json", f"nodes/{node}/series.parquet"
-    if requests is None or not {segments, series} <= set(runs.manifest(run_id).files):
+    if not {segments, series} <= set(runs.manifest(run_id).files):
         return None
     reports = segment_reports(runs.document(run_id, segments), f"{run_id}/{segments}")
+    open_loop = any(is_open(report.cell) for report in reports)
+    requests = requests_of(runs, run_id, node, open_loop=open_loop)
+    if requests is None:
+        return None
     rows = runs.samples(run_id, series).select(_SERIES).collect()
     foreign = _foreign(runs, run_id, node)
     return summarise(requests.collect(), reports, rows, node=node, accelerators=accelerators, foreign=foreign)

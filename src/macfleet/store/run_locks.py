@@ -12,10 +12,9 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from macfleet.model.diagnostic import MacfleetError
 from macfleet.rollout.run_lock import Fence, LockHolder, lost
+from macfleet.store.database import StoreFailedError
 from macfleet.store.sql_locks import Owner, SqlLocks
 
 TTL = 60.0
@@ -111,7 +110,7 @@ class StoreLocks:
                 return
             self._ended.set()
             self._held = None
-        with suppress(SQLAlchemyError):
+        with suppress(StoreFailedError):
             self._rows.release(fence, self._owner)
 
     def others(self, nodes: Sequence[str]) -> tuple[LockHolder, ...]:
@@ -140,7 +139,7 @@ class StoreLocks:
         held, now = self._held, self._clock()
         if held is None:
             return
-        with suppress(SQLAlchemyError):
+        with suppress(StoreFailedError):
             nodes = self._rows.renew(held.fence, self._owner, self._ttl)
             self._held = replace(held, nodes=held.nodes & nodes, renewed=now)
 

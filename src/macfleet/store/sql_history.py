@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 
-from sqlalchemy import Engine, select
-
 from macfleet.rollout.history import Deed
-from macfleet.store.tables import JOURNAL, RUNS
+from macfleet.store.database import Database
 
 TOLD = (
     "release.promoted",
@@ -19,42 +17,30 @@ TOLD = (
     "runs.pruned",
 )
 """Kinds of the journal's notes that say what a person did; the others are steps of a run."""
+_RUNS = "SELECT started, command, id, nodes, detail, outcome FROM runs WHERE started >= :at"
+_NOTES = "SELECT at, kind, run, node, detail FROM journal WHERE kind IN :told AND at >= :at ORDER BY seq"
 
 
 class SqlHistory:
-    """Runs and notes over one engine."""
+    """Runs and notes of one database."""
 
-    def __init__(self, engine: Engine) -> None:
-        self.engine = engine
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     def since(self, at: float) -> tuple[Deed, ...]:
         """Return what was done from a moment on, the oldest first."""
         return tuple(sorted((*self._runs(at), *self._notes(at)), key=lambda deed: deed.at))
 
     def _runs(self, at: float) -> list[Deed]:
-        query = select(RUNS).where(RUNS.c.started >= at)
-        with self.engine.connect() as connection:
-            rows = connection.execute(query).all()
         return [
-            Deed(
-                row.started,
-                "run",
-                row.command,
-                row.id,
-                tuple(json.loads(row.nodes)),
-                json.loads(row.detail),
-                row.outcome or "",
-            )
-            for row in rows
+            Deed(started, "run", command, name, tuple(json.loads(nodes)), json.loads(detail), outcome or "")
+            for started, command, name, nodes, detail, outcome in self._database.read(_RUNS, {"at": at})
         ]
 
     def _notes(self, at: float) -> list[Deed]:
-        query = select(JOURNAL).where(JOURNAL.c.kind.in_(TOLD), JOURNAL.c.at >= at).order_by(JOURNAL.c.seq)
-        with self.engine.connect() as connection:
-            rows = connection.execute(query).all()
         found = []
-        for row in rows:
-            detail = json.loads(row.detail)
-            nodes = tuple(detail.get("nodes") or ()) if not row.node else (row.node,)
-            found.append(Deed(row.at, row.kind, "", row.run, nodes, detail))
+        for when, kind, run, node, text in self._database.read(_NOTES, {"at": at, "told": TOLD}):
+            detail = json.loads(text)
+            nodes = (node,) if node else tuple(detail.get("nodes") or ())
+            found.append(Deed(when, kind, "", run, nodes, detail))
         return found

@@ -5,27 +5,41 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
-
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Engine,
-    Row,
-    Table,
-    and_,
-    extract,
-    func,
-    insert,
-    or_,
-    select,
-    update,
-)
-from sqlalchemy.exc import IntegrityError
+from typing import NamedTuple
 
 from macfleet.rollout.run_lock import Fence, LockHolder
-from macfleet.store.lock_tables import IDENTITY, LOCKS
+from macfleet.store.database import Database, Reads, RowTakenError, Value, Values, insertion
+
+
+class _Lock(NamedTuple):
+    """One row."""
+
+    node: str
+    owner: str
+    token: int
+    who: str
+    host: str
+    pid: int
+    run: str
+    command: str
+    since: float
+    expires: float
+
+
+_NEW = insertion("locks", _Lock._fields)
+_OF = f"SELECT {', '.join(_Lock._fields)} FROM locks WHERE node IN :nodes ORDER BY node"  # noqa: S608  (our own names)
+_TAKE = (
+    "UPDATE locks SET owner = :owner, token = :token, who = :who, host = :host, pid = :pid, run = :run, "
+    "command = :command, since = :since, expires = :expires WHERE node IN :nodes"
+)
+_RENEW = "UPDATE locks SET expires = :expires WHERE owner = :owner AND token = :token"
+_MINE = "SELECT node FROM locks WHERE owner = :owner AND token = :token"
+_AT = "UPDATE locks SET run = :run WHERE owner = :owner AND token = :token"
+_RELEASE = "UPDATE locks SET owner = '', expires = 0.0 WHERE owner = :owner AND token = :token"
+_CLEAR = "UPDATE locks SET owner = '', expires = 0.0 WHERE node IN :nodes"
+_IDENTITY = insertion("identity", ("only", "name"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +59,8 @@ class SqlLocks:
     they are the machine's.
     """
 
-    def __init__(self, engine: Engine, clock: Callable[[], float] = time.time) -> None:
-        self._engine = engine
+    def __init__(self, database: Database, clock: Callable[[], float] = time.time) -> None:
+        self._database = database
         self._clock = clock
         self._identity = ""
 
@@ -54,14 +68,16 @@ class SqlLocks:
     def identity(self) -> str:
         """A name of this store, made with it: nodes compare tokens of one store only."""
         if not self._identity:
-            with self._engine.connect() as connection:
-                found = connection.scalar(select(IDENTITY.c.name))
-            if found is None:
-                _insert(self._engine, IDENTITY, {"only": 1, "name": secrets.token_hex(8)})
-                with self._engine.connect() as connection:
-                    found = connection.scalar(select(IDENTITY.c.name))
-            self._identity = str(found)
+            found = self._named()
+            if not found:
+                self._insert(_IDENTITY, {"only": 1, "name": secrets.token_hex(8)})
+                found = self._named()
+            self._identity = found
         return self._identity
+
+    def _named(self) -> str:
+        rows = self._database.read("SELECT name FROM identity")
+        return str(rows[0][0]) if rows else ""
 
     def take(
         self, nodes: Sequence[str], owner: Owner, run: str, command: str, ttl: float, dead: Collection[str]
@@ -70,113 +86,113 @@ class SqlLocks:
 
         The token is larger than any before: a time in milliseconds unless that would not be.
         """
-        names = sorted(set(nodes))
+        names = tuple(sorted(set(nodes)))
         store = self.identity
         self._know(names)
-        wanted = LOCKS.c.node.in_(names)
-        with self._engine.begin() as connection:
-            now = self._now(connection)
-            if connection.dialect.name != "sqlite":
-                # In one order, so that two controllers that want the same nodes do not wait for each other.
-                connection.execute(
-                    select(LOCKS.c.node).where(wanted).order_by(LOCKS.c.node).with_for_update()
-                )
-            free = or_(LOCKS.c.expires <= now, LOCKS.c.owner.in_(["", owner.id, *dead]))
-            values = {"owner": owner.id, "who": owner.who, "host": owner.host, "pid": owner.pid}
-            values |= {"run": run, "command": command, "since": now, "expires": now + ttl}
-            done = connection.execute(update(LOCKS).where(and_(wanted, free)).values(values))
-            if done.rowcount != len(names):
-                others = _holders(connection, and_(wanted, LOCKS.c.owner != owner.id), now)
-                connection.rollback()
-                return others
-            newest = connection.scalar(select(func.max(LOCKS.c.token)).where(wanted))
-            token = max(int(now * 1000), int(newest or 0) + 1)
-            connection.execute(update(LOCKS).where(wanted).values(token=token))
+        free = {"", owner.id, *dead}
+        # In one order, so that two controllers that want the same nodes do not wait for each other.
+        query = f"{_OF} FOR UPDATE" if self._database.keeps_time else _OF
+        with self._database.transaction() as rows:
+            now = self._now(rows)
+            locks = [_Lock(*row) for row in rows.read(query, {"nodes": names})]
+            if others := [lock for lock in locks if lock.owner not in free and lock.expires > now]:
+                return _holders(others, now)
+            token = max(int(now * 1000), max((lock.token for lock in locks), default=0) + 1)
+            taken: Values = {
+                "nodes": names,
+                "owner": owner.id,
+                "token": token,
+                "who": owner.who,
+                "host": owner.host,
+                "pid": owner.pid,
+                "run": run,
+                "command": command,
+                "since": now,
+                "expires": now + ttl,
+            }
+            rows.change(_TAKE, taken)
         return Fence(store, token)
 
     def renew(self, fence: Fence, owner: Owner, ttl: float) -> frozenset[str]:
         """Make what is still held last `ttl` seconds from now; return those nodes."""
-        mine = and_(LOCKS.c.owner == owner.id, LOCKS.c.token == fence.token)
-        with self._engine.begin() as connection:
-            now = self._now(connection)
-            connection.execute(update(LOCKS).where(mine).values(expires=now + ttl))
-            return frozenset(connection.scalars(select(LOCKS.c.node).where(mine)))
+        mine = _mine(fence, owner)
+        with self._database.transaction() as rows:
+            rows.change(_RENEW, {**mine, "expires": self._now(rows) + ttl})
+            return frozenset(str(node) for (node,) in rows.read(_MINE, mine))
 
     def at(self, fence: Fence, owner: Owner, run: str) -> None:
         """Note the run that a holder is at now."""
-        mine = and_(LOCKS.c.owner == owner.id, LOCKS.c.token == fence.token)
-        with self._engine.begin() as connection:
-            connection.execute(update(LOCKS).where(mine).values(run=run))
+        with self._database.transaction() as rows:
+            rows.change(_AT, {**_mine(fence, owner), "run": run})
 
     def release(self, fence: Fence, owner: Owner) -> None:
         """Give back what is still held."""
-        mine = and_(LOCKS.c.owner == owner.id, LOCKS.c.token == fence.token)
-        with self._engine.begin() as connection:
-            connection.execute(update(LOCKS).where(mine).values(owner="", expires=0.0))
+        with self._database.transaction() as rows:
+            rows.change(_RELEASE, _mine(fence, owner))
 
     def clear(self, nodes: Sequence[str]) -> None:
         """Take nodes from whoever holds them; the holder finds out when it renews."""
-        with self._engine.begin() as connection:
-            held = update(LOCKS).where(LOCKS.c.node.in_(sorted(nodes)))
-            connection.execute(held.values(owner="", expires=0.0))
+        with self._database.transaction() as rows:
+            rows.change(_CLEAR, {"nodes": tuple(sorted(nodes))})
 
     def holders(self, nodes: Sequence[str]) -> tuple[LockHolder, ...]:
         """Return who holds any of the nodes, lapsed ones included, by their first node."""
-        held = and_(LOCKS.c.owner != "", LOCKS.c.node.in_(sorted(nodes)))
-        with self._engine.connect() as connection:
-            return _holders(connection, held, self._now(connection))
+        return _holders(self._held(nodes), self._now(self._database))
 
     def owners(self, nodes: Sequence[str], host: str) -> tuple[Owner, ...]:
         """Return the owners of any of the nodes whose processes are this machine's."""
-        query = select(LOCKS).where(
-            LOCKS.c.owner != "", LOCKS.c.host == host, LOCKS.c.node.in_(sorted(nodes))
-        )
-        with self._engine.connect() as connection:
-            rows = connection.execute(query).all()
-        return tuple({Owner(row.owner, row.who, row.host, row.pid) for row in rows})
+        held = [lock for lock in self._held(nodes) if lock.host == host]
+        return tuple({Owner(lock.owner, lock.who, lock.host, lock.pid) for lock in held})
 
-    def _know(self, names: Sequence[str]) -> None:
+    def _held(self, nodes: Sequence[str]) -> list[_Lock]:
+        found = self._database.read(_OF, {"nodes": tuple(sorted(nodes))})
+        return [lock for lock in (_Lock(*row) for row in found) if lock.owner]
+
+    def _know(self, names: tuple[str, ...]) -> None:
         """Make rows that are missing; another controller may do so at the same moment."""
-        with self._engine.connect() as connection:
-            known = set(connection.scalars(select(LOCKS.c.node).where(LOCKS.c.node.in_(names))))
-        blank = {"owner": "", "token": 0, "since": 0.0, "expires": 0.0}
-        blank |= {"who": "", "host": "", "pid": 0, "run": "", "command": ""}
-        missing = [{"node": name, **blank} for name in names if name not in known]
+        known = {
+            node
+            for (node,) in self._database.read(
+                "SELECT node FROM locks WHERE node IN :nodes", {"nodes": names}
+            )
+        }
+        blank = _Lock("", "", 0, "", "", 0, "", "", 0.0, 0.0)._asdict()
+        missing: list[Values] = [{**blank, "node": name} for name in names if name not in known]
         if not missing:
             return
         try:
-            with self._engine.begin() as connection:
-                connection.execute(insert(LOCKS), missing)
-        except IntegrityError:
+            with self._database.transaction() as rows:
+                rows.change_each(_NEW, missing)
+        except RowTakenError:
             for row in missing:
-                _insert(self._engine, LOCKS, row)
+                self._insert(_NEW, row)
 
-    def _now(self, connection: Connection) -> float:
-        if connection.dialect.name != "postgresql":
+    def _insert(self, sql: str, row: Values) -> None:
+        """Insert a row unless somebody was faster."""
+        with suppress(RowTakenError), self._database.transaction() as rows:
+            rows.change(sql, row)
+
+    def _now(self, source: Reads) -> float:
+        if not self._database.keeps_time:
             return self._clock()
-        return float(connection.scalar(select(extract("epoch", func.clock_timestamp()))) or 0.0)
+        return float(source.read("SELECT extract(epoch FROM clock_timestamp())")[0][0])
 
 
-def _insert(engine: Engine, table: Table, row: dict[str, Any]) -> None:
-    """Insert a row unless somebody was faster."""
-    try:
-        with engine.begin() as connection:
-            connection.execute(insert(table).values(row))
-    except IntegrityError:
-        return
+def _mine(fence: Fence, owner: Owner) -> dict[str, Value]:
+    return {"owner": owner.id, "token": fence.token}
 
 
-def _holders(connection: Connection, which: ColumnElement[bool], now: float) -> tuple[LockHolder, ...]:
-    grouped: dict[tuple[str, int], list[Row[Any]]] = {}
-    for row in connection.execute(select(LOCKS).where(which).order_by(LOCKS.c.node)):
-        grouped.setdefault((row.owner, row.token), []).append(row)
-    return tuple(_holder(rows, now) for rows in grouped.values())
+def _holders(locks: Sequence[_Lock], now: float) -> tuple[LockHolder, ...]:
+    grouped: dict[tuple[str, int], list[_Lock]] = {}
+    for lock in locks:
+        grouped.setdefault((lock.owner, lock.token), []).append(lock)
+    return tuple(_holder(each, now) for each in grouped.values())
 
 
-def _holder(rows: Sequence[Row[Any]], now: float) -> LockHolder:
-    first = rows[0]
+def _holder(locks: Sequence[_Lock], now: float) -> LockHolder:
+    first = locks[0]
     return LockHolder(
-        nodes=tuple(row.node for row in rows),
+        nodes=tuple(lock.node for lock in locks),
         who=first.who,
         host=first.host,
         pid=first.pid,

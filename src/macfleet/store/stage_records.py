@@ -13,8 +13,8 @@ from macfleet.model.stage import EvidenceKey, Outcome, StageName, StageRecord, V
 
 COLUMNS = ("node", "stage", "key", "outcome", "run", "finished", "verdicts", "evidence")
 """What `row_of` writes and `record_of` reads, in this order."""
-_NEWEST = (
-    f"SELECT {', '.join(COLUMNS)} FROM evidence WHERE node = ? AND stage = ? "  # noqa: S608  (our own names)
+NEWEST = (
+    f"SELECT {', '.join(COLUMNS)} FROM evidence WHERE node = :node AND stage = :stage "  # noqa: S608  (our own names)
     "ORDER BY seq DESC LIMIT 1"
 )
 
@@ -40,7 +40,7 @@ class RecordsInFile:
             if self._connection is None:
                 address = f"{self._path.resolve().as_uri()}?mode=ro"
                 self._connection = sqlite3.connect(address, uri=True, timeout=30, check_same_thread=False)
-            row = self._connection.execute(_NEWEST, (node, stage.value)).fetchone()
+            row = self._connection.execute(NEWEST, {"node": node, "stage": stage.value}).fetchone()
         return None if row is None else record_of(row)
 
     def close(self) -> None:
