@@ -59,13 +59,17 @@ def base_url(node: Node, arm: str) -> str:
     return f"http://127.0.0.1:{port}"
 
 
-def start(node: Node, arm: str, transport: Transport, *, limit: float = 120) -> None:
-    """Start the arm's engine and wait until it answers /health.
+def start(
+    node: Node, arm: str, transport: Transport, *, limit: float = 120, lasts: float = bare_cpu.LASTS
+) -> None:
+    """Start the arm's engine and wait until it answers /health, at most `limit` seconds.
+
+    That of bare-cpu ends by itself after `lasts` seconds, should nobody be left to stop it.
 
     Raises:
         MacfleetError: E0821 it did not start, E0978 no way is known to keep it off the GPU (both exit 4).
     """
-    script = f"{_begin(node, arm, transport)}\n{wait_until_healthy(base_url(node, arm), limit)}"
+    script = f"{_begin(node, arm, transport, lasts)}\n{wait_until_healthy(base_url(node, arm), limit)}"
     _run(node, arm, transport, script, limit + 30, "start")
 
 
@@ -77,7 +81,18 @@ def stop(node: Node, arm: str, transport: Transport) -> None:
 
 def unload_bare_cpu(node: Node, transport: Transport) -> None:
     """Stop the engine of the bare-cpu arm where one was left running (raises MacfleetError E0821)."""
-    _run(node, Arm.BARE_CPU, transport, bare_cpu.end_script(_label(node)), 120, "stop")
+    _run(node, Arm.BARE_CPU, transport, unload_script(node), 120, "stop")
+
+
+def unload_script(node: Node) -> str:
+    """Return script text that stops the engine of the bare-cpu arm where one is loaded."""
+    return bare_cpu.end_script(_label(node))
+
+
+def is_loaded(node: Node) -> str:
+    """Return script text that succeeds where launchd has the engine of the bare-cpu arm."""
+    cpu = quote(f"system/{bare_cpu.label_of(_label(node))}")
+    return f"launchctl print {cpu} >/dev/null 2>&1"
 
 
 def gpu_off(node: Node, transport: Transport) -> bare_cpu.CpuDaemon | str:
@@ -102,12 +117,11 @@ def is_running(node: Node, arm: str, transport: Transport) -> bool:
     """Return whether the arm's engine answers /health now."""
     url = quote(f"{base_url(node, arm)}/health")
     # Both bare arms have one port: only launchd tells which of the two answers.
-    cpu = quote(f"system/{bare_cpu.label_of(_label(node))}")
-    own = f"launchctl print {cpu} >/dev/null 2>&1 && " if arm == Arm.BARE_CPU else ""
+    own = f"{is_loaded(node)} && " if arm == Arm.BARE_CPU else ""
     return transport.run(f"{ENVIRONMENT}\n{own}curl -fsS -m 3 -o /dev/null {url}", deadline=30).exit == 0
 
 
-def _begin(node: Node, arm: str, transport: Transport) -> str:
+def _begin(node: Node, arm: str, transport: Transport, lasts: float) -> str:
     """Return script text that starts an arm's engine without waiting for it."""
     label = quote(_label(node))
     plist = quote(f"/Library/LaunchDaemons/{_label(node)}.plist")
@@ -124,7 +138,7 @@ def _begin(node: Node, arm: str, transport: Transport) -> str:
     daemon = gpu_off(node, transport)
     if isinstance(daemon, str):
         raise MacfleetError(cannot_be_measured(node, daemon))
-    return bare_cpu.begin_script(daemon)
+    return bare_cpu.begin_script(daemon, lasts)
 
 
 def _end(node: Node, arm: str) -> str:
@@ -134,7 +148,7 @@ def _end(node: Node, arm: str) -> str:
         return f"docker compose -p {quote(project_of(node))} stop >&2"
     if arm == Arm.HOST_ENGINE:
         return f"docker compose -p {quote(front_of(node))} stop >&2\n{bare}"
-    return bare_cpu.end_script(_label(node)) if arm == Arm.BARE_CPU else bare
+    return unload_script(node) if arm == Arm.BARE_CPU else bare
 
 
 def cannot_be_measured(node: Node, why: str) -> Diagnostic:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import plistlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,10 @@ from macfleet.resources.daemon import STAMP
 
 _FOLDER = "/var/run"
 """Gone after a restart of the node: no second engine starts at boot."""
+_UNTIL = ("/usr/bin/perl", "-e", "alarm shift; exec {$ARGV[0]} @ARGV or die qq($ARGV[0]: $!\\n)")
+"""Every Mac has perl. An alarm outlives exec: SIGALRM ends the engine, no process beside it is needed."""
+LASTS = 3600.0
+"""Seconds after which it ends by itself unless told otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +27,23 @@ class CpuDaemon:
     """A daemon of launchd that was derived from the bare arm's.
 
     Attributes:
-        plist: its plist as XML text; told: what it does otherwise than the bare engine.
+        settings: its plist's keys.
+        told: what it does otherwise than the bare engine.
     """
 
     label: str
-    plist: str
+    settings: Mapping[str, object]
     told: str
+
+    def plist(self, lasts: float) -> str:
+        """Return its plist as XML text: launchd runs it for at most `lasts` seconds.
+
+        A controller that is killed leaves nobody to stop it.
+        """
+        program = self.settings["ProgramArguments"]
+        engine = program if isinstance(program, list) else []
+        limited = {**self.settings, "ProgramArguments": [*_UNTIL, str(math.ceil(lasts)), *engine]}
+        return plistlib.dumps(limited, sort_keys=True).decode("utf-8")
 
     @property
     def path(self) -> str:
@@ -69,11 +85,12 @@ def daemon_of(node: Node, bare_label: str, plist: bytes) -> CpuDaemon | str:
     return off if isinstance(off, str) else _daemon(label_of(bare_label), settings, off)
 
 
-def begin_script(daemon: CpuDaemon) -> str:
-    """Return script text that loads and starts it."""
+def begin_script(daemon: CpuDaemon, lasts: float) -> str:
+    """Return script text that loads and starts it for at most `lasts` seconds."""
     target, path = quote(f"system/{daemon.label}"), quote(daemon.path)
+    plist = quote(daemon.plist(lasts))
     return (
-        f"printf '%s' {quote(daemon.plist)} | sudo -n tee {path} >/dev/null && sudo -n chmod 644 {path}\n"
+        f"printf '%s' {plist} | sudo -n tee {path} >/dev/null && sudo -n chmod 644 {path}\n"
         f"launchctl print {target} >/dev/null 2>&1 || sudo -n launchctl bootstrap system {path} >&2\n"
         f"sudo -n launchctl kickstart {target} >&2 || :"
     )
@@ -98,8 +115,7 @@ def _daemon(label: str, settings: Mapping[str, object], off: GpuOff) -> CpuDaemo
         "KeepAlive": False,
         "RunAtLoad": True,
     }
-    text = plistlib.dumps({**settings, **own}, sort_keys=True).decode("utf-8")
-    return CpuDaemon(label, text, off.told)
+    return CpuDaemon(label, {**settings, **own}, off.told)
 
 
 def _declared(node: Node) -> tuple[tuple[str, ...], dict[str, str]]:

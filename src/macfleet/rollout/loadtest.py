@@ -18,16 +18,13 @@ from macfleet.rollout import arms, vm
 from macfleet.rollout.desired import Desired
 from macfleet.rollout.load_profile import Block, LoadProfile, blocks, judged_concurrency
 from macfleet.rollout.loadtest_adopt import SUMMARY
-from macfleet.rollout.loadtest_arms import Changing, Chosen, choose
+from macfleet.rollout.loadtest_arms import ATTEMPTS, Changing, Chosen, choose, turn_seconds
 from macfleet.rollout.loadtest_left import MEASURED, STORAGE, Left, after, take_over
 from macfleet.rollout.loadtest_segment import Place, Take, measure_segment, token_lines_of
 from macfleet.rollout.pilot import Pilot
 from macfleet.rollout.pilot_size import Sizes, as_planned, read_sizes
 from macfleet.rollout.ports import Ports
 from macfleet.rollout.storage_proof import prove_storage, storage_drop
-
-# How often one segment is measured at most when the client itself is late.
-_ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +57,8 @@ def measure_loadtest(
     if left.runs:
         detail: dict[str, Json] = {"segments": left.segments, "cut": len(left.cuts)}
         ports.events.emit(Event("loadtest.resumed", node.name, detail))
-    engines = Changing(node, chosen, profile, transport, writer, dict(left.engines))
+    lasts = turn_seconds(desired, profile)
+    engines = Changing(node, chosen, profile, transport, writer, dict(left.engines), lasts)
     taken: list[_Taken] = []
     try:
         engines.clear()
@@ -198,7 +196,7 @@ class _Work:
 
 def _stands(takes: Sequence[Take]) -> bool:
     """Whether an attempt is to be judged: one that the client was in time for, or the last one allowed."""
-    return len(takes) >= _ATTEMPTS or bool(takes and not takes[-1].late)
+    return len(takes) >= ATTEMPTS or bool(takes and not takes[-1].late)
 
 
 def _spec(

@@ -12,8 +12,14 @@ from macfleet.model.json import Json, JsonObject
 from macfleet.model.node import Arm, Node
 from macfleet.model.ports import RunWriter, Transport
 from macfleet.rollout import arms, vm
-from macfleet.rollout.load_profile import LoadProfile
+from macfleet.rollout.desired import Desired
+from macfleet.rollout.load_profile import LoadProfile, judged_concurrency
 from macfleet.rollout.ports import Ports
+
+ATTEMPTS = 3
+"""How often one segment is measured at most when the client itself is late."""
+_SLACK = 90.0  # what a segment takes besides its load: records brought home, the engine's own counters
+_BEGINNING = 300.0  # the client is brought to the node, the engine warms up
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +63,7 @@ class Changing:
     Attributes:
         engines: what is recorded of each arm's engine, by arm; those of a run that is gone on with are there
             from the start.
+        lasts: seconds after which an engine with the GPU off ends by itself.
     """
 
     node: Node
@@ -65,6 +72,7 @@ class Changing:
     transport: Transport
     writer: RunWriter
     engines: dict[str, JsonObject]
+    lasts: float
     _running: str = ""
 
     def clear(self) -> None:
@@ -83,7 +91,7 @@ class Changing:
         if self._running:
             arms.stop(self.node, self._running, self.transport)
         prepare_vm(arm, self.node, self.profile, self.transport)
-        arms.start(self.node, arm, self.transport)
+        arms.start(self.node, arm, self.transport, lasts=self.lasts)
         self._running = arm
         if arm not in self.engines:
             self.engines[arm] = self._recorded(arm)
@@ -119,6 +127,15 @@ class Changing:
 def engine_file(arm: str) -> str:
     """Return the name of the file that says what an arm's engine is, below the node's folder."""
     return f"engine-{arm}.json"
+
+
+def turn_seconds(desired: Desired, profile: LoadProfile) -> float:
+    """Return how long an arm's engine is needed at most before the next arm's turn.
+
+    Every judged cell, each attempt at its segment until the client would have given up on a silent engine.
+    """
+    one = profile.warmup + max(profile.window, profile.pilot) + desired.contract.client.stall_timeout + _SLACK
+    return _BEGINNING + len(judged_concurrency(desired)) * ATTEMPTS * one
 
 
 def prepare_vm(arm: str, node: Node, profile: LoadProfile, transport: Transport) -> None:

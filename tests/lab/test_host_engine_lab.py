@@ -1,0 +1,54 @@
+"""host-engine on a lab node: the front in the VM reaches the engine outside of it, and goes when it is not wanted."""
+
+from __future__ import annotations
+
+import pytest
+
+pytestmark = pytest.mark.lab
+
+NAME = "mac-01"
+PROJECT, FOLDER = "compose_project.chat-front", "directory./Users/ops/macfleet/front"
+MODELS = "curl -fsS --max-time 5 http://127.0.0.1:{port}/v1/models"
+# The container's engine is frozen meanwhile: what answers through the front is not that one.
+ASKED = f"""docker pause chat-engine-1 >/dev/null
+{MODELS.format(port=8090)}; answered=$?
+docker unpause chat-engine-1 >/dev/null
+exit $answered"""
+
+
+@pytest.fixture
+def declared(serving, nodes, tmp_path):
+    """A twin of the serving fleet whose first node has a front, its image pinned and on the node."""
+    twin = serving.twin(tmp_path / "fleet")
+    reference = nodes.state["images"]["front"]
+    twin.edit("images.yml", "images:\n", f"images:\n  front: {{reference: '{reference}'}}\n")
+    twin.for_node(NAME, arms=[*twin.shared()["arms"], "host-engine"])
+    twin("image", "pin")
+    twin.commit("A front before the node's own engine")
+    twin("rollout", "stage2", "--yes", "-l", NAME)
+    yield twin
+    if nodes.brewed(NAME, "docker ps -q --filter name=chat-front"):
+        serving("rollout", "stage3", "--yes", "-l", NAME)
+
+
+def layout(fleet):
+    return fleet("rollout", "stage3", "--yes", "-l", NAME, "--output", "json").nodes()[NAME]
+
+
+def test_a_declared_front_serves_the_nodes_own_engine_and_is_gone_when_it_is_not_declared(declared, nodes):
+    made = layout(declared)
+    assert PROJECT in made["changed"]
+    proven = [gate for gate in made["verdicts"] if gate["gate"] == "routes_answer"]
+    assert [gate["outcome"] for gate in proven] == ["pass", "pass"]
+    assert proven[1]["evidence"] == ["endpoint.host-engine"]
+    assert '"object":"list"' in nodes.brewed(NAME, ASKED).replace(" ", "")
+    again = layout(declared)
+    assert (again["outcome"], again["changed"]) == ("current", [])
+    declared.for_node(NAME, arms=declared.shared()["arms"])
+    declared.commit("No front any more")
+    assert layout(declared)["changed"] == [PROJECT, FOLDER]
+    left = nodes.brewed(
+        NAME, f"docker ps -aq --filter name=chat-front; ls -d {FOLDER.partition('.')[2]} || :"
+    )
+    assert not left
+    assert nodes.login(NAME, MODELS.format(port=8090)).returncode != 0
