@@ -149,3 +149,10 @@ def test_an_open_loops_latencies_run_from_when_a_request_was_due():
     assert (found.bucket, found.concurrency) == ("short", 0)
     assert found.p50.value == pytest.approx(closed.p50.value + 3)
     assert found.ttft_p50.value == pytest.approx(closed.ttft_p50.value + 3)
+
+
+def test_open_loops_of_several_rates_stand_in_the_same_order_every_time(run):
+    rates = ("short@9/s", "short@1/s", "short@5/s", "short@3/s")
+    reports = [replace(run.reports[0], cell=cell) for cell in rates]
+    cells = summarise([], reports, node="mac-01")
+    assert [cell.cell for cell in cells] == sorted(rates)

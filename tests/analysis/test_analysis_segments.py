@@ -1,7 +1,6 @@
 """The fast reductions held against the formulas they stand for."""
 
 import numpy as np
-import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,7 +8,8 @@ from scipy.stats import binom
 
 from macfleet.analysis.frames import sample_frame
 from macfleet.analysis.percentiles import percentile, percentiles, ranks
-from macfleet.analysis.segments import first_tokens, latencies, segments_of, timed, token_gaps
+from macfleet.analysis.requests import arrays, known, together
+from macfleet.analysis.segments import segments_of
 from macfleet.model.load import Sample, SegmentReport
 from macfleet.testing.synthetic import SyntheticArm, synthetic_run
 
@@ -106,24 +106,38 @@ def test_several_percentiles_are_each_the_one_asked_for_alone():
     assert percentiles(values, 0.5, 0.95) == (percentile(values, 0.5), percentile(values, 0.95))
 
 
+def read(samples):
+    """The arrays of requests, and their indexes in the same order."""
+    rows, spans = together(sample_frame(samples))
+    return arrays(rows, spans), rows.get_column("index").to_list()
+
+
 def test_times_count_from_the_sending_in_a_closed_loop_and_from_being_due_in_an_open_one():
     closed = sample(2 * SECOND, 4 * SECOND, 5)
-    rows = [closed, sample(2 * SECOND, 4 * SECOND, 5, cell="short@2/s")]
-    assert latencies(timed(sample_frame(rows))).tolist() == [3.0, 4.0]
-    assert first_tokens(timed(sample_frame(rows))).tolist() == [1.0, 2.0]
+    found, _ = read([closed, sample(2 * SECOND, 4 * SECOND, 5, cell="short@2/s")])
+    assert found.latency.tolist() == [3.0, 4.0]
+    assert found.first_token.tolist() == [1.0, 2.0]
 
 
 def test_failures_are_infinitely_slow_and_have_no_gap():
-    rows = [
-        sample(2 * SECOND, 4 * SECOND, 5),
-        sample(2 * SECOND, 4 * SECOND, 5, outcome="truncated"),
-        sample(None, None, 0, outcome="http_error"),
-        sample(2 * SECOND, 2 * SECOND, 1),
-    ]
-    known = timed(sample_frame(rows))
-    assert latencies(known).tolist() == [3.0, np.inf, np.inf, 1.0]
-    assert first_tokens(known).tolist() == [1.0, 1.0, np.inf, 1.0]
-    assert token_gaps(known).tolist() == [0.5]
+    found, _ = read(
+        [
+            sample(2 * SECOND, 4 * SECOND, 5),
+            sample(2 * SECOND, 4 * SECOND, 5, outcome="truncated"),
+            sample(None, None, 0, outcome="http_error"),
+            sample(2 * SECOND, 2 * SECOND, 1),
+        ]
+    )
+    assert found.latency.tolist() == [3.0, np.inf, np.inf, 1.0]
+    assert found.first_token.tolist() == [1.0, 1.0, np.inf, 1.0]
+    assert known(found.token_gap).tolist() == [0.5]
+    assert [found.kinds[each] for each in found.outcome] == ["ok", "truncated", "http_error", "ok"]
+
+
+def test_moments_keep_their_nanoseconds_on_a_clock_that_ran_for_a_year():
+    year = 365 * 24 * 3600 * SECOND
+    found, _ = read([sample(year + 1, year + 8, 8, t_send=year)])
+    assert (found.latency[0], found.first_token[0], found.token_gap[0]) == (8 * 1e-9, 1e-9, 7 * 1e-9 / 7)
 
 
 def test_segments_are_the_same_however_their_requests_are_mixed():
@@ -134,11 +148,37 @@ def test_segments_are_the_same_however_their_requests_are_mixed():
         segments_of(recorded.reports, frame), segments_of(recorded.reports, mixed), strict=True
     ):
         assert one.rate == pytest.approx(two.rate)
-        assert one.measured.sort("index").equals(two.measured.sort("index"))
+        assert sorted(one.measured.latency) == sorted(two.measured.latency)
+        assert sorted(one.measured.close) == sorted(two.measured.close)
+
+
+def test_rows_that_stand_together_are_not_copied():
+    recorded = synthetic_run((SyntheticArm("bare"),), segments=2, seconds=10)
+    rows = sample_frame(recorded.samples)
+    same, spans = together(rows)
+    assert same is rows
+    assert [rows[span.rows].select("arm", "cell", "segment").unique().rows() for span in spans] == [
+        [span.key] for span in spans
+    ]
+
+
+def test_the_warm_up_is_left_out_wherever_it_stands():
+    warm = [True, True, False, True, False]
+    requests, order = read([sample(None, None, 0, index=i, warmup=each) for i, each in enumerate(warm)])
+    assert order == [0, 1, 2, 3, 4]
+    assert len(requests.measured) == 2
+    assert len(requests.only(slice(0, 3)).measured) == 1
+
+
+def test_a_segment_without_a_report_is_not_asked_when_it_was_due():
+    rows = [sample(2 * SECOND, 4 * SECOND, 5), sample(2 * SECOND, 4 * SECOND, 5, cell="short@2/s")]
+    frame = sample_frame(rows).drop("t_sched")
+    (segment,) = segments_of([report()], frame)
+    assert segment.measured.latency.tolist() == [3.0]
 
 
 def test_a_report_without_requests_has_an_empty_segment():
     (segment,) = segments_of([report(segment=7)], sample_frame([sample(2 * SECOND, 4 * SECOND, 5)]))
     assert (len(segment.everything), segment.rate.sum()) == (0, 0)
     (segment,) = segments_of([report()], sample_frame([]))
-    assert isinstance(segment.measured, pl.DataFrame)
+    assert len(segment.measured) == 0

@@ -6,7 +6,14 @@ from macfleet.analysis.cells import summarise
 from macfleet.analysis.summaries import summary_document
 from macfleet.model.diagnostic import MacfleetError
 from macfleet.model.run import RunManifest
-from macfleet.store.records import COLUMNS, differing, requests_of, segment_reports, summarise_records
+from macfleet.store.records import (
+    COLUMNS,
+    OPEN_LOOP,
+    differing,
+    requests_of,
+    segment_reports,
+    summarise_records,
+)
 from macfleet.testing.synthetic import SyntheticArm, synthetic_run
 
 MANIFEST = RunManifest(
@@ -78,11 +85,13 @@ def test_a_summary_that_says_otherwise_is_found(runs, run, told):
     assert differing((faster, *told[1:]), found) == (f"{told[0].arm} {told[0].cell}",)
 
 
-def test_only_the_columns_that_figures_come_from_are_read(runs, run):
-    plan = requests_of(runs, run, "mac-01").explain()
-    assert f"PROJECT {len(COLUMNS)}/23 COLUMNS" in plan
-    assert plan.count("samples.parquet") == 2
-    assert plan.count("PROJECT") == plan.count("SCAN"), "no file is read whole"
+@pytest.mark.parametrize(("open_loop", "columns"), [(False, 14), (True, 15)])
+def test_only_the_columns_that_figures_come_from_are_read(runs, run, open_loop, columns):
+    plan = requests_of(runs, run, "mac-01", open_loop=open_loop).explain()
+    assert f"PROJECT {columns}/23 COLUMNS" in plan
+    assert plan.count("PROJECT") == plan.count("SCAN") == 1, "no file is read whole"
+    for name in (*COLUMNS, *([OPEN_LOOP] if open_loop else [])):
+        assert name in requests_of(runs, run, "mac-01", open_loop=open_loop).collect_schema()
 
 
 def test_a_run_without_requests_has_nothing_to_reduce(runs, sealed):

@@ -5,22 +5,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from macfleet.analysis.bootstrap import mean_interval
 from macfleet.analysis.frames import sample_frame, series_frame
 from macfleet.analysis.percentiles import percentiles
-from macfleet.analysis.segments import (
-    Segment,
-    first_tokens,
-    is_open,
-    latencies,
-    present,
-    segments_of,
-    token_gaps,
-)
+from macfleet.analysis.requests import floats, is_open, known, together
+from macfleet.analysis.segments import Segment, segments_of
 from macfleet.analysis.validity import problems
 from macfleet.model.json import JsonObject
 from macfleet.model.load import RequestOutcome, Sample, SegmentReport
@@ -29,6 +22,13 @@ from macfleet.model.run import CellSummary, Interval
 if TYPE_CHECKING:
     import numpy as np
     import polars as pl
+
+    from macfleet.analysis.requests import Requests
+
+    _Key = tuple[object, object, object]
+
+_SHARES = ("host_used_pct", "vm_iowait_pct", "vm_psi_io_some_avg10")
+"""Series that a summary shows as shares of 1."""
 
 
 def summarise(
@@ -55,19 +55,19 @@ def summarise(
             invalid.
 
     Returns:
-        Summaries sorted by arm, bucket and concurrency.
+        Summaries sorted by arm, bucket, concurrency and name.
     """
     import polars as pl
 
     requests = samples if isinstance(samples, pl.DataFrame) else sample_frame(samples)
     rows = series if isinstance(series, pl.DataFrame) else series_frame(series)
     everything = segments_of(sorted(reports, key=lambda each: each.segment), requests)
-    points = rows.partition_by("arm", "cell", "segment", as_dict=True) if len(rows) else {}
+    points = _points(rows)
     found: list[CellSummary] = []
     for arm, cell in sorted({(report.arm, report.cell) for report in reports}, key=_order):
         segments = [each for each in everything if (each.report.arm, each.report.cell) == (arm, cell)]
         head = _Head(node, arm, cell, (accelerators or {}).get(arm, ""), (foreign or {}).get((arm, cell), ()))
-        found.append(_summary(head, segments, _windows(points, rows.clear(), segments)))
+        found.append(_summary(head, segments, points))
     return tuple(found)
 
 
@@ -92,25 +92,26 @@ class _Head:
     foreign: Sequence[str]
 
 
-def _order(key: tuple[str, str]) -> tuple[str, str, int]:
-    return (key[0], *bucket_and_concurrency(key[1]))
+def _order(key: tuple[str, str]) -> tuple[str, str, int, str]:
+    return (key[0], *bucket_and_concurrency(key[1]), key[1])
 
 
 def _summary(
-    head: _Head, segments: Sequence[Segment], windows: Mapping[str, list[np.ndarray]]
+    head: _Head, segments: Sequence[Segment], points: Mapping[str, Mapping[_Key, np.ndarray]]
 ) -> CellSummary:
     import numpy as np
 
     bucket, concurrency = bucket_and_concurrency(head.cell)
     seconds = sum(segment.seconds for segment in segments)
-    latency = [latencies(segment.measured) for segment in segments]
+    measured = [segment.measured for segment in segments]
+    latency = [requests.latency for requests in measured]
     p50, p95, p99 = percentiles(np.concatenate(latency), 0.50, 0.95, 0.99)
-    ttft_p50, ttft_p95 = percentiles(_pooled(first_tokens, segments), 0.50, 0.95)
-    itl_p50, itl_p95 = percentiles(_pooled(token_gaps, segments), 0.50, 0.95)
-    outcomes, status = _outcomes(segments), _statuses(segments)
-    count = sum(len(segment.measured) for segment in segments)
+    ttft_p50, ttft_p95 = percentiles(np.concatenate([each.first_token for each in measured]), 0.50, 0.95)
+    itl_p50, itl_p95 = percentiles(known(np.concatenate([each.token_gap for each in measured])), 0.50, 0.95)
+    outcomes, status = _outcomes(measured), _statuses(measured)
+    count = sum(len(requests) for requests in measured)
     ok = outcomes.get(RequestOutcome.OK, 0)
-    shares = {name: _share(windows[name]) for name in windows}
+    shares = {name: _share(_windows(points[name], segments)) for name in _SHARES}
     return CellSummary(
         node=head.node,
         arm=head.arm,
@@ -140,7 +141,7 @@ def _summary(
         iowait=shares["vm_iowait_pct"],
         psi_io=shares["vm_psi_io_some_avg10"],
         memory=shares["host_used_pct"],
-        cached_tokens=_cached(segments),
+        cached_tokens=_cached(measured),
         accelerator=head.accelerator,
         invalid=problems(segments, ttft_p50.value, head.foreign),
     )
@@ -156,56 +157,55 @@ def _throughput(segments: Sequence[Segment], seconds: float) -> Interval:
     return Interval(value, value - margin, value + margin)
 
 
-def _pooled(figure: Callable[[pl.DataFrame], np.ndarray], segments: Sequence[Segment]) -> np.ndarray:
+def _outcomes(measured: Sequence[Requests]) -> dict[str, int]:
+    """How often each outcome stands in the windows, sorted by name."""
     import numpy as np
 
-    return np.concatenate([figure(segment.measured) for segment in segments])
-
-
-def _outcomes(segments: Sequence[Segment]) -> dict[str, int]:
-    """How often each outcome stands in the windows, sorted by name."""
     counts: Counter[str] = Counter()
-    for segment in segments:
-        if segment.ok.all():
-            counts[RequestOutcome.OK.value] += len(segment.measured)
-            continue
-        for value, count in segment.measured.get_column("outcome").value_counts().iter_rows():
-            counts[value] += count
+    for requests in measured:
+        found = np.bincount(requests.outcome, minlength=len(requests.kinds))
+        counts.update(dict(zip(requests.kinds, found.tolist(), strict=True)))
     return {name: count for name, count in sorted(counts.items()) if count}
 
 
-def _statuses(segments: Sequence[Segment]) -> dict[str, int]:
+def _statuses(measured: Sequence[Requests]) -> dict[str, int]:
     """How often each HTTP status stands in the windows, sorted as text."""
     import numpy as np
 
-    values, counts = np.unique(
-        np.concatenate([segment.measured.get_column("status").to_numpy() for segment in segments]),
-        return_counts=True,
-    )
+    values, counts = np.unique(np.concatenate([requests.status for requests in measured]), return_counts=True)
     found = {str(int(value)): int(count) for value, count in zip(values, counts, strict=True)}
     return dict(sorted(found.items()))
 
 
 def _completed(segment: Segment) -> int:
     """Answers that were complete inside the window, whenever they were sent."""
-    ended = segment.everything.get_column("t_close").to_numpy()
+    import numpy as np
+
+    ended = segment.everything.close
     inside = (ended >= segment.report.window_start) & (ended <= segment.report.window_end)
-    return int((inside & segment.ok).sum())
+    return int(np.count_nonzero(inside & segment.everything.ok))
 
 
-def _cached(segments: Sequence[Segment]) -> int | None:
-    columns = [present(segment.measured.get_column("cached_tokens")) for segment in segments]
-    return sum(int(each.sum()) for each in columns) if any(len(each) for each in columns) else None
+def _cached(measured: Sequence[Requests]) -> int | None:
+    counts = [known(requests.cached_tokens) for requests in measured]
+    return sum(int(each.sum()) for each in counts) if any(len(each) for each in counts) else None
 
 
-def _windows(
-    points: Mapping[tuple[object, ...], pl.DataFrame], none: pl.DataFrame, segments: Sequence[Segment]
-) -> dict[str, list[np.ndarray]]:
-    """Points of each series inside each segment's window, from rows by arm, cell and segment; no nulls."""
-    keys = [(each.report.arm, each.report.cell, each.report.segment) for each in segments]
-    parts = [points.get(key, none) for key in keys]
-    names = ("host_used_pct", "vm_iowait_pct", "vm_psi_io_some_avg10")
-    return {name: [present(part.get_column(name)) for part in parts] for name in names}
+def _points(series: pl.DataFrame) -> dict[str, dict[_Key, np.ndarray]]:
+    """Each series' points by arm, cell and segment, as far as they are known."""
+    rows, spans = together(series)
+    return {
+        name: {span.key: known(points[span.rows]) for span in spans}
+        for name, points in ((name, floats(rows, name)) for name in _SHARES)
+    }
+
+
+def _windows(points: Mapping[_Key, np.ndarray], segments: Sequence[Segment]) -> list[np.ndarray]:
+    """One series' points inside each segment's window; none where it was not sampled."""
+    import numpy as np
+
+    reports = [segment.report for segment in segments]
+    return [points.get((each.arm, each.cell, each.segment), np.empty(0)) for each in reports]
 
 
 def _share(percentages: Sequence[np.ndarray]) -> Interval | None:

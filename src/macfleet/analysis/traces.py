@@ -4,11 +4,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from macfleet.analysis.segments import Segment, first_tokens, is_open, latencies, segments_of
+from macfleet.analysis.requests import is_open
+from macfleet.analysis.segments import Segment, segments_of
 from macfleet.model.load import SegmentReport
 
 if TYPE_CHECKING:
@@ -119,7 +121,7 @@ def _distributions(segments: Sequence[Segment]) -> list[Distribution]:
     found: list[Distribution] = []
     for arm, cell in sorted({(each.report.arm, each.report.cell) for each in segments}):
         own = [each for each in segments if (each.report.arm, each.report.cell) == (arm, cell)]
-        pooled = np.sort(np.concatenate([latencies(each.measured) for each in own]))
+        pooled = np.sort(np.concatenate([each.measured.latency for each in own]))
         reached = pooled[np.isfinite(pooled)]
         chosen = _thinned(len(reached))
         curve = Curve(
@@ -202,13 +204,13 @@ def _first_tokens(segments: Sequence[Segment]) -> list[FirstTokens]:
     kinds = sorted({(each.report.arm, _streams(each.report.cell)) for each in segments})
     for arm, concurrency in kinds:
         pairs = [
-            (float(prompt), seconds)
+            (prompt, seconds)
             for each in segments
             if (each.report.arm, _streams(each.report.cell)) == (arm, concurrency)
             for prompt, seconds in zip(
-                each.measured.get_column("prompt_tokens"), first_tokens(each.measured), strict=True
+                each.measured.prompt_tokens.tolist(), each.measured.first_token.tolist(), strict=True
             )
-            if prompt is not None and np.isfinite(seconds)
+            if math.isfinite(prompt) and math.isfinite(seconds)
         ]
         if not pairs:
             continue

@@ -5,14 +5,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-from macfleet.analysis.segments import is_open
+from macfleet.analysis.requests import Requests, is_open
 from macfleet.model.load import Sample, SegmentReport
-
-if TYPE_CHECKING:
-    import numpy as np
-    import polars as pl
 
 LOOP_LAG = 0.005
 LOOP_LAG_OF_FIRST_TOKEN = 0.02
@@ -24,6 +20,8 @@ WITHOUT_CPU = 0.30
 with two busy processes a core (75 tries), next to nothing where a core is free."""
 USAGE_DIFFERENCE = 0.02
 CACHE_HITS = 0.01
+_TEMPLATE = 32
+"""Prompt tokens that an engine may reuse of any prompt; of a long one a tenth."""
 
 
 class MeasuredSegment(Protocol):
@@ -34,16 +32,12 @@ class MeasuredSegment(Protocol):
         """What the client said of the segment."""
 
     @property
-    def measured(self) -> pl.DataFrame:
+    def measured(self) -> Requests:
         """Requests sent inside the window."""
 
     @property
-    def everything(self) -> pl.DataFrame:
+    def everything(self) -> Requests:
         """Those and the ones sent before it opened."""
-
-    @property
-    def answers(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """First and last generated text of everything, nanoseconds, and tokens; NaN where there is none."""
 
 
 def problems(
@@ -139,37 +133,39 @@ def _usage_difference(segment: MeasuredSegment) -> str:
 
 
 def _billed_inside(segment: MeasuredSegment) -> tuple[float, float]:
+    """Billed tokens inside the window, and by how many that can be off; 0 where not every answer was billed.
+
+    Only answers that are not wholly inside are laid out: they are few.
+    """
     import numpy as np
 
-    report = segment.report
-    begin, last, tokens = segment.answers
-    billed = (segment.everything.get_column("token_source") == "usage").to_numpy()
-    billed &= ~np.isnan(begin) & ~np.isnan(last)
-    if billed.sum() < (tokens > 0).sum():
+    report, requests = segment.report, segment.everything
+    begin, last, tokens = requests.begin, requests.last, requests.tokens
+    billed = requests.billed & ~np.isnan(begin) & ~np.isnan(last)
+    if np.count_nonzero(billed) < np.count_nonzero(tokens > 0):
         return 0.0, 0.0
-    begin, last, tokens = begin[billed], last[billed], tokens[billed]
+    if not billed.all():
+        begin, last, tokens = begin[billed], last[billed], tokens[billed]
     length = np.maximum(last - begin, 1.0)
-    inside = np.clip((report.window_end - begin) / length, 0, 1) - np.clip(
-        (report.window_start - begin) / length, 0, 1
+    edge = np.flatnonzero((begin < report.window_start) | (report.window_end - begin < length))
+    inside, off = np.ones(len(tokens)), np.zeros(len(tokens))
+    inside[edge] = part = np.clip((report.window_end - begin[edge]) / length[edge], 0, 1) - np.clip(
+        (report.window_start - begin[edge]) / length[edge], 0, 1
     )
-    crossing = (inside > 0) & (inside < 1)
-    off = np.where(crossing, np.maximum(inside, 1 - inside), 0.0)
+    off[edge] = np.where((part > 0) & (part < 1), np.maximum(part, 1 - part), 0.0)
     return float((tokens * inside).sum()), float((tokens * off).sum())
 
 
 def _cache_hits(segments: Sequence[MeasuredSegment]) -> str:
     """The nonce stands first in each prompt, so an engine can reuse little more than its template."""
     import numpy as np
-    import polars as pl
 
-    hits, known = 0, 0
+    hits, told = 0, 0
     for segment in segments:
-        cached, prompt = (
-            segment.measured.get_column(name).cast(pl.Float64).to_numpy()
-            for name in ("cached_tokens", "prompt_tokens")
-        )
-        known += int((~np.isnan(cached)).sum())
-        hits += int((cached > np.maximum(32, np.nan_to_num(prompt) / 10)).sum())
-    if hits <= CACHE_HITS * known:
+        cached, prompt = segment.measured.cached_tokens, segment.measured.prompt_tokens
+        told += int(np.count_nonzero(~np.isnan(cached)))
+        many = np.flatnonzero(cached > _TEMPLATE)
+        hits += int(np.count_nonzero(cached[many] > np.nan_to_num(prompt[many]) / 10))
+    if hits <= CACHE_HITS * told:
         return ""
-    return f"{hits} of {known} prompts were answered from the engine's prefix cache"
+    return f"{hits} of {told} prompts were answered from the engine's prefix cache"

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from macfleet.analysis.segments import first_tokens, latencies, timed, token_gaps
+from macfleet.analysis.requests import is_open, known, times_of
 from macfleet.model.json import Json, JsonObject
 from macfleet.model.load import RequestOutcome
 from macfleet.model.node import Arm
@@ -203,20 +203,22 @@ def _aggregate(cell: CellSummary, answered: pl.DataFrame | None) -> dict[str, Js
     for name, column in (("input_length", "prompt_tokens"), ("output_length", "tokens")):
         if (lengths := _lengths(answered, column)) is not None:
             requests[name] = {"units": "count", **lengths}
-    found["latency"] = _latency(answered)
+    found["latency"] = _latency(answered, open_loop=is_open(cell.cell))
     return found
 
 
-def _latency(answered: pl.DataFrame) -> dict[str, Json]:
+def _latency(answered: pl.DataFrame, *, open_loop: bool) -> dict[str, Json]:
     """Our gap between tokens is, by their definitions, the time per output token: one figure a request."""
-    whole, first = latencies(answered), first_tokens(answered)
+    import numpy as np
+
+    times = times_of(answered, np.ones(len(answered), dtype=bool), np.full(len(answered), open_loop))
     tokens = answered.get_column("tokens").to_list()
-    spread = [each / count for each, count in zip(whole, tokens, strict=True) if count]
+    spread = [each / count for each, count in zip(times.latency, tokens, strict=True) if count]
     named: dict[str, tuple[str, Sequence[float] | np.ndarray]] = {
-        "time_to_first_token": ("s", first),
-        "time_per_output_token": ("s/token", token_gaps(answered)),
+        "time_to_first_token": ("s", times.first_token),
+        "time_per_output_token": ("s/token", known(times.token_gap)),
         "normalized_time_per_output_token": ("s/token", spread),
-        "request_latency": ("s", whole),
+        "request_latency": ("s", times.latency),
     }
     return {
         name: {"units": unit, **_statistics(values)} for name, (unit, values) in named.items() if len(values)
@@ -228,7 +230,7 @@ def _answered(sent: pl.DataFrame) -> pl.DataFrame:
     import polars as pl
 
     moments = [pl.col(name).is_not_null() for name in ("t_send", "t_first_gen", "t_last_gen")]
-    return timed(sent).filter(pl.col("outcome") == RequestOutcome.OK.value, *moments)
+    return sent.filter(pl.col("outcome") == RequestOutcome.OK.value, *moments)
 
 
 def _lengths(answered: pl.DataFrame, column: str) -> dict[str, float] | None:

@@ -123,7 +123,7 @@ class FolderRuns:
         return _read_json(self._file(run_id, path), run_id)
 
     def samples(self, run_id: str, *paths: str) -> pl.LazyFrame:
-        """Open Parquet files of a run as one, without reading them yet (raises MacfleetError E0950, E0954)."""
+        """Open Parquet files of a run as one without reading them yet (raises MacfleetError E0950, E0954)."""
         import polars as pl  # noqa: PLC0415  (slow to import; most commands never look at raw figures)
 
         return pl.scan_parquet([self._file(run_id, path) for path in paths], glob=False)
