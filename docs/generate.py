@@ -19,7 +19,7 @@ import reference_text as text
 import yaml
 from pydantic import BaseModel
 
-import macfleet.gates.build as gate_kinds
+import macfleet.gates.params as gate_kinds
 from macfleet.cli.commands import COMMANDS
 from macfleet.cli.fleet import FleetContext, fleet_command
 from macfleet.cli.main import cli

@@ -89,7 +89,7 @@ def _resource(name: str) -> Page:
 
 
 def _gate(name: str) -> Page:
-    from macfleet.gates.build import PARAMS
+    from macfleet.gates.params import PARAMS
     from macfleet.views.annotated import Page
 
     model = PARAMS.get(name)
