@@ -111,6 +111,17 @@ class Nodes:
         """What every node holds and runs, as text."""
         return {name: self.brewed(name, SNAPSHOT) for name in self.names}
 
+    def fault(self, name, kind, *words):
+        """Plant a fault on a node as a person does, or end it with ``--off``; what was said."""
+        said = self.lab("fault", name, kind, *words)
+        assert said.exit == 0, said.stderr
+        return said.stdout
+
+    def lab(self, *words):
+        """Run `macfleet lab` on this lab."""
+        folder = str(Path(self.state["key"]).parent)
+        return run_macfleet(ROOT, "lab", *words, "--state-dir", folder)
+
     def docker(self, *words):
         """Run the machine's docker on the outer containers."""
         done = subprocess.run([DOCKER, *words], capture_output=True, text=True, check=True, timeout=60)

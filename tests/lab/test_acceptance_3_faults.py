@@ -59,7 +59,7 @@ def test_a_container_sees_the_applied_mounts_and_nothing_else_of_the_node(two_mo
 @pytest.mark.parametrize("name", ["mac-01", "mac-02"])
 def test_without_the_forwarder_a_port_answers_in_the_vm_only_and_site_mends_it(two_modes, nodes, name):
     nodes.until(name, HEALTH)
-    nodes.login(name, "pkill -9 -x ssh")
+    nodes.fault(name, "forwarder-dead")
     assert nodes.login(name, HEALTH).returncode == 7
     assert nodes.in_vm(name, HEALTH).stdout == '{"status":"ok"}'
     plan = two_modes("plan", "playbooks/site.yml", "-l", name, "--output", "json", exits=3).nodes()[name][
@@ -77,11 +77,11 @@ def test_without_the_forwarder_a_port_answers_in_the_vm_only_and_site_mends_it(t
 
 def test_an_unplugged_node_fails_alone_comes_back_serving_and_is_resumed_alone(serving, nodes):
     serving("rollout", "stage3")
-    nodes.docker("stop", "--time", "5", nodes.container("mac-02"))
+    nodes.fault("mac-02", "unplugged")
     try:
         said = serving("rollout", "stage1", "--again", exits=5)
     finally:
-        nodes.docker("start", nodes.container("mac-02"))
+        nodes.fault("mac-02", "unplugged", "--off")
     assert f"mac-02 ✗ unreachable cannot connect to {nodes.address('mac-02')}" in said.text
     assert "mac-01 ✓ unchanged" in said.text
     assert "1 node unreachable; 1 node unchanged exit 5" in said.text

@@ -171,6 +171,37 @@ def status(state_dir: Path | None, name: str | None, subnet: str | None, output:
     return 0 if found.up else 5
 
 
+@lab.command(
+    epilog="Examples: macfleet lab fault · macfleet lab fault mac-01 disk-slow · "
+    "macfleet lab fault mac-01 disk-slow --off"
+)
+@click.argument("node", required=False)
+@click.argument("kind", required=False)
+@click.option("--off", is_flag=True, help="End it.")
+@_lab_options
+def fault(
+    node: str | None,
+    kind: str | None,
+    off: bool,
+    state_dir: Path | None,
+    name: str | None,
+    subnet: str | None,
+    output: str,
+) -> int:
+    """Break one thing of a node, or mend it; both may be asked for twice.
+
+    Without KIND: what can be broken, and what is at the moment.
+    """
+    from macfleet.cli.lab_fault import change, overview
+
+    config = _config(state_dir, name, subnet)
+    if node is None or kind is None:
+        if off:
+            raise click.UsageError("--off needs a node and a fault")
+        return overview(config, node, output)
+    return change(config, node, kind, off=off, output=output)
+
+
 def default_state_dir(start: Path) -> Path:
     """`.macfleet/lab` of the fleet folder found upwards from `start`, else of `start` itself."""
     here = start.resolve()
@@ -223,6 +254,7 @@ def _show_status(found: LabStatus) -> str:
     lines = [
         f"{'✓' if node.running and node.ssh else '✗'} {node.name}   {node.address}"
         f"   {'running' if node.running else 'stopped'}{'' if node.ssh else ', SSH does not answer'}"
+        f"{'   planted: ' if node.faults else ''}{', '.join(node.faults)}"
         for node in found.nodes
     ]
     lines.append(f"{'✓' if found.registry else '✗'} registry")

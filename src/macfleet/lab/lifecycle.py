@@ -11,6 +11,7 @@ from pathlib import Path
 from macfleet.lab.docker import Docker, find_docker
 from macfleet.lab.engine import Report, ensure_engine, stop_engine
 from macfleet.lab.engines import base_layer, machine_architecture, push_images
+from macfleet.lab.faults import planted
 from macfleet.lab.keys import client_key
 from macfleet.lab.nodeimage import WEIGHTS_PATH, node_image
 from macfleet.lab.nodes import (
@@ -119,6 +120,7 @@ def status(config: LabConfig) -> LabStatus:
     present = containers(docker, config)
     recorded = read_state(config) if state_file(config).exists() else None
     known = {node.name: node.address for node in recorded.nodes} if recorded else {}
+    faults = planted(docker, config, recorded) if recorded else {}
     rows = []
     for name, container in sorted(present.items()):
         node = name.removeprefix(f"{config.name}-")
@@ -126,7 +128,7 @@ def status(config: LabConfig) -> LabStatus:
             continue
         address = known.get(node, "")
         answers = bool(address) and container.running and port_answers(address, 22)
-        rows.append(NodeStatus(node, address, container.running, answers))
+        rows.append(NodeStatus(node, address, container.running, answers, faults.get(node, ())))
     registry = Registry(f"{config.registry_address}:5000").answers()
     return LabStatus(engine=True, registry=registry, nodes=tuple(rows))
 

@@ -119,12 +119,13 @@ class LabState:
 
 @dataclass(frozen=True, slots=True)
 class NodeStatus:
-    """Whether a node's container runs and whether its sshd answers."""
+    """Whether a node's container runs and whether its sshd answers; the faults that are planted on it."""
 
     name: str
     address: str
     running: bool
     ssh: bool
+    faults: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
