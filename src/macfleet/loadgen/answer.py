@@ -81,6 +81,19 @@ class Answer:
         self._counts(document)
         self._choices(document.get("choices"), "delta", stamp)
 
+    def text(self, stamp: int, *, visible: bool) -> None:
+        """Take generated text, `visible` or reasoning, that was read at `stamp`."""
+        if self.first_gen is None:
+            self.first_gen = stamp
+        if visible and self.first_visible is None:
+            self.first_visible = stamp
+        self.again(stamp)
+
+    def again(self, stamp: int) -> None:
+        """Take text of a kind that the answer had before; nothing is first any more."""
+        self.last_gen = stamp
+        self.generations.append(stamp)
+
     def whole(self, body: bytes, stamp: int) -> None:
         """Take a body that was not streamed; its text counts as generated at `stamp`."""
         document = self._document(body)
@@ -131,21 +144,13 @@ class Answer:
                 generated = generated or shown
             visible = visible or shown
         if generated:
-            self._generated(stamp, visible=visible)
+            self.text(stamp, visible=visible)
             if over and len(choices) == 1:
                 self._disorder("text came after the finish reason")
 
     def _disorder(self, what: str) -> None:
         if what not in self.disorder:
             self.disorder.append(what)
-
-    def _generated(self, stamp: int, *, visible: bool) -> None:
-        if self.first_gen is None:
-            self.first_gen = stamp
-        if visible and self.first_visible is None:
-            self.first_visible = stamp
-        self.last_gen = stamp
-        self.generations.append(stamp)
 
     def _counts(self, document: Mapping[str, object]) -> None:
         usage = document.get("usage")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from macfleet.loadgen.answer import Answer
+from macfleet.loadgen.dial import connect
 from macfleet.loadgen.exchange import Streamed
-from macfleet.loadgen.wire import Target, connect
+from macfleet.loadgen.target import Target
 
 
 async def ask(

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 
 from macfleet import __version__
 from macfleet.loadgen.answer import DETAIL_LIMIT, Answer
+from macfleet.loadgen.dial import connect
 from macfleet.loadgen.exchange import Streamed, outcome_of
 from macfleet.loadgen.lag import LagProbe
 from macfleet.loadgen.pacer import NANOSECONDS, Due, Take, nearest_rank, pacer_of
-from macfleet.loadgen.wire import Connection, Target, connect
+from macfleet.loadgen.target import Target
+from macfleet.loadgen.wire import Connection
 from macfleet.model.load import FixtureBody, LoadSpec, RequestOutcome, Sample, SegmentReport
 from macfleet.model.nonce import nonce, with_nonce
 
@@ -132,7 +134,7 @@ class Segment:
             connection = None
         fixture = spec.fixtures[due.index % len(spec.fixtures)]
         record = _Record(due, fixture, reused=connection is not None)
-        streamed = Streamed(streams=fixture.body.get("stream") is True)
+        streamed = Streamed(streams=fixture.body.get("stream") is True, learns=True)
         try:
             request = self._bytes(due, fixture)
             if connection is None:

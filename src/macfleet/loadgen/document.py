@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping
 
 from macfleet.loadgen.pacer import ARRIVALS
-from macfleet.loadgen.wire import Target
+from macfleet.loadgen.target import Target
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
 from macfleet.model.json import JsonObject
 from macfleet.model.load import MOST_PROCESSES, FixtureBody, LoadSpec

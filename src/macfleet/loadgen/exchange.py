@@ -4,30 +4,47 @@ from __future__ import annotations
 
 from macfleet.loadgen.answer import DETAIL_LIMIT, Answer
 from macfleet.loadgen.sse import EventTooLarge, SseParser
+from macfleet.loadgen.stencil import Stencil, learnt
 from macfleet.loadgen.wire import Ending, Exchange
 from macfleet.model.load import RequestOutcome
 
 EVENT_STREAM = "text/event-stream"
 _WHOLE_LIMIT = 64 * 2**20
+# To learn costs as much as to parse a few events: so often in a row without having been worth it.
+_LEARNINGS, _WORTH = 3, 8
 
 
 class Streamed:
     """An exchange whose body is read as events, or as one document where the server sends one.
 
     Attributes:
-        streams: whether the request asked for a stream.
+        streams: whether the request asked for a stream; learns: whether events like one that was understood
+            need not be parsed.
         exchange: the wire's side; answer: the meaning.
     """
 
-    __slots__ = ("_events", "_parser", "_whole", "answer", "exchange", "streams")
+    __slots__ = (
+        "_events",
+        "_learnings",
+        "_learnt_at",
+        "_parser",
+        "_stencil",
+        "_whole",
+        "answer",
+        "exchange",
+        "streams",
+    )
 
-    def __init__(self, *, streams: bool) -> None:
+    def __init__(self, *, streams: bool, learns: bool = False) -> None:
         self.streams = streams
         self.answer = Answer()
         self.exchange = Exchange(self._take)
         self._parser = SseParser()
         self._whole = bytearray()
         self._events: bool | None = None
+        self._stencil: Stencil | None = None
+        self._learnings = _LEARNINGS if learns else 0
+        self._learnt_at = 0
 
     @property
     def is_events(self) -> bool:
@@ -60,12 +77,32 @@ class Streamed:
             if len(self._whole) < _WHOLE_LIMIT:
                 self._whole += body
             return
+        known = self.exchange.stencil
+        if known is None or not known.body(body, len(body), stamp):
+            self._parse(body, stamp)
+
+    def _parse(self, body: bytes, stamp: int) -> None:
+        answer, parser = self.answer, self._parser
+        between, texts = parser.between, len(answer.generations)
         try:
-            for name, data in self._parser.feed(body):
-                self.answer.event(name, data, stamp)
+            for name, data in parser.feed(body):
+                answer.event(name, data, stamp)
         except EventTooLarge as error:
-            self.answer.malformed = self.answer.malformed or str(error)
-            self._parser = SseParser()
+            answer.malformed = answer.malformed or str(error)
+            self._parser = parser = SseParser()
+        going = parser.between and not (answer.done or answer.finished)
+        if self._learnings and going and between and len(answer.generations) == texts + 1:
+            self._learn(body)
+        self.exchange.stencil = self._stencil if going else None
+
+    def _learn(self, event: bytes) -> None:
+        """Learn from an event that nothing learnt before fitted; give up where that happens too often."""
+        texts = len(self.answer.generations)
+        if texts - self._learnt_at >= _WORTH:
+            self._learnings = _LEARNINGS
+        self._learnings -= 1
+        self._learnt_at = texts
+        self._stencil = learnt(event, self.answer.again)
 
 
 _WIRE_OUTCOMES = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -11,6 +10,7 @@ from typing import BinaryIO
 from macfleet.loadgen.client import Segment
 from macfleet.loadgen.document import checked
 from macfleet.loadgen.lag import share_without_cpu
+from macfleet.loadgen.loop import run
 from macfleet.loadgen.relay import Relay
 from macfleet.loadgen.several import PROGRAM, Record, measure_several
 from macfleet.model.json import JsonObject
@@ -55,7 +55,7 @@ def measure(
             report = measure_several(spec, relay, archive=archive, program=program)
             return replace(report, without_cpu=waited)
         segment = Segment(spec, lambda sample, moments: relay.put((sample, moments)), broken=relay.broken)
-        return replace(asyncio.run(segment.run(archive)), without_cpu=waited)
+        return replace(run(segment.run(archive)), without_cpu=waited)
 
 
 def measure_lines(

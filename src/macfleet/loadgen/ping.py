@@ -8,9 +8,11 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from macfleet.loadgen.dial import connect
 from macfleet.loadgen.document import read_object, refused
 from macfleet.loadgen.exchange import Streamed
-from macfleet.loadgen.wire import Connection, Ending, Target, connect
+from macfleet.loadgen.target import Target
+from macfleet.loadgen.wire import Connection, Ending
 from macfleet.model.json import Json
 
 TIMEOUT = 10.0

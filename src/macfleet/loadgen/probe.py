@@ -17,7 +17,8 @@ from macfleet.loadgen.shapes import (
     model_differences,
     stream_differences,
 )
-from macfleet.loadgen.wire import Ending, Target
+from macfleet.loadgen.target import Target
+from macfleet.loadgen.wire import Ending
 from macfleet.model.json import Json
 from macfleet.model.load import EndpointReport, RouteCheck
 

@@ -15,6 +15,7 @@ from typing import IO, BinaryIO
 
 from macfleet.loadgen.client import Segment, Share
 from macfleet.loadgen.document import read_object, read_spec, refused
+from macfleet.loadgen.loop import run
 from macfleet.loadgen.pacer import Take
 from macfleet.loadgen.relay import Relay
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
@@ -106,8 +107,6 @@ def measure_several(
 
 def run_share(job: bytes, out: BinaryIO) -> None:
     """Run one process's share of a segment and write its records, as `measure_several` reads them."""
-    import asyncio  # noqa: PLC0415  (the process that only shares out needs no loop)
-
     told = read_object(job)
     spec = read_spec(json.dumps(told.get("spec")))
     number, start, descriptor = (told.get(name) for name in ("number", "start", "indices"))
@@ -130,7 +129,7 @@ def run_share(job: bytes, out: BinaryIO) -> None:
         segment = Segment(
             spec, lambda sample, moments: relay.put((sample, moments)), broken=relay.broken, share=share
         )
-        report = asyncio.run(segment.run(str(told.get("archive"))))
+        report = run(segment.run(str(told.get("archive"))))
     line({"report": report.document()})
     out.flush()
 

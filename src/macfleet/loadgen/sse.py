@@ -22,13 +22,19 @@ class SseParser:
 
     __slots__ = ("_data", "_fresh", "_name", "_size", "_skip_lf", "_tail")
 
-    def __init__(self) -> None:
+    def __init__(self, *, begun: bool = False) -> None:
+        """Begin at the begin of a stream, or with `begun` between two events of one."""
         self._tail = b""
         self._data: list[bytes] = []
         self._name = b""
         self._skip_lf = False
-        self._fresh = True
+        self._fresh = not begun
         self._size = 0
+
+    @property
+    def between(self) -> bool:
+        """Whether an event may begin here: one has been read, and nothing of the next."""
+        return not (self._tail or self._data or self._name or self._skip_lf or self._fresh)
 
     def feed(self, piece: bytes) -> list[SseEvent]:
         """Take body bytes and return the events they complete, each as (name, data).
@@ -62,7 +68,7 @@ class SseParser:
             and piece.find(b"\n") == len(piece) - 2
             and piece.endswith(b"\n\n")
             and b"\r" not in piece
-            and not (self._tail or self._data or self._name or self._skip_lf or self._fresh)
+            and self.between
         )
 
     def remainder(self) -> bytes:

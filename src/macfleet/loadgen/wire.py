@@ -3,64 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from urllib.parse import urlsplit
 
 import httptools
 
+from macfleet.loadgen.loop import Read, Took
+from macfleet.loadgen.stencil import Stencil
+
 Consume = Callable[[bytes, int], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Where requests go, from a base URL such as ``http://127.0.0.1:8080``."""
-
-    host: str
-    port: int
-    tls: bool
-    prefix: str
-
-    @classmethod
-    def parse(cls, url: str) -> Target:
-        """Split a base URL (raises ValueError when it is not http or https with a host)."""
-        parts = urlsplit(url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise ValueError(f"{url!r} is not an http:// or https:// address with a host")
-        tls = parts.scheme == "https"
-        return cls(parts.hostname, parts.port or (443 if tls else 80), tls, parts.path.rstrip("/"))
-
-    @property
-    def authority(self) -> str:
-        """The value of the Host header."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}"
-
-    def request(
-        self,
-        method: str,
-        path: str,
-        body: bytes | None = None,
-        *,
-        headers: Mapping[str, str] | None = None,
-        keep_alive: bool = True,
-    ) -> bytes:
-        """Return the bytes of one request.
-
-        Raises:
-            ValueError: a path or header would break out of its line.
-        """
-        fields = {"Host": self.authority, "Accept": "text/event-stream, application/json"}
-        fields["Connection"] = "keep-alive" if keep_alive else "close"
-        if body is not None:
-            fields |= {"Content-Type": "application/json", "Content-Length": str(len(body))}
-        fields |= headers or {}
-        lines = [f"{method} {self.prefix}{path} HTTP/1.1", *(f"{name}: {fields[name]}" for name in fields)]
-        if any("\r" in line or "\n" in line for line in lines) or " " in path:
-            raise ValueError("a path or header holds a line break or a space")
-        return "\r\n".join([*lines, "", ""]).encode("latin-1") + (body or b"")
 
 
 class Ending(StrEnum):
@@ -81,6 +35,8 @@ class Exchange:
         sent, headers, closed: monotonic nanoseconds; None until reached.
         body_bytes: size of the body read so far.
         ending: None while the exchange runs; `detail` says more where it is not COMPLETE.
+        stencil: recognises a piece of body whose meaning is known, which then is not consumed; None where
+            the next piece must be.
     """
 
     consume: Consume
@@ -93,6 +49,7 @@ class Exchange:
     last_read: int = 0
     body_bytes: int = 0
     detail: str = ""
+    stencil: Stencil | None = None
 
 
 # Reading into a buffer of one's own halves asyncio's cost of an event: its plain protocols allocate
@@ -112,10 +69,13 @@ class Connection(asyncio.BufferedProtocol):
         self._ended: asyncio.Future[None] | None = None
         self._lost: asyncio.Future[None] = loop.create_future()
         self._watch: asyncio.TimerHandle | None = None
-        self._buffer = memoryview(bytearray(READ_BUFFER))
+        self._read = bytearray(READ_BUFFER)
+        self._buffer = memoryview(self._read)
+        self._failure: OSError | None = None
         self._stall = 0.0
         self._stamp = 0
-        self._sized = False
+        self._sized = self._chunked = False
+        self._between = self._completed = False
         self._reusable = True
 
     async def perform(self, request: bytes, exchange: Exchange, *, stall_timeout: float) -> None:
@@ -129,7 +89,8 @@ class Connection(asyncio.BufferedProtocol):
             exchange.closed = time.monotonic_ns()
             return
         self._exchange, self._ended = exchange, self._loop.create_future()
-        self._stall, self._sized = stall_timeout, False
+        self._stall = stall_timeout
+        self._sized = self._chunked = self._between = False
         exchange.sent = exchange.last_read = time.monotonic_ns()
         transport.write(request)
         self._watch = self._loop.call_later(stall_timeout, self._look)
@@ -173,26 +134,16 @@ class Connection(asyncio.BufferedProtocol):
         return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
-        """Stamp the clock, then parse: parsing must not count into a latency."""
-        self._stamp = stamp = time.monotonic_ns()
-        if self._exchange is None or self._parser is None:
-            # Bytes nobody asked for: what follows on this connection cannot be trusted.
-            self.abort()
-            return
-        self._exchange.last_read = stamp
-        try:
-            self._parser.feed_data(self._buffer[:nbytes])
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            self._end(Ending.BROKEN, str(error.__cause__ or error.__context__ or error))
-            self.abort()
+        """Take bytes that asyncio read."""
+        self._take(nbytes)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Judge what the end of the connection means for the exchange that was running."""
         self._stamp = time.monotonic_ns()
-        exchange = self._exchange
+        exchange, broken = self._exchange, exc or self._failure
         if exchange is not None:
-            if exc is not None:
-                self._end(Ending.RESET, str(exc))
+            if broken is not None:
+                self._end(Ending.RESET, str(broken))
             elif exchange.headers is None:
                 self._end(Ending.RESET, "closed before an answer")
             else:
@@ -204,6 +155,56 @@ class Connection(asyncio.BufferedProtocol):
         self._transport = None
         self._parser = None  # the parser refers back to this object: break the cycle
 
+    # Reading, by asyncio's transport or by a loop that lets the connection itself
+
+    def reader(self, opened: socket.socket) -> Read:
+        """Return what reads the connection's socket once and takes what is there."""
+        receive, buffer = opened.recv_into, self._buffer
+
+        def read() -> Took:
+            try:
+                size = receive(buffer)
+            except (BlockingIOError, InterruptedError):
+                return Took.BYTES
+            except OSError as error:
+                self._failure = error
+                self.abort()
+                return Took.BYTES
+            if not size:
+                return Took.NOTHING
+            return Took.KNOWN if self._take(size) else Took.BYTES
+
+        return read
+
+    def _take(self, nbytes: int) -> bool:
+        """Stamp the clock, then parse: parsing must not count into a latency.
+
+        Returns whether the bytes were an event like one that was understood, so that nothing has ended.
+        """
+        self._stamp = stamp = time.monotonic_ns()
+        exchange = self._exchange
+        if exchange is None or self._parser is None:
+            # Bytes nobody asked for: what follows on this connection cannot be trusted.
+            self.abort()
+            return False
+        exchange.last_read = stamp
+        stencil = exchange.stencil
+        if stencil is not None and self._between:
+            known = (stencil.chunk if self._chunked else stencil.body)(self._read, nbytes, stamp)
+            if known:
+                # Whole chunks leave the parser where it was: between two of them.
+                exchange.body_bytes += known
+                return True
+        try:
+            self._parser.feed_data(self._buffer[:nbytes])
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            self._end(Ending.BROKEN, str(error.__cause__ or error.__context__ or error))
+            self.abort()
+        if self._chunked:
+            # A line that was read whole after the last chunk's end would have begun another.
+            self._between = self._completed and self._read.endswith(b"\r\n", 0, nbytes)
+        return False
+
     # httptools callbacks
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -211,14 +212,26 @@ class Connection(asyncio.BufferedProtocol):
         lowered = name.lower()
         if lowered == b"content-type" and self._exchange is not None:
             self._exchange.content_type = value.decode("latin-1").partition(";")[0].strip().lower()
-        elif lowered in {b"content-length", b"transfer-encoding"}:
+        elif lowered == b"content-length":
             self._sized = True
+        elif lowered == b"transfer-encoding":
+            self._sized = self._chunked = True
 
     def on_headers_complete(self) -> None:
         """Stamp the response head."""
+        # A body without a declared length has no frames: every byte of it is body.
+        self._between, self._completed = not self._sized, False
         if self._exchange is not None and self._parser is not None:
             self._exchange.headers = self._stamp
             self._exchange.status = self._parser.get_status_code()
+
+    def on_chunk_header(self) -> None:
+        """Note that a chunk has begun, or the last line of all chunks was read."""
+        self._completed = False
+
+    def on_chunk_complete(self) -> None:
+        """Note that a chunk has ended."""
+        self._completed = True
 
     def on_body(self, body: bytes) -> None:
         """Hand body bytes on with the stamp of their read."""
@@ -255,19 +268,3 @@ class Connection(asyncio.BufferedProtocol):
         exchange.detail = "" if ending is Ending.COMPLETE else detail
         if self._ended is not None and not self._ended.done():
             self._ended.set_result(None)
-
-
-async def connect(target: Target, patience: float) -> Connection:
-    """Open a connection within `patience` seconds.
-
-    Raises:
-        ConnectionRefusedError: nobody listens there.
-        TimeoutError: the time was up.
-        OSError: any other reason of the system's.
-    """
-    loop = asyncio.get_running_loop()
-    opening = loop.create_connection(
-        lambda: Connection(loop), target.host, target.port, ssl=True if target.tls else None
-    )
-    _, connection = await asyncio.wait_for(opening, patience)
-    return connection
