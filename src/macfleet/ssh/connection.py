@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import secrets
 import threading
 import time
@@ -13,6 +14,7 @@ import paramiko
 from macfleet.model.diagnostic import DeadlineExceeded, MacfleetError, NodeUnreachable
 from macfleet.model.ports import Completed
 from macfleet.ssh import trouble
+from macfleet.ssh.ahead import Eager, WrongGuess
 from macfleet.ssh.conversation import (
     Conversation,
     ConversationBroken,
@@ -36,6 +38,9 @@ _PATIENCE = 1.0
 OUTPUT_LIMIT = 64 * 2**20
 _BROKEN = (EOFError, OSError, paramiko.SSHException)
 
+Watched = tuple[paramiko.SSHClient, Eager, Watch]
+Session = tuple[Eager, paramiko.Channel]
+
 
 class Connection:
     """The `Transport` port over one paramiko connection; threads may share it.
@@ -46,6 +51,7 @@ class Connection:
         transport: the client's.
         output_limit: bytes kept of each stream of a script; more is an error, never a cut answer.
         watch: knows whether the peer was given up for its silence.
+        again: logs in once more, for a server that numbers its sessions in another way than was guessed.
 
     Attributes:
         execs: sessions opened so far, each one exec.
@@ -55,16 +61,19 @@ class Connection:
         self,
         node: str,
         client: paramiko.SSHClient,
-        transport: paramiko.Transport,
+        transport: Eager,
         *,
         output_limit: int = OUTPUT_LIMIT,
         watch: Watch | None = None,
+        again: Callable[[], Watched] | None = None,
     ) -> None:
         self._node = node
         self._watch = watch
         self._output_limit = output_limit
         self._client = client
         self._transport = transport
+        self._again = again
+        self._redialling = threading.Lock()
         self._slots = Slots(_SESSIONS)
         self._lock = threading.Lock()
         self._running: set[Conversation] = set()
@@ -75,8 +84,8 @@ class Connection:
 
     @property
     def alive(self) -> bool:
-        """Whether the connection still stands."""
-        return not self._closed and self._transport.is_active()
+        """Whether the connection still stands, or will once somebody runs a script."""
+        return not self._closed and (self._transport.is_active() or self._transport.guessed_wrong)
 
     @property
     def idle_since(self) -> float | None:
@@ -149,24 +158,49 @@ class Connection:
         sink: Callable[[bytes], None] | None,
     ) -> Completed:
         until = time.monotonic() + deadline
-        with self._session(until, deadline) as channel:
+        talk = functools.partial(self._talk, command, pieces, nonce, until, deadline, sink)
+        try:
+            return talk()
+        except WrongGuess as wrong:
+            self._dial_again(wrong.transport)
+        return talk()
+
+    def _dial_again(self, before: Eager) -> None:
+        """Log in once more unless somebody has: nothing has run on the connection before."""
+        with self._redialling:
+            if self._transport is before:
+                if self._again is None or self._closed:
+                    raise self._lost("a session was opened", EOFError())
+                self._client.close()
+                self._client, self._transport, self._watch = self._again()
+
+    def _talk(
+        self,
+        command: str,
+        pieces: Iterable[bytes],
+        nonce: str,
+        until: float,
+        deadline: float,
+        sink: Callable[[bytes], None] | None,
+    ) -> Completed:
+        # Only stdin that is there as a whole can be sent a second time.
+        stdin = sum(map(len, pieces)) if isinstance(pieces, tuple) else None
+        with self._session(until, deadline, stdin) as (transport, channel):
             talk = Conversation(channel, nonce, self._output_limit, sink)
-            with self._watched(talk, deadline):
+            with self._watched(talk, transport, deadline):
                 talk.start(command, pieces)
                 exit_status, stdout, stderr = talk.finish(until)
         return Completed(exit_status, stdout, stderr)
 
     @contextlib.contextmanager
-    def _watched(self, talk: Conversation, deadline: float) -> Iterator[None]:
+    def _watched(self, talk: Conversation, transport: Eager, deadline: float) -> Iterator[None]:
         """Translate what goes wrong, and end the remote script whenever we stop listening early."""
         with self._lock:
             self._running.add(talk)
         try:
             yield
-        except (ConversationBroken, EOFError, paramiko.SSHException) as error:
-            raise self._lost("a script ran", error) from error
-        except ConversationRefused as error:
-            raise NodeUnreachable(trouble.session_refused(self._node, "the exec request failed")) from error
+        except (ConversationBroken, ConversationRefused, EOFError, paramiko.SSHException) as error:
+            raise self._not_done(transport, error) from error
         except ConversationLate as error:
             raise DeadlineExceeded(trouble.too_late(self._node, deadline, self._give_up(talk))) from error
         except OutputTooLarge as error:
@@ -181,24 +215,25 @@ class Connection:
             talk.abandon()
 
     @contextlib.contextmanager
-    def _session(self, until: float, deadline: float) -> Iterator[paramiko.Channel]:
-        channel = self._wait_for_session(until, deadline)
+    def _session(self, until: float, deadline: float, stdin: int | None) -> Iterator[Session]:
+        transport, channel = self._wait_for_session(until, deadline, stdin)
         try:
-            yield channel
+            yield transport, channel
         finally:
             close_channel(channel)
             self._slots.give_back()
 
-    def _wait_for_session(self, until: float, deadline: float) -> paramiko.Channel:
+    def _wait_for_session(self, until: float, deadline: float, stdin: int | None) -> Session:
         """Return a session, waiting for others to end where the server opens no more."""
         refusals = 0
         while self._slots.take(until):
+            transport, left = self._transport, until - time.monotonic()
             try:
-                channel = self._open(max(0.1, min(_OPEN_TIMEOUT, until - time.monotonic())))
+                channel = self._open(transport, max(0.1, min(_OPEN_TIMEOUT, left)), stdin)
             except _BROKEN as error:
-                if not is_refusal(error, self._transport):
+                if not is_refusal(error, transport):
                     self._slots.give_back()
-                    raise self._lost("a session was opened", error) from error
+                    raise self._broken(transport, "a session was opened", error) from error
                 refusals += 1
                 if not self._slots.give_back_refused() or refusals > _REFUSALS:
                     raise NodeUnreachable(trouble.session_refused(self._node, str(error))) from error
@@ -207,11 +242,14 @@ class Connection:
                 raise
             else:
                 self._slots.opened()
-                return channel
+                return transport, channel
         raise DeadlineExceeded(trouble.too_late(self._node, deadline, "It never started."))
 
-    def _open(self, limit: float) -> paramiko.Channel:
-        channel = self._transport.open_session(timeout=limit)
+    def _open(self, transport: Eager, limit: float, stdin: int | None = None) -> paramiko.Channel:
+        channel = transport.open_ahead(stdin) if stdin is not None else None
+        if channel is None:
+            channel = transport.open_session(timeout=limit)
+            transport.lend_window(channel, stdin or 0)
         with self._lock:
             self.execs += 1
         return channel
@@ -230,7 +268,7 @@ class Connection:
             return "It had not started."
         names = ", ".join(map(str, sorted(groups)))
         try:
-            channel = self._open(_OPEN_TIMEOUT)
+            channel = self._open(self._transport, _OPEN_TIMEOUT)
             channel.exec_command(ending(groups))
             if channel.status_event.wait(GRACE + _OPEN_TIMEOUT) and channel.exit_status == 0:
                 return f"Its process group {names} was ended."
@@ -240,6 +278,16 @@ class Connection:
             if all(killed):
                 return f"Its process group {names} was killed."
         return f"Its process group {names} could not be ended and may still run on the node."
+
+    def _not_done(self, transport: Eager, error: BaseException) -> Exception:
+        if transport.refusal is not None:
+            return NodeUnreachable(trouble.session_refused(self._node, str(transport.refusal)))
+        if isinstance(error, ConversationRefused) and not transport.guessed_wrong:
+            return NodeUnreachable(trouble.session_refused(self._node, "the exec request failed"))
+        return self._broken(transport, "a script ran", error)
+
+    def _broken(self, transport: Eager, doing: str, error: BaseException) -> Exception:
+        return WrongGuess(transport) if transport.guessed_wrong else self._lost(doing, error)
 
     def _lost(self, doing: str, error: BaseException) -> NodeUnreachable:
         if self._watch is not None and self._watch.silent:

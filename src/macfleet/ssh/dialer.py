@@ -15,6 +15,7 @@ import paramiko
 from macfleet.model.diagnostic import NodeUnreachable
 from macfleet.model.ports import Clock
 from macfleet.ssh import trouble
+from macfleet.ssh.ahead import Eager
 from macfleet.ssh.handshake import ResetBeforeLogin, host_key_of, log_in
 from macfleet.ssh.heartbeat import Heartbeat
 from macfleet.ssh.known_hosts import HostKey
@@ -32,7 +33,7 @@ _NARROW = 2
 _CHANNEL_TIMEOUT = 15.0
 
 Outcome = TypeVar("Outcome")
-LoggedIn = tuple[paramiko.SSHClient, paramiko.Transport]
+LoggedIn = tuple[paramiko.SSHClient, Eager]
 
 
 class Dialer:
@@ -86,7 +87,7 @@ class Dialer:
 
         client = self._attempt(route, greet, streams)
         transport = client.get_transport()
-        if transport is None:
+        if not isinstance(transport, Eager):
             raise NodeUnreachable(trouble.no_answer(route[-1].node, route[-1].name, "it hung up"))
         return client, transport
 

@@ -10,6 +10,7 @@ import paramiko
 
 from macfleet.model.diagnostic import Diagnostic, MacfleetError, NodeUnreachable
 from macfleet.ssh import trouble
+from macfleet.ssh.ahead import Eager
 from macfleet.ssh.algorithms import USER_KEYS, chosen, host_key_algorithms, set_up, too_small
 from macfleet.ssh.known_hosts import HostKey
 from macfleet.ssh.login import Login, LoginRefused
@@ -122,13 +123,13 @@ class _Policy(paramiko.MissingHostKeyPolicy):
         self._trust.check(self._hop, _shown(key))
 
 
-def _transport(hop: Hop, sock: Socket, keys: tuple[str, ...]) -> paramiko.Transport:
+def _transport(hop: Hop, sock: Socket, keys: tuple[str, ...]) -> Eager:
     """Return a transport that offers what macfleet and ssh_config both want."""
     written = dict(hop.options.algorithms)
     accepted = written.pop("pubkeyacceptedalgorithms", "")
     try:
         refused = set(USER_KEYS) - set(chosen(accepted, USER_KEYS))
-        transport = paramiko.Transport(
+        transport = Eager(
             sock,  # type: ignore[arg-type]  # what paramiko calls on it is there
             default_window_size=_WINDOW,
             disabled_algorithms={"pubkeys": sorted(refused)},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from macfleet.model.ports import Clock
-from macfleet.ssh.connection import Connection
+from macfleet.ssh.connection import Connection, Watched
 from macfleet.ssh.dialer import Dialer, sock_of
 from macfleet.ssh.heartbeat import Heartbeat
 from macfleet.ssh.private_keys import Passphrase, PrivateKeys
@@ -28,6 +28,7 @@ class Opener:
         self, known_hosts: Path, connect_limit: int, clock: Clock | None, passphrase: Passphrase
     ) -> None:
         self._heartbeat = Heartbeat()
+        self._unguessable: set[str] = set()
         self._dialer = Dialer(
             Trust(known_hosts),
             connect_limit=connect_limit,
@@ -42,9 +43,19 @@ class Opener:
         Raises:
             NodeUnreachable: a hop does not answer, is not trusted or refuses the login.
         """
+        client, transport, watch = self._logged_in(node, route, stream)
+
+        def again() -> Watched:
+            self._unguessable.add(node)
+            return self._logged_in(node, route, None)
+
+        return Connection(node, client, transport, watch=watch, again=again)
+
+    def _logged_in(self, node: str, route: Route, stream: Wire | None) -> Watched:
         client, transport = self._dialer.log_in(route, stream)
+        transport.may_guess = node not in self._unguessable
         watch = self._heartbeat.watch(transport, sock_of(transport), route[-1].options)
-        return Connection(node, client, transport, watch=watch)
+        return client, transport, watch
 
     def close(self) -> None:
         """Close the jump hosts' connections and stop watching; nobody is asked again."""
