@@ -68,6 +68,7 @@ def drain(
 
     Example: macfleet drain mac-03 --reason "fan noise, ticket 4711"
     """
+    from macfleet.cli.left_engines import end_left_engines
     from macfleet.rollout.drain import drain as drain_node
     from macfleet.rollout.drain_admit import Wish
     from macfleet.rollout.drain_state import OnDeadline
@@ -87,6 +88,7 @@ def drain(
     ports = _ports(fleet, nodes)
     stopped = threading.Event()
     ports = replace(ports, clock=_StoppingClock(stopped))
+    stay = end_left_engines(fleet, nodes, "drain")
     try:
         done, failed = each(fleet, nodes, lambda node: drain_node(node, wish, ports))
     except KeyboardInterrupt:
@@ -94,6 +96,7 @@ def drain(
         say(f"Not drained yet. Go on with: macfleet drain {' '.join(n.name for n in nodes)}")
         say("Give it up with: macfleet uncordon --cancel and the node's name")
         raise
+    failed += stay
     if fleet.output == "json":
         return finish(failed, drained_document(done))
     show(drained_line(name, result) for name, result in done.items())

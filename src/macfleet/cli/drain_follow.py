@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -27,11 +28,14 @@ def status(fleet: FleetContext, limit: str) -> int:
 
     Example: macfleet status -l chat
     """
+    from macfleet.cli.left_engines import left_engines
     from macfleet.sources.clock import SystemClock
     from macfleet.views.drain import status_document, status_lines
     from macfleet.views.terminal import show, show_json
 
-    standings = _standings(fleet, fleet.nodes(limit))
+    nodes = fleet.nodes(limit)
+    left = left_engines(fleet, nodes)
+    standings = [replace(standing, left=standing.node in left) for standing in _standings(fleet, nodes)]
     if fleet.output == "json":
         show_json(status_document(standings))
     else:

@@ -56,11 +56,13 @@ def status(fleet: FleetContext, limit: str) -> int:
 def break_lock(fleet: FleetContext, nodes: tuple[str, ...], run: str, reason: str, yes: bool) -> int:
     """Take nodes away from the run that holds them, and end what it runs on them at this moment.
 
-    What would be broken is shown first. A holder that lives after all stops at its next step.
+    An engine that a load test left with the GPU off is ended too. What would be broken is shown first. A
+    holder that lives after all stops at its next step.
 
     Example: macfleet lock break mac-03 --reason "the laptop that ran it was stolen"
     """
     from macfleet.cli.compose import confirm
+    from macfleet.cli.left_engines import end_left_engines
     from macfleet.views.locks import document, lines
     from macfleet.views.terminal import show
 
@@ -81,6 +83,7 @@ def break_lock(fleet: FleetContext, nodes: tuple[str, ...], run: str, reason: st
     _journal(fleet, found, reason)
     fleet.state.locks.clear(found.nodes)
     broken, failed = _asked(fleet, [n for n in chosen if n.name in found.nodes], _remove)
+    failed += end_left_engines(fleet, [n for n in chosen if n.name in broken], "lock break")
     if fleet.output == "json":
         return finish(failed, {**document(found), "kind": "locks-broken"})
     show(f"{name}  ✓ free" for name in broken)

@@ -19,6 +19,8 @@ SYMBOLS: Mapping[ServiceState, str] = {
     ServiceState.DRAINED: "-",
 }
 
+_ENDS = "macfleet apply playbooks/site.yml"
+
 
 def drained_line(node: str, done: Drained) -> str:
     """Return how a node left, as a result."""
@@ -62,12 +64,17 @@ def service_row(service: Service) -> dict[str, Json]:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What store and node say of a node; `sight` is None when it did not answer."""
+    """What store and node say of a node; `sight` is None when it did not answer.
+
+    Attributes:
+        left: whether launchd has an engine with the GPU off that a load test left there.
+    """
 
     node: str
     pool: str
     kept: Service
     sight: Sight | None = None
+    left: bool = False
 
     @property
     def service(self) -> Service:
@@ -112,6 +119,7 @@ def status_document(standings: Sequence[Standing]) -> dict[str, Json]:
             "in_flight": each.sight.in_flight.requests if each.sight else None,
             "connections": len(each.sight.in_flight.connections) if each.sight else None,
             "disagrees": each.disagrees,
+            "left_engine": each.left,
         }
         for each in standings
     ]
@@ -125,6 +133,8 @@ def _cells(standing: Standing, now: float) -> tuple[str, ...]:
     flight = "?" if sight is None else "–" if sight.in_flight.requests is None else str(sight.in_flight.count)
     notes = [f"! {standing.disagrees}"] if standing.disagrees else []
     notes += ["✗ does not answer"] if sight is None else []
+    if standing.left:
+        notes.append(f"! a load test left an engine with the GPU off: {_ENDS} -l {standing.node}")
     notes += [part for part in (service.failure, service.reason, service.who and f"by {service.who}") if part]
     state = f"{SYMBOLS[service.state]} {service.state}"
     return standing.node, standing.pool or "–", state, since, serving, flight, " · ".join(notes)
