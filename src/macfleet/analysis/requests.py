@@ -31,6 +31,10 @@ class Span(NamedTuple):
         """Where they are."""
         return slice(self.first, self.last)
 
+    def after(self, start: int) -> Span:
+        """Return the same rows of a frame that begins at row `start`."""
+        return Span(self.key, self.first - start, self.last - start)
+
 
 class Times(NamedTuple):
     """Seconds of requests, one of each a request.
@@ -220,9 +224,11 @@ def _outcomes(requests: pl.DataFrame) -> tuple[tuple[str, ...], np.ndarray]:
 
     outcomes = requests.get_column("outcome")
     failed = outcomes != RequestOutcome.OK.value
+    found = np.zeros(len(requests), dtype=np.intp)
+    if not failed.any():
+        return (RequestOutcome.OK.value,), found
     names = outcomes.filter(failed)
     kinds = (RequestOutcome.OK.value, *names.unique().sort())
-    found = np.zeros(len(requests), dtype=np.intp)
     found[failed.to_numpy()] = names.cast(pl.Enum(kinds)).to_physical().to_numpy()
     return kinds, found
 

@@ -4,11 +4,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING
 
-from macfleet.analysis.requests import Requests, arrays, together
+from macfleet.analysis.requests import Requests, Span, arrays, together
 from macfleet.model.load import SegmentReport
 
 if TYPE_CHECKING:
@@ -44,16 +45,25 @@ class Segment:
 
 def segments_of(reports: Iterable[SegmentReport], requests: pl.DataFrame) -> list[Segment]:
     """Lay each segment's requests beside its report, in the order of the reports."""
-    told = list(reports)
+    told = [((report.arm, report.cell, report.segment), report) for report in reports]
     rows, spans = together(requests)
-    places = {span.key: span for span in spans}
-    keys = [(report.arm, report.cell, report.segment) for report in told]
-    whole = arrays(rows, [places[key] for key in keys if key in places])
-    found = []
-    for key, report in zip(keys, told, strict=True):
-        own = whole.only(places[key].rows if key in places else slice(0, 0))
-        found.append(Segment(report, own.measured, own, _rate(report, own)))
-    return found
+    asked = {key for key, _ in told}
+    own: dict[object, Requests] = {}
+    for _, group in groupby((span for span in spans if span.key in asked), lambda span: span.key[0]):
+        own |= _by_key(rows, list(group))
+    none = arrays(rows.clear(), ())
+    return [_segment(report, own.get(key, none)) for key, report in told]
+
+
+def _by_key(rows: pl.DataFrame, spans: Sequence[Span]) -> dict[object, Requests]:
+    """The requests of spans that follow each other, an arm's: read at once where a file held them."""
+    start = spans[0].first
+    whole = arrays(rows[start : spans[-1].last], [span.after(start) for span in spans])
+    return {span.key: whole.only(span.after(start).rows) for span in spans}
+
+
+def _segment(report: SegmentReport, requests: Requests) -> Segment:
+    return Segment(report, requests.measured, requests, _rate(report, requests))
 
 
 def _rate(report: SegmentReport, requests: Requests) -> np.ndarray:
