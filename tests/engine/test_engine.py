@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 import pytest
 
 from macfleet.engine import apply_plan, make_plan, observe
+from macfleet.engine.answer import unbundle
 from macfleet.engine.lock import Holder
-from macfleet.engine.script import Fragment, bundle, unbundle
+from macfleet.engine.script import Fragment, bundle
 from macfleet.model.diagnostic import MacfleetError
 from macfleet.model.exit_codes import ExitCode
 from macfleet.model.resource import Action, Probe, Put, Run, Stream, compare

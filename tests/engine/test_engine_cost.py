@@ -1,15 +1,19 @@
 """What a look at a node costs the node: programs started, whatever the clock says."""
 
 import hashlib
+import shutil
 from pathlib import Path
 
 import pytest
 
-from macfleet.engine import observe
+from macfleet.engine import ask, observe
+from macfleet.engine.answer import unbundle
+from macfleet.engine.files import FUNCTIONS
 from macfleet.engine.lock import Holder, enter_lock
-from macfleet.engine.script import Fragment, bundle, unbundle
+from macfleet.engine.script import Fragment, bundle, probe_fragments
 from macfleet.engine.steps import step_text
-from macfleet.model.resource import ProbeOutput, Put
+from macfleet.facts import versions
+from macfleet.model.resource import Probe, ProbeOutput, Put
 from macfleet.model.shell import quote
 from macfleet.resources.file import File
 from macfleet.testing.mac import PROGRAMS, FakeMac
@@ -18,11 +22,11 @@ from macfleet.testing.transport import LocalTransport
 
 @pytest.fixture
 def mac(tmp_path):
-    """A node that notes each start of stat, shasum and cat."""
-    noted = {
-        "stat": f'echo stat >>"$HOME/starts"; {PROGRAMS["stat"]}',
-        "shasum": f'echo shasum >>"$HOME/starts"; {PROGRAMS["shasum"]}',
-        "cat": 'echo cat >>"$HOME/starts"; command cat "$@"',
+    """A node that notes each start of a program that a look could need."""
+    noted = {name: f'echo {name} >>"$HOME/starts"; {PROGRAMS[name]}' for name in ("stat", "sysctl", "docker")}
+    noted |= {
+        name: f'echo {name} >>"$HOME/starts"; command {name} "$@"'
+        for name in ("sha256sum", "cat", "mktemp", "rm", "ls", "sed", "pgrep", "cmp")
     }
     return FakeMac(LocalTransport(tmp_path), programs={**PROGRAMS, **noted})
 
@@ -33,14 +37,15 @@ def look(mac, paths):
     return [seen.states[each.address] for each in files]
 
 
-def test_nine_files_are_read_by_two_programs_and_told_through_one(mac):
+def test_nine_files_and_the_facts_are_read_by_three_programs(mac):
     paths = [mac.home / f"part {number}" for number in range(9)]
     for path in paths:
         path.write_text(path.name)
-    states = look(mac, paths)
-    digests = [hashlib.sha256(path.name.encode()).hexdigest() for path in paths]
-    assert [state["sha256"] for state in states] == digests
-    assert (mac.home / "starts").read_text().split() == ["stat", "shasum", "cat"]
+    files = [File(str(path), b"wanted") for path in paths]
+    seen = observe("mac-01", files, mac, nonce=lambda: "abc", extra=versions.probes())
+    assert seen.extra["facts.system"]["chip"] == "Apple M4"
+    assert seen.extra["facts.docker"] is None
+    assert (mac.home / "starts").read_text().split() == ["stat", "sha256sum", "sysctl"]
 
 
 @pytest.mark.parametrize("name", ["two  spaces", "a quote's", "-n", "$HOME"])
@@ -60,28 +65,44 @@ def test_what_is_no_file_is_neither_read_nor_waited_for(mac):
     (mac.home / "link").symlink_to("nowhere")
     states = look(mac, [mac.home / "pipe", mac.home / "link", mac.home / "missing"])
     assert states == [{"type": "special"}, {"type": "link"}, None]
-    assert "shasum" not in (mac.home / "starts").read_text()
+    assert not (mac.home / "starts").exists()
 
 
-def answers(tmp_path, *fragments):
+SHELLS = [
+    pytest.param(shell, marks=() if shell == "dash" else pytest.mark.slow)
+    for shell in ("dash", "bash", "zsh")
+    if shutil.which(shell)
+]
+
+
+def answers(tmp_path, *fragments, shell="sh"):
     """Run probes as one script; each one's answer by name."""
-    done = LocalTransport(tmp_path).run(bundle(fragments, nonce="abc"), deadline=60)
-    return unbundle(fragments, done.stdout.decode(), nonce="abc")
+    node = LocalTransport(tmp_path, (shell, "--emulate", "sh") if shell == "zsh" else (shell,))
+    done = node.run(bundle(fragments, nonce="abc"), deadline=60)
+    assert done.stdout.endswith(b"\n--abc end\n")
+    return unbundle(fragments, done.stdout.decode(), nonce="abc", stderr=done.stderr.decode())
 
 
 def asking(name, path, limit=20.0):
     return Fragment(name, f'printf "{name} "; mf_file {quote(str(path))}', limit, file=str(path))
 
 
-def test_neighbours_that_ask_about_files_share_one_shell():
-    files = [asking(str(number), f"/tmp/{number}") for number in range(9)]
-    other = Fragment("other", "echo other", 20)
-    starts = [line.partition(" ")[0] for line in bundle([*files, other, *files], nonce="abc").split("\n")]
-    assert [each for each in starts if each.startswith("mf_look")][-3:] == [
-        "mf_look_files",
-        "mf_look",
-        "mf_look_files",
-    ]
+def test_what_is_plain_runs_in_one_shell_and_before_all_others(tmp_path):
+    probes = {
+        "first": Probe("echo $mine; mine=1", str),
+        "shared": Probe("mine=2; echo $mine", str, plain=True),
+        "file": Probe("echo $mine; mf_file /none", str, file="/none"),
+        "last": Probe("echo $mine", str, plain=True),
+    }
+    fragments = probe_fragments(probes)
+    assert [fragment.name for fragment in fragments] == ["shared", "file", "last", "first"]
+    found = answers(tmp_path, *fragments)
+    assert {name: each.stdout for name, each in found.items()} == {
+        "shared": "2\n",
+        "file": "2\n",
+        "last": "2\n",
+        "first": "\n",
+    }
 
 
 def test_an_answer_is_the_same_in_a_group_and_alone(mac, tmp_path):
@@ -117,24 +138,55 @@ def test_each_group_of_a_script_keeps_its_own_tables(mac):
         assert hashlib.sha256(content).hexdigest() in found[name].stdout
 
 
-def test_one_of_a_group_that_hangs_is_cut_and_those_before_it_count(tmp_path):
+@pytest.mark.parametrize("others", [True, False], ids=["with others", "alone"])
+@pytest.mark.parametrize("shell", SHELLS)
+def test_one_of_a_group_that_hangs_is_cut_and_those_before_it_count(tmp_path, shell, others):
     fragments = [
-        Fragment("first", "echo first", 0.5, file="/none/1"),
-        Fragment("hangs", "printf begun; sleep 60", 0.5, file="/none/2"),
-        Fragment("last", "echo last", 0.5, file="/none/3"),
-        Fragment("other", "echo other", 20),
+        Fragment("first", "echo first", 0.3, plain=True),
+        Fragment("hangs", "printf begun; sh -c 'sleep 987; :'", 0.3, plain=True),
+        Fragment("last", "echo last", 0.3, file="/none/3"),
+        *([Fragment("other", "echo other", 20)] if others else []),
     ]
-    found = answers(tmp_path, *fragments)
+    found = answers(tmp_path, *fragments, shell=shell)
     assert found["first"] == ProbeOutput(0, "first\n")
-    assert (found["hangs"].stdout, found["hangs"].cut) == ("begun", True)
+    assert (found["hangs"].stdout.strip(), found["hangs"].cut) == ("begun", True)
     assert "last" not in found
-    assert found["other"].stdout == "other\n"
+    assert not others or found["other"].stdout == "other\n"
+
+
+def test_a_plain_probe_that_failed_gets_what_was_printed_as_an_error(tmp_path):
+    fragments = [
+        Fragment("fails", "echo why >&2; false", 20, plain=True),
+        Fragment("works", "echo fine", 20, plain=True),
+    ]
+    assert answers(tmp_path, *fragments) == {
+        "fails": ProbeOutput(1, "", "why\n"),
+        "works": ProbeOutput(0, "fine\n"),
+    }
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_what_is_not_given_answers_nothing_and_runs_nothing(mac, given):
+    if given:
+        (mac.home / "there").touch()
+    probe = Probe("mktemp -u >/dev/null; echo ran", str, given='[ -e "$HOME/there" ]')
+    found = ask({"one": probe, "two": Probe("echo two", str, plain=True)}, mac, nonce=lambda: "abc")
+    assert found["one"] == ProbeOutput(0, "ran\n" if given else "")
+    assert found["two"] == ProbeOutput(0, "two\n")
+    assert (mac.home / "starts").exists() == given
+
+
+def test_a_mac_without_sha256sum_is_asked_by_shasum(tmp_path):
+    (tmp_path / "shasum").write_text('#!/bin/sh\necho "shasum $*"\n')
+    (tmp_path / "shasum").chmod(0o755)
+    script = f"PATH={quote(str(tmp_path))}\n{FUNCTIONS}\nmf_sums /a /b"
+    assert LocalTransport(tmp_path).run(script, deadline=60).stdout == b"shasum -a 256 /a /b\n"
 
 
 @pytest.mark.parametrize("path", ["/a\\b", "/a\nb", ""])
 def test_what_the_tables_cannot_name_is_asked_alone(path):
     fragments = [Fragment(str(number), "echo", 20, file=path) for number in range(2)]
-    assert "mf_look_files" not in bundle(fragments, nonce="abc")
+    assert not any(fragment.shares for fragment in fragments)
 
 
 def test_a_file_that_is_written_costs_one_program_however_many_there_are(tmp_path):

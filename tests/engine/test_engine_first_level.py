@@ -11,10 +11,11 @@ from dataclasses import dataclass
 import pytest
 
 from macfleet.engine import Redial, apply_plan, make_plan, observe
+from macfleet.engine.answer import unbundle
 from macfleet.engine.forecast import only_as_planned
 from macfleet.engine.happening import Moment
 from macfleet.engine.lock import Holder
-from macfleet.engine.script import bundle, probe_fragments, unbundle
+from macfleet.engine.script import bundle, probe_fragments
 from macfleet.model.diagnostic import Diagnostic, MacfleetError, NodeUnreachable
 from macfleet.model.exit_codes import ExitCode
 from macfleet.model.ports import Completed

@@ -16,10 +16,11 @@ from pathlib import Path
 import pytest
 
 from macfleet.engine import Redial, apply_plan, make_plan, observe
+from macfleet.engine.answer import unbundle
 from macfleet.engine.happening import Moment
 from macfleet.engine.job import FOLLOWING, job_id, job_text
 from macfleet.engine.lock import Holder
-from macfleet.engine.script import Fragment, bundle, unbundle
+from macfleet.engine.script import Fragment, bundle
 from macfleet.model.diagnostic import Diagnostic, MacfleetError, NodeUnreachable
 from macfleet.model.exit_codes import ExitCode
 from macfleet.model.ports import Completed

@@ -5,7 +5,8 @@ import socket
 import pytest
 
 from macfleet.documents import Document, validate
-from macfleet.engine.script import Fragment, bundle, unbundle
+from macfleet.engine.answer import unbundle
+from macfleet.engine.script import Fragment, bundle
 from macfleet.engine.steps import step_text
 from macfleet.model.node import Endpoint, Node
 from macfleet.model.resource import Action

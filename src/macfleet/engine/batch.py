@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from macfleet.engine.answer import unbundle
 from macfleet.engine.assemble import Courier
 from macfleet.engine.happening import Happening, Moment, Report
 from macfleet.engine.hearing import Heard, Hearing
 from macfleet.engine.job import FOLLOWING, LONG, job_id, job_text, limit_of, swept, vanished
 from macfleet.engine.lock import Holder, enter_lock, free_lock, refuse_if_taken
 from macfleet.engine.refusals import step_failed
-from macfleet.engine.script import Fragment, bundle, probe_fragments, unbundle
+from macfleet.engine.script import Fragment, bundle, probe_fragments
 from macfleet.engine.steps import step_text
 from macfleet.model.diagnostic import MacfleetError
 from macfleet.model.ports import Sources, Transport

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from macfleet.engine.answer import unbundle
 from macfleet.engine.batch import Batch, Said, Standing, Work, closing_of, converse, outputs_of, ready
 from macfleet.engine.forecast import only_as_planned
 from macfleet.engine.happening import Happening, Moment
@@ -12,7 +13,7 @@ from macfleet.engine.job import refuse_if_busy, refuse_others
 from macfleet.engine.lock import Holder, locked, read_lock, take_lock
 from macfleet.engine.observe import Observation, deadline_of, understand
 from macfleet.engine.plan import make_plan, pending_by_address
-from macfleet.engine.script import Fragment, bundle, probe_fragments, unbundle
+from macfleet.engine.script import Fragment, bundle, probe_fragments
 from macfleet.model.diagnostic import MacfleetError
 from macfleet.model.resource import Change, Plan, ProbeOutput
 

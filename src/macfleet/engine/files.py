@@ -1,8 +1,8 @@
 """The files of many probes read by few programs, and by one shell: what a look costs is programs started.
 
-On a Mac each start of shasum(1) takes 20 ms, and a subshell a probe half a millisecond anywhere. So one
-`stat` and one `shasum` read what a group of neighbours asks about; their tables travel as they are, and are
-taken apart here, since a shell reads its files byte by byte.
+A Mac's shasum(1) is a Perl script and takes 20 ms a start, a subshell a probe half a millisecond anywhere. So
+one `stat` and one `sha256sum`, which macOS has since 15, or one `shasum` read what a group of neighbours asks
+about; their tables travel as they are, and are taken apart here, since a shell reads its files byte by byte.
 """
 
 from __future__ import annotations
@@ -13,25 +13,20 @@ from macfleet.model.shell import quote, words
 
 _FORMAT = "%Mp%Lp %Su:%Sg"
 FUNCTIONS = f"""mf_known=
+mf_sums() {{ if command -v sha256sum >/dev/null; then sha256sum "$@"; else shasum -a 256 "$@"; fi; }}
 mf_file() {{
   if [ -n "$mf_known" ]; then printf '\\n%s file\\n' "$mf_mark"; return; fi
-  stat -f '{_FORMAT}' "$1" && shasum -a 256 <"$1"
+  stat -f '{_FORMAT}' "$1" && mf_sums <"$1"
 }}
 mf_files() {{
-  mf_group=$1; shift
   for mf_path do shift; if [ -f "$mf_path" ]; then set -- "$@" "$mf_path"; fi; done
   [ $# -gt 0 ] || return
-  printf '\\n%s modes\\n' "$mf_mark" >"$mf_dir/modes.$mf_group"
-  stat -f '{_FORMAT} %N' "$@" >>"$mf_dir/modes.$mf_group" 2>/dev/null
-  printf '\\n%s sums\\n' "$mf_mark" >"$mf_dir/sums.$mf_group"
-  shasum -a 256 "$@" >>"$mf_dir/sums.$mf_group" 2>/dev/null
+  printf '\\n%s modes\\n' "$mf_mark"; stat -f '{_FORMAT} %N' "$@" 2>/dev/null
+  printf '\\n%s sums\\n' "$mf_mark"; mf_sums "$@" 2>/dev/null
+  printf '\\n%s look\\n' "$mf_mark"
   mf_known=1
 }}
 mf_part() {{ printf '\\n%s part %s %s\\n' "$mf_mark" "$1" "$?"; }}
-mf_look_files() {{
-  mf_seen="$mf_seen \\"\\$mf_dir/modes.$1\\" \\"\\$mf_dir/sums.$1\\""
-  mf_look "$@"
-}}
 """
 
 
@@ -41,16 +36,15 @@ def can_share(path: str) -> bool:
 
 
 def group_text(parts: Sequence[tuple[int, str, str]]) -> str:
-    """Return one fragment's text for several: each an index, the text and the file it asks about."""
-    asked = words([path for _, _, path in parts])
-    return "\n".join(
-        [f"mf_files {parts[0][0]} {asked}", *(f"{text}\nmf_part {index}" for index, text, _ in parts)]
-    )
+    """Return one fragment's text for several: each an index, the text and the file it asks about or none."""
+    asked = words([path for _, _, path in parts if path])
+    lines = [f"mf_files {asked}"] if asked else []
+    return "\n".join([*lines, *(f"{text}\nmf_part {index}" for index, text, _ in parts)])
 
 
 def group_call(parts: Sequence[tuple[int, str, str]], limit: int) -> str:
     """Return the script line that runs a group; it has the place of its first member."""
-    return f"mf_look_files {parts[0][0]} {limit} {quote(group_text(parts))}"
+    return f"mf_group {parts[0][0]} {limit} {quote(group_text(parts))}"
 
 
 class Tables:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 
-from macfleet.engine.files import can_share
 from macfleet.engine.script import CODA, Fragment, body
 from macfleet.model.resource import ProbeOutput
 from macfleet.model.shell import quote
@@ -41,12 +40,17 @@ def only_as_planned(
     if "\0" in foretold or len(foretold) > _LARGEST:
         return ""
     return f"""{body(fragments, start)}
-printf '%s' {quote(foretold)} >"$mf_dir/foretold"
-if [ -z "$mf_took" ] && eval "cat $mf_seen" 2>/dev/null | cmp -s - "$mf_dir/foretold"
-then mf_seen=; mf_say same
+mf_foretold={quote(foretold)}
+mf_same() {{
+  [ -z "$mf_took" ] || return
+  if [ -z "$mf_seen" ]; then [ "$mf_told" = "$mf_foretold" ]; return; fi
+  printf '%s' "$mf_foretold" >"$mf_dir/foretold"
+  {{ printf '%s' "$mf_told"; eval "cat $mf_seen"; }} 2>/dev/null | cmp -s - "$mf_dir/foretold"
+}}
+if mf_same
+then mf_told=; mf_seen=; mf_say same
 else
-mf_show
-mf_say end
+mf_end
 {CODA}fi
 """
 
@@ -54,28 +58,28 @@ mf_say end
 def _answer(
     fragments: Sequence[Fragment], answers: Mapping[str, ProbeOutput], mark: str, start: int
 ) -> Iterator[str]:
-    for shared, run in groupby(enumerate(fragments, start), key=lambda each: can_share(each[1].file)):
+    for shared, run in groupby(enumerate(fragments, start), key=lambda each: each[1].shares):
         members = [(at, each.file, answers[each.name]) for at, each in run]
         if shared:
-            yield _of_files(members, mark)
+            yield _of_group(members, mark)
             continue
         for at, _, said in members:
             yield f"\n{mark} out {at} {said.exit} 0\n{said.stdout}\n{mark} err {at}\n{said.stderr}"
 
 
-def _of_files(members: Sequence[tuple[int, str, ProbeOutput]], mark: str) -> str:
-    """Return what a group of probes says that ask about files: two tables, then each one's own words."""
+def _of_group(members: Sequence[tuple[int, str, ProbeOutput]], mark: str) -> str:
+    """Return what a group of plain probes says: the tables of their files, then each one's own words."""
     modes, sums, words = "", "", ""
     for at, path, said in members:
-        own, mode, digest = _apart(said.stdout, path)
+        own, mode, digest = _apart(said.stdout, path) if path else (said.stdout, "", "")
         if digest:
             modes += f"{mode} {path}\n"
             sums += digest
             own += f"\n{mark} file\n"
         words += f"{own}\n{mark} part {at} {said.exit}\n"
     first = members[0][0]
-    tables = f"\n{mark} modes\n{modes}\n{mark} sums\n{sums}" if sums else ""
-    return f"{tables}\n{mark} out {first} 0 0\n{words}\n{mark} err {first}\n"
+    tables = f"\n{mark} modes\n{modes}\n{mark} sums\n{sums}\n{mark} look\n" if sums else ""
+    return f"\n{mark} out {first} 0 0\n{tables}{words}\n{mark} err {first}\n"
 
 
 def _apart(stdout: str, path: str) -> tuple[str, str, str]:

@@ -260,7 +260,7 @@ mf_tell() {{
 mf_lost() {{ mf_tell; }}
 mf_refuse() {{
   mf_tell
-  if [ -n "$mf_watcher" ]; then mf_kill "$mf_watcher"; rm -rf "$mf_dir"; fi
+  if [ -n "$mf_watcher" ]; then mf_kill "$mf_watcher"; [ -z "$mf_dir" ] || rm -rf "$mf_dir"; fi
   exit {status}
 }}
 mf_head() {{

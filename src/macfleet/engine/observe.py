@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from macfleet.engine.script import bundle, probe_fragments, unbundle
+from macfleet.engine.answer import unbundle
+from macfleet.engine.script import bundle, probe_fragments
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
 from macfleet.model.exit_codes import ExitCode
 from macfleet.model.ports import Transport
@@ -65,7 +66,8 @@ def ask(
     mark = nonce()
     fragments = probe_fragments(probes)
     done = transport.run(bundle(fragments, nonce=mark), deadline=deadline_of(probes))
-    return unbundle(fragments, done.stdout.decode("utf-8", "replace"), nonce=mark)
+    stdout, stderr = (text.decode("utf-8", "replace") for text in (done.stdout, done.stderr))
+    return unbundle(fragments, stdout, nonce=mark, stderr=stderr)
 
 
 def understand(

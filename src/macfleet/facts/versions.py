@@ -7,17 +7,19 @@ from collections.abc import Mapping
 
 from macfleet.model.resource import Probe, ProbeOutput, State
 
-DOCKER_HOST = 'DOCKER_HOST="unix://$HOME/.colima/default/docker.sock"; export DOCKER_HOST'
+_SOCKET = '"$HOME/.colima/default/docker.sock"'
 
 # One program for all of it: sw_vers(1) twice and uname(1) would say the first three.
 _SYSTEM = """sysctl -n kern.osproductversion kern.osversion hw.machine hw.memsize hw.ncpu \\
  machdep.cpu.brand_string hw.model &&
- { [ -e /opt/lab ] && echo lab $(ls /opt/lab/planted 2>/dev/null) || echo mac; }"""
+ if [ -e /opt/lab ]; then
+ printf lab; for d in /opt/lab/planted/*; do [ ! -e "$d" ] || printf ' %s' "${d##*/}"; done; echo
+else echo mac; fi"""
 
 # A directory per installed version: asking `brew` itself costs about a second of Ruby.
 _FORMULAE = 'for d in /opt/homebrew/Cellar/*/*; do [ -d "$d" ] && echo "${d#/opt/homebrew/Cellar/}"; done; :'
 
-_ENGINE = f"""{DOCKER_HOST}
+_ENGINE = f"""DOCKER_HOST=unix://{_SOCKET}; export DOCKER_HOST
 docker version --format '{{{{.Server.Version}}}} {{{{.Server.Os}}}}/{{{{.Server.Arch}}}}' 2>/dev/null || :"""
 
 
@@ -30,10 +32,11 @@ _APPLIED = """f="$HOME/.colima/_lima/colima/colima.yaml"
 def probes() -> Mapping[str, Probe]:
     """Return the probes by fact name; they ride in the exec that observes resources."""
     return {
-        "facts.system": Probe(_SYSTEM, parse_system, 20),
-        "facts.formulae": Probe(_FORMULAE, parse_formulae, 10),
-        "facts.docker": Probe(_ENGINE, parse_docker, 20),
-        "facts.colima": Probe(_APPLIED, parse_applied, 5),
+        "facts.system": Probe(_SYSTEM, parse_system, 20, plain=True),
+        "facts.formulae": Probe(_FORMULAE, parse_formulae, 10, plain=True),
+        # Without its socket the client would start for nothing; with it, it may hang.
+        "facts.docker": Probe(_ENGINE, parse_docker, 20, given=f"[ -S {_SOCKET} ]"),
+        "facts.colima": Probe(_APPLIED, parse_applied, 5, plain=True),
     }
 
 

@@ -47,12 +47,19 @@ class Probe:
             function: it prints mode and owner as ``stat -f '%Mp%Lp %Su:%Sg'`` does, then the line of
             ``shasum -a 256``; one program of each reads the files of all probes. Such a script runs in one
             shell with others of its kind: it does not end that shell. Empty for none.
+        plain: whether the script runs in one shell with other plain ones: it leaves that shell as it was but
+            for variables, starts nothing that outlives it, and nothing that may hang for other reasons than
+            the node's own disk.
+        given: a test of the shell's own, such as ``[ -S PATH ]``, without which the script does not run and
+            its answer is empty; empty for none.
     """
 
     script: str
     parse: Callable[[ProbeOutput], State | None]
     limit: float = 20.0
     file: str = ""
+    plain: bool = False
+    given: str = ""
 
 
 class Action(StrEnum):
