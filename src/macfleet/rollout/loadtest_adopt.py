@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from macfleet.model.json import Json, JsonObject
 from macfleet.model.ports import RunWriter
 from macfleet.model.stage import StageName, StageRecord
-from macfleet.rollout.loadtest_left import MEASURED
 from macfleet.rollout.ports import Ports
 
 FACTS, SUMMARY = "facts.json", "summary.json"
@@ -40,6 +39,8 @@ def measured_before(
     """Return which of the nodes only runs hold that `resumes` leads to and that were never sealed."""
     if stage is not StageName.LOADTEST or not resumes:
         return ()
+    from macfleet.rollout.loadtest_left import MEASURED  # noqa: PLC0415  (brings all that measures)
+
     sealed = set(ports.runs.ids())
     found = []
     for name in names:

@@ -21,13 +21,10 @@ from macfleet.model.stage import MeasureRequest, Outcome, StageName, StageRecord
 from macfleet.rollout.desired import Desired, number
 from macfleet.rollout.evidence import gather
 from macfleet.rollout.load_profile import longest_seconds
-from macfleet.rollout.loadtest import measure_loadtest
-from macfleet.rollout.loadtest_adopt import FACTS
-from macfleet.rollout.network import NetworkProfile, measure_network
 from macfleet.rollout.node_lock import to_itself
 from macfleet.rollout.planning import NodePlan, evidence_key
 from macfleet.rollout.ports import Ports
-from macfleet.rollout.record import facts_document
+from macfleet.rollout.record import write_facts
 from macfleet.rollout.result import NodeOutcome, NodeResult, failed_result
 from macfleet.rollout.run_lock import cause
 from macfleet.rollout.service import come_back, leave
@@ -68,7 +65,7 @@ def carry_out(
             record_failure(stage, planned, ports, options)
     if result.evidence:
         # Whoever goes on with a run that broke off finds a measured node's facts beside its figures.
-        writer.json(f"nodes/{node.name}/{FACTS}", facts_document(node, result, desired))
+        write_facts(writer, node, result, desired)
     return come_back(result, node, left, ports)
 
 
@@ -219,6 +216,10 @@ def _measure(
     found: dict[str, Json] = {}
     if not wanted:
         return found
+    # Most stages measure nothing, and do without all of this.
+    from macfleet.rollout.loadtest import measure_loadtest  # noqa: PLC0415
+    from macfleet.rollout.network import NetworkProfile, measure_network  # noqa: PLC0415
+
     seconds = _NETWORK_SECONDS + longest_seconds(desired, node, options.load)
     with to_itself(node, _holder(planned, ports, options), ports, seconds):
         for name, what in wanted.items():

@@ -17,7 +17,7 @@ from macfleet.model.run import RunManifest
 from macfleet.model.stage import StageName, Verdict
 from macfleet.rollout.desired import Desired
 from macfleet.rollout.load_profile import judged_concurrency
-from macfleet.rollout.loadtest_adopt import Adopted, result_row
+from macfleet.rollout.loadtest_adopt import FACTS, Adopted, result_row
 from macfleet.rollout.planning import NodePlan
 from macfleet.rollout.ports import Ports
 from macfleet.rollout.record_load import (
@@ -81,6 +81,11 @@ def write_plans(writer: RunWriter, planned: Mapping[str, NodePlan | Exception]) 
     writer.json("plan.json", {"schema": 1, "plans": plans})
 
 
+def write_facts(writer: RunWriter, node: Node, result: NodeResult, desired: Desired) -> None:
+    """Write what was true of a node."""
+    writer.json(f"nodes/{node.name}/{FACTS}", facts_document(node, result, desired))
+
+
 def finish_run(
     writer: RunWriter,
     stage: StageName,
@@ -91,10 +96,13 @@ def finish_run(
     options: Options,
     adopted: Sequence[Adopted] = (),
 ) -> str:
-    """Write facts and verdicts, seal the run, return its folder; `adopted` nodes are in it already."""
+    """Write facts and verdicts, seal the run, return its folder.
+
+    `adopted` nodes are in it already, and so are the facts of nodes of which evidence was gathered.
+    """
     for node, result in zip(nodes, results, strict=True):
-        if result.key is not None:
-            writer.json(f"nodes/{node.name}/facts.json", facts_document(node, result, desired))
+        if result.key is not None and not result.evidence:
+            write_facts(writer, node, result, desired)
     cells = [cell for result in results for cell in listed(load_of(result).get("summary"), "cells")]
     if cells := [*cells, *(cell for each in adopted for cell in each.cells)]:
         writer.json("summary.json", {"schema": 1, "cells": cells})
@@ -220,8 +228,7 @@ def _manifest(
 
 
 def _started(stamp: str) -> str:
-    moment = dt.datetime.strptime(stamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=dt.UTC)
-    return moment.isoformat(timespec="milliseconds")
+    return dt.datetime.fromisoformat(stamp).isoformat(timespec="milliseconds")
 
 
 def _plain(value: object) -> Json:
