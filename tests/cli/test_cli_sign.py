@@ -7,7 +7,6 @@ a load test uses, and the run says that they are simulated.
 import functools
 import json
 import subprocess
-from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -114,16 +113,10 @@ def refused(run, key):
         assert code == ExitCode.HELD, err
         assert not (folder / "signature").exists()
         assert (folder / "manifest.json").read_bytes() == before
-        problems = [json.loads(line) for line in (out + err).splitlines() if line.startswith("{")]
-        return [(each["code"], each["summary"]) for document in problems for each in told(document)]
+        (document,) = [json.loads(line) for line in (out + err).splitlines() if line.startswith("{")]
+        return [(each["code"], each["summary"]) for each in document["diagnostics"]]
 
     return asked
-
-
-def told(document):
-    with suppress(KeyError):
-        return document["diagnostics"]
-    return document["problems"]
 
 
 def one_late(run):
