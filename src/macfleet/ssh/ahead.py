@@ -7,10 +7,14 @@ says what of paramiko 5.1 it relies on.
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable, Mapping
 
 import paramiko
 from paramiko.auth_handler import AuthHandler
 from paramiko.common import cMSG_CHANNEL_OPEN
+
+from macfleet.ssh.packets import Packets
+from macfleet.ssh.wire import Socket
 
 _KNOWN = "SSH-2.0-OpenSSH_"
 _FIRST = 0
@@ -45,11 +49,20 @@ class Eager(paramiko.Transport):
         userauth: whether the server has accepted the service of logging in.
     """
 
+    packetizer: Packets
     may_guess = True
     guessed_wrong = False
     refusal: paramiko.ChannelException | None = None
     userauth = False
     _ahead: paramiko.Channel | None = None
+
+    def __init__(self, sock: Socket, *, window: int, disabled: Mapping[str, Iterable[str]]) -> None:
+        super().__init__(
+            sock,  # type: ignore[arg-type]  # what paramiko calls on it is there
+            default_window_size=window,
+            disabled_algorithms=disabled,
+            packetizer_class=Packets,
+        )
 
     @property
     def known(self) -> bool:
@@ -70,6 +83,8 @@ class Eager(paramiko.Transport):
 
     def open_ahead(self, size: int) -> paramiko.Channel | None:
         """Return a session that is taken for open before the server's answer, or None where that is no use.
+
+        It is asked for together with what is sent next: `Packets.hold` is in force when this returns.
 
         The number of the server's end is a guess: OpenSSH gives 0 to the first channel of a connection. It
         opens the session before it reads the next packet, so what is sent at once finds it. Behind an exec
@@ -96,6 +111,7 @@ class Eager(paramiko.Transport):
             channel._set_window(self.default_window_size, self.default_max_packet_size)  # type: ignore[attr-defined]  # noqa: SLF001
             channel._set_remote_channel(_FIRST, size if size <= AHEAD else 0, _PACKET)  # type: ignore[attr-defined]  # noqa: SLF001
             self._ahead = channel
+        self.packetizer.hold()
         request = paramiko.Message()
         request.add_byte(cMSG_CHANNEL_OPEN)
         request.add_string("session")
@@ -139,6 +155,9 @@ class Eager(paramiko.Transport):
             self.refusal = refusal if isinstance(refusal, paramiko.ChannelException) else None
             self._ahead._unlink()  # type: ignore[attr-defined]  # noqa: SLF001
 
+    def _parse_debug(self, m: paramiko.Message) -> None:
+        """Pass over what sshd tells about a key; paramiko formats it letter by letter, for a log."""
+
 
 class _Login(AuthHandler):
     """Sends a login request behind the service request, or alone where the service was granted before.
@@ -151,6 +170,13 @@ class _Login(AuthHandler):
     _asked = False
 
     def _request_auth(self) -> None:
+        self.transport.packetizer.hold()
+        try:
+            self._request_both()
+        finally:
+            self.transport.packetizer.let_go()
+
+    def _request_both(self) -> None:
         if not self.transport.userauth:
             super()._request_auth()  # type: ignore[misc]
         if self.transport.userauth or self._is_certain():

@@ -131,11 +131,8 @@ class Connection:
         """End what still runs on the node and close the connection; safe to call twice."""
         with self._lock:
             first, self._closed = not self._closed, True
-            running = tuple(self._running)
         if first:
-            for talk in running:
-                talk.announced.wait(_PATIENCE)
-            self._end(running)
+            self.end_running()
         self._client.close()
 
     @contextlib.contextmanager
@@ -168,11 +165,11 @@ class Connection:
     def _dial_again(self, before: Eager) -> None:
         """Log in once more unless somebody has: nothing has run on the connection before."""
         with self._redialling:
-            if self._transport is before:
-                if self._again is None or self._closed:
-                    raise self._lost("a session was opened", EOFError())
+            if self._transport is before and self._again is not None:
                 self._client.close()
                 self._client, self._transport, self._watch = self._again()
+            if self._closed:
+                self._client.close()
 
     def _talk(
         self,
@@ -188,7 +185,9 @@ class Connection:
         with self._session(until, deadline, stdin) as (transport, channel):
             talk = Conversation(channel, nonce, self._output_limit, sink)
             with self._watched(talk, transport, deadline):
+                transport.packetizer.hold()
                 talk.start(command, pieces)
+                transport.packetizer.let_go()
                 exit_status, stdout, stderr = talk.finish(until)
         return Completed(exit_status, stdout, stderr)
 
@@ -221,6 +220,8 @@ class Connection:
             yield transport, channel
         finally:
             close_channel(channel)
+            with contextlib.suppress(*_BROKEN):
+                transport.packetizer.let_go()
             self._slots.give_back()
 
     def _wait_for_session(self, until: float, deadline: float, stdin: int | None) -> Session:
@@ -233,7 +234,7 @@ class Connection:
             except _BROKEN as error:
                 if not is_refusal(error, transport):
                     self._slots.give_back()
-                    raise self._broken(transport, "a session was opened", error) from error
+                    raise self._lost(transport, "a session was opened", error) from error
                 refusals += 1
                 if not self._slots.give_back_refused() or refusals > _REFUSALS:
                     raise NodeUnreachable(trouble.session_refused(self._node, str(error))) from error
@@ -284,16 +285,15 @@ class Connection:
             return NodeUnreachable(trouble.session_refused(self._node, str(transport.refusal)))
         if isinstance(error, ConversationRefused) and not transport.guessed_wrong:
             return NodeUnreachable(trouble.session_refused(self._node, "the exec request failed"))
-        return self._broken(transport, "a script ran", error)
+        return self._lost(transport, "a script ran", error)
 
-    def _broken(self, transport: Eager, doing: str, error: BaseException) -> Exception:
-        return WrongGuess(transport) if transport.guessed_wrong else self._lost(doing, error)
-
-    def _lost(self, doing: str, error: BaseException) -> NodeUnreachable:
+    def _lost(self, transport: Eager, doing: str, error: BaseException) -> Exception:
+        if transport.guessed_wrong and self._again is not None:
+            return WrongGuess(transport)
         if self._watch is not None and self._watch.silent:
             return NodeUnreachable(trouble.fell_silent(self._node, doing, self._watch.silent))
         # What broke under a writer is broken for whoever asks next, too: the reader has to see it first.
-        self._transport.join(_PATIENCE)
-        cause = self._transport.get_exception() or error
+        transport.join(_PATIENCE)
+        cause = transport.get_exception() or error
         reason = "it was closed here" if self._closed else str(cause) or type(cause).__name__
         return NodeUnreachable(trouble.connection_lost(self._node, doing, reason))

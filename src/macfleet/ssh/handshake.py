@@ -130,9 +130,9 @@ def _transport(hop: Hop, sock: Socket, keys: tuple[str, ...]) -> Eager:
     try:
         refused = set(USER_KEYS) - set(chosen(accepted, USER_KEYS))
         transport = Eager(
-            sock,  # type: ignore[arg-type]  # what paramiko calls on it is there
-            default_window_size=_WINDOW,
-            disabled_algorithms={"pubkeys": sorted(refused)},
+            sock,
+            window=_WINDOW,
+            disabled={"pubkeys": sorted(refused)},
         )
         transport.local_version = VERSION  # the line that a stream sends ahead
         set_up(transport, keys, written)

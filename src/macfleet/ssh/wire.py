@@ -21,6 +21,8 @@ VERSION = "SSH-2.0-macfleet"
 """Who we are, in the first line of a connection (RFC 4253, 4.2)."""
 _HELLO = f"{VERSION}\r\n".encode()
 _HEARD = 256
+_AT_ONCE = 64 * 1024
+"""Bytes asked of the system at once: paramiko asks twice a packet, for its length and the rest."""
 _LAST_WORDS = 2.0
 _DEAD_AFTER = 45
 """Seconds without an acknowledgement after which the kernel gives a peer up."""
@@ -39,6 +41,7 @@ class Wire(socket.socket):
     hung_up: bool = False
     last_heard: float = 0.0
     _greeted: bool = False
+    _left: memoryview = memoryview(b"")
 
     @classmethod
     def connect_to(
@@ -75,7 +78,13 @@ class Wire(socket.socket):
         raise trouble
 
     def recv(self, size: int, flags: int = 0, /) -> bytes:
-        """Receive as a socket does."""
+        """Receive as a socket does, by one reader: what came with it is kept for the next call."""
+        if not self._left:
+            self._left = memoryview(self._received(max(size, _AT_ONCE), flags))
+        data, self._left = self._left[:size], self._left[size:]
+        return bytes(data)
+
+    def _received(self, size: int, flags: int) -> bytes:
         try:
             data = super().recv(size, flags)
         except ConnectionError:
