@@ -58,6 +58,14 @@ class RunId(_FromFleet):
         return reversed(fleet.runs.ids())
 
 
+class BegunRunId(RunId):
+    """The id of a run that may be going on."""
+
+    def names(self, fleet: FleetContext) -> Iterable[str]:
+        """Return the ids of runs that never ended, then of finished ones, the newest first."""
+        return (*reversed(fleet.runs.unfinished()), *super().names(fleet))
+
+
 def _offered(incomplete: str, names: Iterable[str]) -> list[CompletionItem]:
     from click.shell_completion import CompletionItem
 

@@ -13,6 +13,7 @@ import click
 from macfleet.cli.completed import RunId
 from macfleet.cli.fleet import FleetContext, event_command, fleet_command, limit_option
 from macfleet.cli.load_length import duration_of
+from macfleet.cli.loadtest_watch import watch
 from macfleet.cli.params import wait_option
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
 from macfleet.model.exit_codes import ExitCode
@@ -30,6 +31,9 @@ _KINDS = ("guidellm", "aiperf", "vllm", "llmd")
 @click.group(epilog="Example: macfleet loadtest import benchmarks.json --node mac-01 --arm bare")
 def loadtest() -> None:
     """Measure a cell on the side, bring in what other load generators measured, and look at cells."""
+
+
+loadtest.add_command(watch)
 
 
 def _bucket(_context: click.Context, _option: click.Parameter, value: str) -> str:

@@ -21,6 +21,8 @@ from macfleet.model.run import TokenLines
 from macfleet.rollout.arms import ENVIRONMENT
 from macfleet.rollout.ports import Ports
 
+SEGMENT = "loadtest.segment"
+"""What the journal calls the begin of an attempt at a segment."""
 Counters = Mapping[str, float] | None
 
 
@@ -109,6 +111,8 @@ def measure_segment(
     detail: dict[str, Json] = {"arm": spec.arm, "cell": spec.cell, "segment": spec.segment}
     seconds = spec.warmup + spec.duration
     ports.events.emit(Event("loadtest.segment", node.name, {**detail, "seconds": seconds, "of": of}))
+    noted = {**detail, "seconds": seconds, "of": of, "file": place.file("raw")}
+    ports.journal.note(writer.id, node.name, SEGMENT, noted)
     folder = f"nodes/{node.name}"
     before = _counters(spec, node, ports)
     reports: list[SegmentReport] = []
