@@ -105,6 +105,13 @@ def test_a_node_without_a_bare_arm_is_not_asked_about_its_vm(make_whole):
     assert "E0977" not in [code for code, _ in reasons(run, {})]
 
 
+def test_the_front_of_host_engine_needs_the_vm_that_must_be_down_in_the_bare_arm(make_whole):
+    arms = (SyntheticArm("bare"), SyntheticArm("host-engine"))
+    run = make_whole(*arms, facts={"accelerators": {"bare": "metal", "host-engine": "metal"}})
+    assert "E0977" in [code for code, _ in reasons(run, {NODE: True})]
+    assert "E0977" not in [code for code, _ in reasons(run)]
+
+
 @pytest.mark.parametrize(
     ("change", "expected"),
     [

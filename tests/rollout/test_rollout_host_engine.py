@@ -4,15 +4,23 @@ import itertools
 from dataclasses import replace
 
 import pytest
-from straight_line import Fleet, outcomes
+from straight_line import COMPOSE, Fleet, outcomes
+from test_rollout_vm import COLIMA
 
 from macfleet.model.diagnostic import MacfleetError
 from macfleet.model.node import Arm
 from macfleet.model.stage import StageName
 from macfleet.rollout import arms
+from macfleet.rollout.loadtest_wake import wake
+from macfleet.rollout.promotion_shape import shape
+from macfleet.rollout.run import Options
 from macfleet.testing.mac import PROGRAMS
 
-LOADTEST = StageName.LOADTEST
+LOADTEST, LAYOUT = StageName.LOADTEST, StageName.LAYOUT
+GONE = """
+    - name: no front
+      compose_project: {name: chat-front, file: /Users/ops/macfleet/front/compose.yaml, state: absent}
+"""
 DECLARED = (Arm.BARE, Arm.CONTAINER, Arm.HOST_ENGINE)
 MARKS = {"bare": "up.8081", "container": "up.8080", "host-engine": "up.8090"}
 # The front is a Compose project of its own; it answers as long as the bare engine behind it does.
@@ -56,6 +64,25 @@ def test_it_computes_on_what_the_host_has(fleet):
     node = fleet.nodes[0]
     assert node.accelerator(Arm.HOST_ENGINE) == "metal"
     assert node.measured_arms == (Arm.BARE, Arm.BARE_CPU, Arm.CONTAINER, Arm.HOST_ENGINE)
+
+
+def test_a_run_that_was_killed_with_the_vm_down_is_gone_on_with_behind_its_front(fleet):
+    mac, (node,) = fleet.macs.mac("mac-01"), fleet.nodes
+    fleet.nodes = (replace(node, arms=(Arm.BARE, Arm.HOST_ENGINE)),)
+    mac.programs = {**mac.programs, "colima": COLIMA}
+    for mark in ("up.8081", "up.8090"):
+        mac.home.joinpath(mark).unlink(missing_ok=True)
+    mac.home.joinpath("vm.down").touch()
+    wake(LOADTEST, fleet.nodes, fleet.ports(), Options("r2", "ops@desk", resume="r1"))
+    assert not mac.home.joinpath("vm.down").exists()
+    assert running(fleet) >= {"bare", "host-engine"}
+
+
+def test_a_front_that_is_not_declared_is_no_difference_between_environments(tmp_path):
+    fleet = Fleet.make(tmp_path, "mac-01")
+    before = shape(fleet.nodes[0], fleet.desired)
+    fleet.use(LAYOUT, more=COMPOSE + GONE)
+    assert shape(fleet.nodes[0], fleet.desired) == before
 
 
 def test_a_front_without_a_port_is_refused_by_name(fleet):

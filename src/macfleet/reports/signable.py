@@ -129,7 +129,8 @@ def _cell(cell: CellSummary) -> Iterator[Diagnostic]:
 
 def _vm(run: LoadedRun, node: str, up: bool | None) -> Iterator[Diagnostic]:  # noqa: FBT001 (private)
     arms = {cell.arm for cell in run.of(node)}
-    if not arms & {Arm.BARE, Arm.BARE_CPU} or Arm.CONTAINER not in arms or up is False:
+    needs_vm = arms & {Arm.CONTAINER, Arm.HOST_ENGINE}
+    if not arms & {Arm.BARE, Arm.BARE_CPU} or not needs_vm or up is False:
         return
     said = "the VM was up" if up else "nothing says whether the VM was up"
     why = "A VM that idles takes memory and CPU from the bare arm; a signed run has it stopped."

@@ -43,7 +43,7 @@ def _wake(node: Node, ports: Ports, options: Options) -> None:
     )
     with to_itself(node, holder, ports, _SECONDS):
         transport = ports.transports.to(node)
-        if Arm.CONTAINER in node.arms and vm.is_up(transport) is False:
+        if {Arm.CONTAINER, Arm.HOST_ENGINE} & set(node.arms) and vm.is_up(transport) is False:
             vm.start(node, transport)
         if Arm.BARE_CPU in node.measured_arms:
             arms.unload_bare_cpu(node, transport)

@@ -51,7 +51,7 @@ def _names(node: Node, desired: Desired) -> Mapping[str, str]:
 
 def _projects(resources: Sequence[Resource], names: Mapping[str, str]) -> Iterator[Line]:
     files = {each.path: each for each in resources if isinstance(each, File)}
-    for project in (each for each in resources if isinstance(each, ComposeProject)):
+    for project in (each for each in resources if isinstance(each, ComposeProject) and not each.absent):
         document = yaml.safe_load(_text(files.get(project.file)))
         for key, value in document.items() if isinstance(document, Mapping) else ():
             if key != "services":
