@@ -28,8 +28,10 @@ def silent(sample, _):
     return replace(sample, t_first_gen=None, t_last_gen=None, tokens=0, outcome="no_text", status=0)
 
 
-def of_one_token(sample, _):
-    return replace(sample, tokens=1, t_last_gen=sample.t_first_gen)
+def of_few_tokens(sample, dice):
+    tokens = dice.choice([1, 2, 3])
+    first = sample.t_send + 10**6
+    return replace(sample, tokens=tokens, t_first_gen=first, t_last_gen=first + (tokens - 1) * 10**7)
 
 
 def cached(sample, dice):
@@ -157,7 +159,7 @@ def plainly(samples, reports):
     [
         (never_sent, 0.2, CLOSED),
         (silent, 0.2, CLOSED),
-        (of_one_token, 0.3, CLOSED),
+        (of_few_tokens, 0.3, CLOSED),
         (cached, 1.0, CLOSED),
         (warm, 0.1, CLOSED),
         (cut, 0.1, CLOSED),

@@ -24,12 +24,9 @@ from macfleet.model.exit_codes import ExitCode, strongest
 if TYPE_CHECKING:
     from macfleet.model.diagnostic import Diagnostic
     from macfleet.model.json import Json
-    from macfleet.model.run import CellSummary
     from macfleet.reports.comparison import Comparison
-    from macfleet.reports.loaded import LoadedRun, Selection
     from macfleet.store import FolderRuns
 
-_READERS = 2
 _BY = ("arm", "node", "ownership", "chip", "network", "runtime")
 
 
@@ -82,7 +79,9 @@ def compare(
         else newest_runs(store.own)
     )
     if anew:
-        chosen = _anew(store, chosen)
+        from macfleet.cli.compare_anew import reduced_anew
+
+        chosen = reduced_anew(store, chosen)
     comparison = compare_runs(
         chosen.runs,
         by,
@@ -105,44 +104,6 @@ def compare(
         return write_reports(fleet, comparison, chosen.runs, target)
     _print(comparison, "json" if fleet.output == "json" else form, target)
     return ExitCode.DONE
-
-
-def _anew(store: FolderRuns, chosen: Selection) -> Selection:
-    """Replace what summaries say by what the requests give; say where there are none, or they disagree."""
-    from macfleet.executors.threads import ThreadExecutor
-    from macfleet.reports.loaded import Selection
-
-    by_id = {run.manifest.id: run for run in chosen.runs}
-    # One run's requests are read while another's are reduced; a thread more would only cost memory.
-    answers = ThreadExecutor(_READERS).each(tuple(by_id), lambda run_id: _reduced(store, by_id[run_id]))
-    runs, notes = [], list(chosen.notes)
-    for answer in answers.values():
-        if isinstance(answer, Exception):
-            raise answer
-        run, said = answer
-        runs.append(run)
-        notes += said
-    return Selection(tuple(runs), tuple(notes))
-
-
-def _reduced(store: FolderRuns, run: LoadedRun) -> tuple[LoadedRun, list[str]]:
-    """Return a run with the figures its requests give, and what there is to say about them."""
-    from macfleet.store.records import differing, summarise_records
-
-    cells: list[CellSummary] = []
-    notes = []
-    for node in run.measured:
-        accelerators = {cell.arm: cell.accelerator for cell in run.of(node)}
-        found = summarise_records(store, run.manifest.id, node, accelerators)
-        if found is None:
-            notes.append(f"{run.manifest.id} keeps no requests of {node}: its summary is shown")
-        elif other := differing(run.of(node), found):
-            notes.append(
-                f"{run.manifest.id}: the requests of {node} give other figures than its summary says: "
-                f"{', '.join(other)}"
-            )
-        cells += run.of(node) if found is None else found
-    return replace(run, cells=tuple(cells)), notes
 
 
 def _signed(fleet: FleetContext, comparison: Comparison) -> dict[str, str]:
