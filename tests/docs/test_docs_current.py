@@ -11,8 +11,8 @@ from pathlib import Path
 import click
 import pytest
 
-from macfleet.cli.compose import weights_lock
 from macfleet.cli.fleet import FleetContext
+from macfleet.cli.lock_files import weights_lock
 from macfleet.cli.main import cli
 from macfleet.contract.images import load_images
 from macfleet.gates import KINDS as GATES

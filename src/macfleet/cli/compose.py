@@ -16,12 +16,11 @@ from macfleet.model.stage import StageName
 
 if TYPE_CHECKING:
     from macfleet.cli.fleet import FleetContext
-    from macfleet.gates import WeightsFile
     from macfleet.model.contract import Contract
     from macfleet.model.image import LockedImage
     from macfleet.model.ports import Events, Executor, Transports
     from macfleet.playbooks import ParsedPlaybook
-    from macfleet.rollout.desired import Desired, NetworkChoice
+    from macfleet.rollout.desired import Desired
     from macfleet.rollout.ports import Ports
     from macfleet.rollout.relay import SiteRelay
 
@@ -35,14 +34,27 @@ PLAYBOOKS = {
 }
 
 
-def desired_of(fleet: FleetContext, *, pins: bool = False, write: bool = False) -> Desired:
-    """Read everything the fleet folder wants; raises MacfleetError with every problem of all files.
+def desired_of(
+    fleet: FleetContext,
+    *,
+    last: StageName = StageName.LOADTEST,
+    records: bool = True,
+    pins: bool = False,
+    write: bool = False,
+) -> Desired:
+    """Read what the fleet folder wants; raises MacfleetError with every problem of all files.
 
-    With `pins` references by digest that images.lock lacks are resolved at their registry; with `write`
-    they are kept in images.lock.
+    Args:
+        fleet: whose folder.
+        last: playbooks of later stages are not read: a stage rests on those before it alone.
+        records: what is done will be recorded, with the commit of the folder.
+        pins: references by digest that images.lock lacks are resolved at their registry.
+        write: they are kept in images.lock.
     """
     from macfleet.cli.image_lock import checked_lock, resolver_of
     from macfleet.cli.image_rules import image_rules
+    from macfleet.cli.lock_files import network_lock, weights_lock
+    from macfleet.cli.on_demand import SecretsOnDemand
     from macfleet.cli.releases import own_images
     from macfleet.gates import build_gate
     from macfleet.gates.image_rules import ImageRules
@@ -51,9 +63,9 @@ def desired_of(fleet: FleetContext, *, pins: bool = False, write: bool = False) 
 
     problems: list[Diagnostic] = []
     playbooks: dict[StageName, ParsedPlaybook] = {}
-    for stage, path in PLAYBOOKS.items():
+    for stage in list(PLAYBOOKS)[: list(PLAYBOOKS).index(last) + 1]:
         try:
-            playbooks[stage] = load_stage(fleet.files, path)
+            playbooks[stage] = load_stage(fleet.files, PLAYBOOKS[stage])
             for gate in playbooks[stage].gates:
                 build_gate(gate)
         except MacfleetError as error:
@@ -83,7 +95,7 @@ def desired_of(fleet: FleetContext, *, pins: bool = False, write: bool = False) 
         problems += (each for each in error.diagnostics if each not in problems)
     if problems or contract is None:
         raise MacfleetError(problems)
-    commit, dirty = fleet.commit
+    commit, dirty = fleet.commit if records else ("", True)
     return Desired(
         contract=contract,
         playbooks=playbooks,
@@ -92,7 +104,7 @@ def desired_of(fleet: FleetContext, *, pins: bool = False, write: bool = False) 
         rules=rules,
         network=network_lock(fleet),
         weights=weights_lock(fleet),
-        secrets=fleet.secrets,
+        secrets=SecretsOnDemand(lambda: fleet.secrets),
         commit=commit,
         dirty=dirty,
     )
@@ -121,66 +133,12 @@ def frozen_contract(fleet: FleetContext) -> Contract:
     return folder.contract
 
 
-def network_lock(fleet: FleetContext) -> dict[str, NetworkChoice]:
-    """Return the network mode of each node that a proof has chosen."""
-    from macfleet.documents import Border, parse_yaml, validate
-    from macfleet.rollout.desired import NetworkChoice
-
-    class Choice(Border):
-        mode: str
-        forwarder: str = ""
-        run: str = ""
-
-    class Lock(Border):
-        nodes: dict[str, Choice]
-
-    if not fleet.files.exists("network.lock"):
-        return {}
-    document = parse_yaml(fleet.files.read("network.lock"), "network.lock")
-    lock = validate(document, Lock, code="E0832", kind="network.lock")
-    wrong = [name for name, choice in lock.nodes.items() if choice.mode not in ("bridge", "host")]
-    if wrong:
-        raise MacfleetError(
-            document.diagnose(
-                "E0832", f'mode of {name} is neither "bridge" nor "host"', "nodes", name, "mode"
-            )
-            for name in wrong
-        )
-    return {name: NetworkChoice(c.mode, c.forwarder, c.run) for name, c in lock.nodes.items()}
-
-
-def weights_lock(fleet: FleetContext) -> tuple[WeightsFile, ...]:
-    """Return the files of weights.lock, sorted by path; empty when there is none."""
-    from macfleet.documents import Border, parse_yaml, validate
-    from macfleet.gates import WeightsFile
-
-    class File(Border):
-        path: str
-        size: int
-        sha256: str
-        revision: str = ""
-        provenance: str = ""
-
-    class Lock(Border):
-        files: list[File]
-
-    if not fleet.files.exists("weights.lock"):
-        return ()
-    document = parse_yaml(fleet.files.read("weights.lock"), "weights.lock")
-    lock = validate(document, Lock, code="E0833", kind="weights.lock")
-    return tuple(
-        WeightsFile(f.path, f.size, f.sha256, f.revision, f.provenance)
-        for f in sorted(lock.files, key=lambda f: f.path)
-    )
-
-
 def stage_nodes(fleet: FleetContext, desired: Desired, stage: StageName, limit: str) -> tuple[Node, ...]:
     """Return the nodes of a stage's ``hosts:`` within a limit, in inventory order.
 
     Each learns what its load client's image is called on it: by digest, or by the tag it gets there.
     """
     from macfleet.inventory import select
-    from macfleet.resources import name_on
 
     hosts = {node.name for node in select(fleet.inventory, desired.playbooks[stage].hosts)}
     chosen = [node for node in fleet.nodes(limit) if node.name in hosts]
@@ -188,18 +146,30 @@ def stage_nodes(fleet: FleetContext, desired: Desired, stage: StageName, limit: 
         raise MacfleetError(_nobody(limit, desired.playbooks[stage]))
     result = []
     for node in chosen:
-        image = desired.images(node).get("loadgen")
-        name = "" if image is None else name_on(node, image)
+        name = _client_of(node, desired)
         result.append(replace(node, variables={"loadgen_image": name, **node.variables}))
     return tuple(result)
 
 
+def _client_of(node: Node, desired: Desired) -> str:
+    """Return the name of the load client's image on a node; empty where none is locked."""
+    image = desired.images(node).get("loadgen")
+    if image is None:
+        return ""
+    from macfleet.resources import name_on
+
+    return name_on(node, image)
+
+
 @contextmanager
-def open_ports(fleet: FleetContext, events: Events) -> Iterator[Ports]:
-    """Yield the adapters of one command; connections are closed with the fleet context."""
+def open_ports(fleet: FleetContext, events: Events, *, looks: bool = False) -> Iterator[Ports]:
+    """Yield the adapters of one command; connections are closed with the fleet context.
+
+    What only `looks` gets none for handing images on.
+    """
     from macfleet.cli.drain_ports import gateway_of
     from macfleet.cli.image_lock import resolver_of
-    from macfleet.cli.on_demand import GatewayOnDemand, LoadOnDemand, RegistryOnDemand
+    from macfleet.cli.on_demand import GatewayOnDemand, LoadOnDemand, RegistryOnDemand, RunsOnDemand
     from macfleet.cli.state_on_demand import LocksOnDemand
     from macfleet.executors.controller import ControllerTransport
     from macfleet.executors.threads import ThreadExecutor
@@ -215,7 +185,7 @@ def open_ports(fleet: FleetContext, events: Events) -> Iterator[Ports]:
     shown = RedactedEvents(events, redactor)
     with (
         closing(RegistryOnDemand(lambda: resolver_of(fleet), kept)) as registry,
-        site_relay(fleet, transports, shown, executor) as relay,
+        nullcontext() if looks else site_relay(fleet, transports, shown, executor) as relay,
     ):
         yield Ports(
             transports=transports,
@@ -225,7 +195,7 @@ def open_ports(fleet: FleetContext, events: Events) -> Iterator[Ports]:
             sources=registry,
             gateway=GatewayOnDemand(lambda: gateway_of(fleet, events)),
             locks=LocksOnDemand(lambda: fleet.locks),
-            runs=RedactedRuns(fleet.runs, redactor),
+            runs=RedactedRuns(RunsOnDemand(lambda: fleet.runs), redactor),
             evidences=RedactedEvidences(fleet.state_on_demand, redactor),
             journal=RedactedJournal(fleet.state_on_demand, redactor),
             load=LoadOnDemand(fleet.transports),

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 
 from macfleet.model.event import Event
 from macfleet.model.exit_codes import ExitCode
-from macfleet.views.event_kinds import document
 
 if TYPE_CHECKING:
     from macfleet.cli.fleet import FleetContext
@@ -65,6 +64,8 @@ def interrupts(fleet: FleetContext, resume: str) -> Iterator[Callable[[], bool]]
 def _say(fleet: FleetContext, kind: str, words: str) -> None:
     """Write past the buffers, which the interrupted code may be in the middle of."""
     if fleet.output == "json":
+        from macfleet.views.event_kinds import document
+
         at = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")
         line = json.dumps(document(Event(kind, "", {"words": words}), at), ensure_ascii=False)
     else:

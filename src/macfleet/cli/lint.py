@@ -163,9 +163,10 @@ def _promises(
     from macfleet.analysis.budget import load_budget
     from macfleet.analysis.offers import load_offers
     from macfleet.analysis.thresholds import load_thresholds
-    from macfleet.cli.compose import PLAYBOOKS, frozen_contract, network_lock, weights_lock
+    from macfleet.cli.compose import PLAYBOOKS, frozen_contract
     from macfleet.cli.image_lock import checked_lock
     from macfleet.cli.image_rules import image_rules
+    from macfleet.cli.lock_files import network_lock, weights_lock
     from macfleet.cli.releases import own_images
     from macfleet.contract.memory import memory_problems
     from macfleet.gates.image_rules import ImageRules

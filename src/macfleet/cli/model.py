@@ -38,7 +38,7 @@ def list_(fleet: FleetContext) -> int:
 
     Example: macfleet model list --output json
     """
-    from macfleet.cli.compose import weights_lock
+    from macfleet.cli.lock_files import weights_lock
     from macfleet.model.quantity import show_bytes
     from macfleet.views.diagnostics import clean
     from macfleet.views.terminal import show, show_json
@@ -93,7 +93,7 @@ def _here(files: Sequence[str], problems: list[Diagnostic]) -> dict[str, ModelFi
 def _on_nodes(
     fleet: FleetContext, files: Sequence[str], limit: str, problems: list[Diagnostic]
 ) -> dict[str, dict[str, ModelFile]]:
-    from macfleet.cli.compose import weights_lock
+    from macfleet.cli.lock_files import weights_lock
     from macfleet.cli.model_source import NodeModel
     from macfleet.executors.threads import ThreadExecutor
 

@@ -56,7 +56,7 @@ def place(fleet: FleetContext, files: tuple[str, ...], folder: Path, limit: str)
 
 def _parcels(fleet: FleetContext, folder: Path, files: Sequence[str]) -> dict[str, Parcel]:
     """Return the chosen files; raises MacfleetError with everything that is missing or not as pinned."""
-    from macfleet.cli.compose import weights_lock
+    from macfleet.cli.lock_files import weights_lock
 
     pinned = {Path(file.path).name: file for file in weights_lock(fleet)}
     unknown = [name for name in files if Path(name).name not in pinned]

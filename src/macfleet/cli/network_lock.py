@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def lock_network(fleet: FleetContext, desired: Desired, ports: Ports, result: StageResult) -> Desired:
     """Write what stage 4 chose into network.lock when a choice changed."""
-    from macfleet.cli.compose import network_lock
+    from macfleet.cli.lock_files import network_lock
     from macfleet.model.stage import Outcome
     from macfleet.rollout.network import locked_choice, render_lock
 

@@ -3,24 +3,70 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-from macfleet.model.image import ResolvedImage
-from macfleet.model.json import JsonObject
-from macfleet.model.load import LoadSpec, Sample, SegmentReport
-from macfleet.model.ports import Part
 
 if TYPE_CHECKING:
     from macfleet.executors.vantage import PackedClient
     from macfleet.model.contract import Contract
     from macfleet.model.gateway import Absence, Gateway, Out
-    from macfleet.model.load import EndpointReport, Vantage
+    from macfleet.model.image import ResolvedImage
+    from macfleet.model.json import Json, JsonObject
+    from macfleet.model.load import EndpointReport, LoadSpec, Sample, SegmentReport, Vantage
     from macfleet.model.node import Node
-    from macfleet.model.ports import Events, LoadGenerator, Pings, Transports
+    from macfleet.model.ports import (
+        Events,
+        LoadGenerator,
+        Part,
+        Pings,
+        RunStore,
+        RunWriter,
+        Secrets,
+        Transports,
+    )
+    from macfleet.model.run import RunManifest
+    from macfleet.model.secret import Secret
     from macfleet.registry import BlobCache, RegistryResolver
+
+
+class SecretsOnDemand:
+    """The port `Secrets`: most playbooks name none."""
+
+    def __init__(self, secrets: Callable[[], Secrets]) -> None:
+        self._secrets = secrets
+
+    def resolve(self, reference: str) -> Secret:
+        """Return the secret (raises MacfleetError)."""
+        return self._secrets().resolve(reference)
+
+
+class RunsOnDemand:
+    """The port `RunStore`: a command that only looks at nodes records none and reads none."""
+
+    def __init__(self, runs: Callable[[], RunStore]) -> None:
+        self._runs = runs
+
+    def create(self, run_id: str) -> RunWriter:
+        """Open a new run folder."""
+        return self._runs().create(run_id)
+
+    def left(self, run_id: str, folder: str) -> Mapping[str, Mapping[str, str]]:
+        """Read what a run and those that went on with it left below `folder` (raises MacfleetError)."""
+        return self._runs().left(run_id, folder)
+
+    def ids(self) -> tuple[str, ...]:
+        """Ids of finished runs, oldest first."""
+        return self._runs().ids()
+
+    def manifest(self, run_id: str) -> RunManifest:
+        """Read a run's manifest (raises MacfleetError when it is missing or damaged)."""
+        return self._runs().manifest(run_id)
+
+    def document(self, run_id: str, path: str) -> Json:
+        """Read one JSON document of a run."""
+        return self._runs().document(run_id, path)
 
 
 class RegistryOnDemand:

@@ -19,6 +19,7 @@ from macfleet.model.exit_codes import ExitCode
 from macfleet.model.stage import StageName
 
 if TYPE_CHECKING:
+    from macfleet.playbooks import TagChoice
     from macfleet.rollout.result import StageResult
 
 
@@ -155,21 +156,23 @@ def _run(
     if not resume:
         fleet.begin_early(PLAYBOOKS[stage], limit)
     from macfleet.cli.interrupts import interrupts
-    from macfleet.cli.resume import how_to_resume, resumed
     from macfleet.rollout.run import Options, rollout
     from macfleet.views.progress import EventLines, watching
     from macfleet.views.redacted_ports import RedactedEvents
 
-    desired = desired_of(fleet)
+    desired = desired_of(fleet, last=stage, records=not check)
     if not check and desired.playbooks[stage].measure is not None:
         raise MacfleetError(_measures(playbook, stage))
     choice = chosen_tags(desired.playbooks[stage], *tags)
     as_json = fleet.output == "json"
     if resume:
+        from macfleet.cli.resume import resumed
+
         resume, limit = resumed(fleet, resume, stage, limit)
     nodes = stage_nodes(fleet, desired, stage, limit)
     fleet.begin_connections(nodes)
-    with open_ports(fleet, EventLines(as_json=as_json, on_stdout=fleet.stream)) as ports:
+    events = EventLines(as_json=as_json, on_stdout=fleet.stream)
+    with open_ports(fleet, events, looks=check) as ports:
         run_id = new_run_id(posixpath.basename(playbook).split(".")[0].split("-")[0], ports.clock.now())
         options = Options(
             run_id=run_id,
@@ -183,17 +186,24 @@ def _run(
             wait=wait,
         )
         with (
-            interrupts(fleet, "" if check else f"{how_to_resume(stage, resume or run_id)} {choice}".rstrip()),
+            interrupts(fleet, "" if check else _way_on(stage, resume or run_id, choice)),
             watching(
                 playbook, [node.name for node in nodes], as_json=as_json, on_stdout=fleet.stream
-            ) as events,
+            ) as shown,
         ):
             result = rollout(
-                stage, nodes, desired, replace(ports, events=RedactedEvents(events, fleet.redactor)), options
+                stage, nodes, desired, replace(ports, events=RedactedEvents(shown, fleet.redactor)), options
             )
     result = fleet.redactor.value(in_part(result, desired.playbooks[stage], choice))
     show_stage(fleet, result, desired)
     return result
+
+
+def _way_on(stage: StageName, run: str, choice: TagChoice) -> str:
+    """Return what to type after an interrupt: the same part of the same playbook."""
+    from macfleet.cli.resume import how_to_resume
+
+    return f"{how_to_resume(stage, run)} {choice}".rstrip()
 
 
 def _measures(playbook: str, stage: StageName) -> Diagnostic:

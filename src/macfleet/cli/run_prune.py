@@ -66,7 +66,7 @@ def prune(
 
 def _needed(fleet: FleetContext) -> dict[str, str]:
     """Return why a run is needed, by its id; the weightiest reason last, so that it is the one shown."""
-    from macfleet.cli.compose import network_lock
+    from macfleet.cli.lock_files import network_lock
 
     needed = {
         run: f"newest evidence of {stage} on {node}" for run, node, stage in fleet.state.newest_evidence()

@@ -35,7 +35,7 @@ def sbom(fleet: FleetContext, environment: str, to: Path | None) -> None:
     Example: macfleet image sbom --to release.cdx.json
     """
     from macfleet import __version__
-    from macfleet.cli.compose import weights_lock
+    from macfleet.cli.lock_files import weights_lock
     from macfleet.reports.sbom import sbom as bill
 
     release = _release(fleet, environment)

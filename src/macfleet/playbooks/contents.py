@@ -14,19 +14,13 @@ from macfleet.model.image import ResolvedImage
 from macfleet.model.node import Node
 from macfleet.model.reference import Reference
 from macfleet.playbooks.expanded import Expanded
+from macfleet.playbooks.kinds import is_archive, is_compose_project, is_docker_image, is_file
 from macfleet.playbooks.play import ParsedPlaybook
 from macfleet.playbooks.render import Renderer
-from macfleet.resources import (
-    ArchiveParams,
-    ComposeProjectParams,
-    DockerImageParams,
-    FileParams,
-    local_name,
-    parse_compose,
-)
 
 if TYPE_CHECKING:
     from macfleet.gates.trust import Trust
+    from macfleet.resources import FileParams
 
 
 def file_contents(
@@ -37,9 +31,9 @@ def file_contents(
     for each in expanded:
         params = each.params
         try:
-            if isinstance(params, FileParams) and params.state == "present":
+            if is_file(params) and params.state == "present":
                 files[params.path] = _content(each, params, playbook, renderer)
-            if isinstance(params, ArchiveParams) and params.source is not None:
+            if is_archive(params) and params.source is not None:
                 files[params.staged] = _held(each, params.source, playbook)
         except MacfleetError as error:
             problems += error.diagnostics
@@ -55,20 +49,22 @@ def refuse_images(
     problems: list[Diagnostic],
 ) -> None:
     """Refuse images without a digest, that images.lock does not hold, foreign ones, and misplaced ones."""
-    pushed = {local_name(image) for image in images.values()}
     for each in expanded:
-        if isinstance(each.params, DockerImageParams):
-            _check_locked(each, each.params.image, images, node.platform, problems)
-            _check_trust(each, "image", {each.params.image}, trust, node, problems)
-        if isinstance(each.params, ComposeProjectParams) and each.params.file in files:
-            content = files[each.params.file]
-            _check_compose(each, each.params.file, content, pushed, problems)
+        params = each.params
+        if is_docker_image(params):
+            _check_locked(each, params.image, images, node.platform, problems)
+            _check_trust(each, "image", {params.image}, trust, node, problems)
+        if is_compose_project(params) and params.file in files:
+            content = files[params.file]
+            _check_compose(each, params.file, content, images, problems)
             named = _named(content, images) if trust else set()
             _check_trust(each, "file", named, trust, node, problems)
 
 
 def _named(content: bytes, images: Mapping[str, ResolvedImage]) -> set[str]:
     """Return the names of images.lock that the services of a Compose file run."""
+    from macfleet.resources import local_name, parse_compose  # noqa: PLC0415  (where there is a Compose file)
+
     try:
         run = {service.image for service in parse_compose(content)}
     except ValueError:  # said by the check of the file itself
@@ -159,8 +155,15 @@ def _check_locked(
 
 
 def _check_compose(
-    each: Expanded, path: str, content: bytes, pushed: set[str], problems: list[Diagnostic]
+    each: Expanded,
+    path: str,
+    content: bytes,
+    images: Mapping[str, ResolvedImage],
+    problems: list[Diagnostic],
 ) -> None:
+    from macfleet.resources import local_name, parse_compose  # noqa: PLC0415  (where there is a Compose file)
+
+    pushed = {local_name(image) for image in images.values()}
     try:
         services = parse_compose(content)
     except ValueError as error:

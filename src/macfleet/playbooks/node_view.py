@@ -7,16 +7,19 @@ from collections.abc import Mapping
 from macfleet.model.image import ResolvedImage
 from macfleet.model.json import Json
 from macfleet.model.node import Node
-from macfleet.resources import name_on
 
 
 def node_view(node: Node, images: Mapping[str, ResolvedImage]) -> dict[str, Json]:
     """Return ``inventory_hostname``, ``node`` and ``images``; sizes in bytes."""
-    return {
-        "inventory_hostname": node.name,
-        "node": _node(node),
-        "images": {name: _image(image, name_on(node, image)) for name, image in images.items()},
-    }
+    return {"inventory_hostname": node.name, "node": _node(node), "images": _images(node, images)}
+
+
+def _images(node: Node, images: Mapping[str, ResolvedImage]) -> dict[str, Json]:
+    if not images:
+        return {}
+    from macfleet.resources import name_on  # noqa: PLC0415  (a fleet without images needs no image's type)
+
+    return {name: _image(image, name_on(node, image)) for name, image in images.items()}
 
 
 def _node(node: Node) -> dict[str, Json]:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from macfleet.documents import nearest
 from macfleet.model.diagnostic import Diagnostic
 from macfleet.playbooks.expanded import Expanded
-from macfleet.resources import ComposeProjectParams, ComposeService, parse_compose
+from macfleet.playbooks.kinds import is_compose_project
+
+if TYPE_CHECKING:
+    from macfleet.resources import ComposeService
 
 
 def refuse_duplicates(expanded: Iterable[Expanded], problems: list[Diagnostic]) -> None:
@@ -81,14 +85,17 @@ def refuse_cycles(
 
 def _uses(each: Expanded, files: Mapping[str, bytes]) -> tuple[str, ...]:
     """Return what a resource uses; a Compose project also uses the folders its services bind."""
-    uses = each.params.uses()
-    if isinstance(each.params, ComposeProjectParams) and each.params.file in files:
-        services = _services(files[each.params.file])
+    params = each.params
+    uses = params.uses()
+    if is_compose_project(params) and params.file in files:
+        services = _services(files[params.file])
         return (*uses, *(path for service in services for path in service.binds))
     return uses
 
 
 def _services(content: bytes) -> tuple[ComposeService, ...]:
+    from macfleet.resources import parse_compose  # noqa: PLC0415  (where there is a Compose file)
+
     try:
         return parse_compose(content)
     except ValueError:

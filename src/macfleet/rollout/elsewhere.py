@@ -6,14 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from macfleet.engine import apply_plan, make_plan, observe
-from macfleet.engine.lock import Holder
+from macfleet.engine import make_plan, observe
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
 from macfleet.model.event import Event
 from macfleet.model.exit_codes import ExitCode
 from macfleet.model.node import Endpoint, Node
 from macfleet.model.ports import Transport
-from macfleet.model.quantity import iso
 from macfleet.model.resource import Plan, Resource
 from macfleet.model.stage import StageName
 from macfleet.playbooks import TagChoice
@@ -21,7 +19,6 @@ from macfleet.rollout.desired import Desired
 from macfleet.rollout.node_log import LoggedTransport
 from macfleet.rollout.ports import Ports
 from macfleet.rollout.result import FAILURES, NodeOutcome, NodeResult, failed_result
-from macfleet.rollout.witness import witness
 
 if TYPE_CHECKING:
     from macfleet.rollout.run import Options
@@ -74,6 +71,12 @@ def settle_elsewhere(found: Elsewhere, stage: StageName, ports: Ports, options: 
     plan = found.result.plan
     if plan is None or not found.pending or ports.controller is None:
         return found
+    # A check carries nothing out.
+    from macfleet.engine import apply_plan  # noqa: PLC0415
+    from macfleet.engine.lock import Holder  # noqa: PLC0415
+    from macfleet.model.quantity import iso  # noqa: PLC0415
+    from macfleet.rollout.witness import witness  # noqa: PLC0415
+
     holder = Holder(
         options.resume or options.run_id, options.who, iso(ports.clock.now()), command=f"rollout {stage}"
     )

@@ -4,25 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from macfleet.engine.refusals import interrupted
-from macfleet.model.gateway import Gateway
-from macfleet.model.ports import (
-    Clock,
-    Events,
-    Evidences,
-    Executor,
-    ImageResolver,
-    Journal,
-    LoadGenerator,
-    RunStore,
-    Sources,
-    Transport,
-    Transports,
-)
 from macfleet.rollout.node_log import NodeLogs
-from macfleet.rollout.relay import SiteRelay
 from macfleet.rollout.run_lock import NO_LOCKS, Locks
+
+if TYPE_CHECKING:
+    from macfleet.model.gateway import Gateway
+    from macfleet.model.ports import (
+        Clock,
+        Events,
+        Evidences,
+        Executor,
+        ImageResolver,
+        Journal,
+        LoadGenerator,
+        RunStore,
+        Sources,
+        Transport,
+        Transports,
+    )
+    from macfleet.rollout.relay import SiteRelay
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,4 +63,6 @@ class Ports:
     def go_on(self, node: str) -> None:
         """Raise MacfleetError E0572 (exit 130) when the command is to stop, where a node is only asked."""
         if self.stop():
+            from macfleet.engine.refusals import interrupted  # noqa: PLC0415  (few commands are stopped)
+
             raise interrupted(node, (), {})

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from macfleet.model.diagnostic import Diagnostic, MacfleetError, NodeUnreachable
 from macfleet.model.exit_codes import ExitCode, strongest
-from macfleet.model.gateway import Out
 from macfleet.model.json import Json
 from macfleet.model.node import Node
 from macfleet.model.resource import Plan, State
 from macfleet.model.stage import EvidenceKey, StageName, Verdict
+
+if TYPE_CHECKING:
+    from macfleet.model.gateway import Out
 
 
 class NodeOutcome(StrEnum):

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
-from macfleet.model.gateway import Absence, Out
 from macfleet.model.node import Node
 from macfleet.model.resource import Plan
 from macfleet.model.stage import Outcome, StageName
@@ -16,6 +15,7 @@ from macfleet.rollout.result import NodeOutcome, NodeResult, failed_result
 from macfleet.rollout.run_lock import LOST
 
 if TYPE_CHECKING:
+    from macfleet.model.gateway import Absence, Out
     from macfleet.rollout.run import Options
 
 _STAYS_OUT = frozenset(

@@ -19,7 +19,6 @@ from macfleet.model.stage import Outcome
 from macfleet.rollout.result import NodeOutcome
 from macfleet.views.diagnostics import clean
 from macfleet.views.drain_events import event_words
-from macfleet.views.event_kinds import document
 from macfleet.views.symbols import NODES, OUTCOMES
 
 _BAR = 12
@@ -275,6 +274,8 @@ def _plain_line(event: Event) -> str:
 
 def _json_line(event: Event) -> str:
     at = dt.datetime.now(tz=dt.UTC).isoformat(timespec="milliseconds")
+    from macfleet.views.event_kinds import document  # noqa: PLC0415  (people are told without it)
+
     return json.dumps(document(event, at), ensure_ascii=False, default=str)
 
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from macfleet.model.event import Event
-from macfleet.model.json import Json, JsonObject
-from macfleet.model.load import Sample
-from macfleet.model.ports import Events, Evidences, Journal, RunStore, RunWriter
-from macfleet.model.run import RunManifest, TokenLines
-from macfleet.model.stage import StageName, StageRecord
-from macfleet.views.redaction import Redactor
+if TYPE_CHECKING:
+    from macfleet.model.event import Event
+    from macfleet.model.json import Json, JsonObject
+    from macfleet.model.load import Sample
+    from macfleet.model.ports import Events, Evidences, Journal, RunStore, RunWriter
+    from macfleet.model.run import RunManifest, TokenLines
+    from macfleet.model.stage import StageName, StageRecord
+    from macfleet.views.redaction import Redactor
 
 
 @dataclass(frozen=True, slots=True)
