@@ -145,9 +145,9 @@ def test_lines_for_a_pipe_name_place_figures_and_that_nobody_judged_them(folder,
     state.end(RUN, "ok")
     said = watch(folder, exits=0).stdout
     assert f"Load test {RUN} · ops@desk · ended with ok" in said
-    assert "segment 1 of 8  container short×4" in said
+    assert "mac-01  ✗ left at segment 1 of 8  container short×4" in said
     assert "3 requests  1 error  20 tok/s  TTFT p95 0.25 s  so far, not judged" in said
-    assert "mac-02  ⌛ no segment begun yet" in said
+    assert "mac-02  ✗ no segment begun" in said
 
 
 def test_why_a_cell_is_invalid_shows_once_the_node_was_reduced_and_after_the_run_was_sealed(

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _COMMAND = "rollout loadtest"
 _EVERY = 1.0
-_GOING, _KILLED = "going on", "killed"
+_KILLED = "killed"
 
 
 @click.command(
@@ -64,7 +64,7 @@ class _Looking:
         from macfleet.views.loadtest_watch import lines
 
         shown = [self.look()]
-        live = self.fleet.output != "json" and sys.stderr.isatty() and shown[0].state == _GOING
+        live = self.fleet.output != "json" and sys.stderr.isatty() and shown[0].going
         told: Callable[[Watched], None] = (lambda _seen: None) if live else _Told(self.fleet.output == "json")
         with ExitStack() as drawing:
             if live:
@@ -74,7 +74,7 @@ class _Looking:
                     drawn(lambda width, height: lines(shown[0], width)[: max(height - 2, 1)])
                 )
             told(shown[0])
-            while shown[0].state == _GOING:
+            while shown[0].going:
                 self.clock.sleep(_EVERY)
                 shown[0] = self.look()
                 told(shown[0])
@@ -95,13 +95,14 @@ class _Looking:
         head = state.head(self.run)
         found = begun_by((each.node, each.kind, each.detail, each.at) for each in state.entries(self.run))
         now = self.clock.now()
-        words = _GOING if held else _KILLED
+        going = held and head.finished is None
+        words = "going on" if going else _KILLED
         if head.finished is not None:
             words = f"ended with {'ok' if head.outcome == 'ok' else f'exit {head.outcome}'}"
         progress = (self.requests.told(found.get(name, NodeProgress(name))) for name in head.nodes)
         spent = (head.finished or now) - head.started
         who = str(head.detail.get("who") or "nobody said who")
-        return Watched(self.run, who, words, spent, now, tuple(progress))
+        return Watched(self.run, who, going, words, spent, now, tuple(progress))
 
 
 class _Told:
@@ -119,7 +120,7 @@ class _Told:
             show_json(document(seen))
             self._last = seen.news
         elif not self._as_json and seen.places != self._last:
-            show([*lines(seen), ""] if seen.state == _GOING else lines(seen))
+            show([*lines(seen), ""] if seen.going else lines(seen))
             self._last = seen.places
         sys.stdout.flush()
 

@@ -148,9 +148,9 @@ class NodeProgress:
         pace = max(last.seconds, (last.at - self.begun[0].at) / done if done else 0.0)
         return max(pace * (last.of - done) - max(now - last.at, 0.0), 0.0)
 
-    def document(self, now: float) -> dict[str, Json]:
-        """Return it as JSON; seconds."""
-        last, left = self.now, self.left(now)
+    def document(self, now: float | None) -> dict[str, Json]:
+        """Return it as JSON; seconds, none left to a run that does not go on: `now` is None."""
+        last, left = self.now, None if now is None else self.left(now)
         cells: list[Json] = [
             {"arm": arm, "cell": cell, **found.document()} for (arm, cell), found in self.cells.items()
         ]

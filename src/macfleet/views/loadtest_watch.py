@@ -21,13 +21,14 @@ class Watched:
     """A run at one moment.
 
     Attributes:
-        state: ``going on``, ``killed``, or ``ended with …``.
+        going: whether it goes on; state: the same in words: ``going on``, ``killed``, or ``ended with …``.
         spent: seconds since it began, until it ended.
         at: seconds since the epoch.
     """
 
     run: str
     who: str
+    going: bool
     state: str
     spent: float
     at: float
@@ -51,7 +52,7 @@ def lines(watched: Watched, width: int = 0) -> list[str]:
     column = max((len(each.node) for each in watched.nodes), default=0)
     found = [clean(head)]
     for each in watched.nodes:
-        found.append(clean(f"{each.node:<{column}}  {_standing(each, watched.at)}"))
+        found.append(clean(f"{each.node:<{column}}  {_standing(each, watched)}"))
         found += [clean(f"{'':<{column}}    {line}") for line in _cells(each)]
         found += [clean(f"{'':<{column}}  ! {why}, INVALID") for why in each.invalid]
     return [line if not width or len(line) <= width else f"{line[: width - 1]}…" for line in found]
@@ -66,18 +67,20 @@ def document(watched: Watched) -> dict[str, Json]:
         "state": watched.state,
         "judged": False,
         "seconds": round(watched.spent),
-        "nodes": [each.document(watched.at) for each in watched.nodes],
+        "nodes": [each.document(watched.at if watched.going else None) for each in watched.nodes],
     }
 
 
-def _standing(each: NodeProgress, now: float) -> str:
-    last = each.now
+def _standing(each: NodeProgress, watched: Watched) -> str:
+    last, now = each.now, watched.at
     symbol = _SYMBOLS.get(each.outcome, "✗")
     again = f" · {each.again} measured again" if each.again else ""
     if each.outcome:
         return f"{symbol} {each.outcome}{again}"
     if last is None:
-        return "⌛ no segment begun yet"
+        return f"{'⌛' if watched.going else '✗'} no segment begun{' yet' if watched.going else ''}"
+    if not watched.going:
+        return f"✗ left at segment {each.number} of {last.of}  {last.arm} {last.cell}{again}"
     left = each.left(now) or 0.0
     done = min(1 - left / (left + max(now - each.begun[0].at, 0.0)), 1.0) if left else 1.0
     full = int(_BAR * done)
