@@ -45,8 +45,10 @@ def other_macos(fleet):
 
 
 def other_engine(fleet):
-    docker = fleet.macs.mac("mac-01").programs["docker"]
-    fleet.macs.mac("mac-01").programs["docker"] = docker.replace("29.0.0", "29.1.0")
+    mac = fleet.macs.mac("mac-01")
+    mac.programs["docker"] = mac.programs["docker"].replace("29.0.0", "29.1.0")
+    (mac.home / ".colima/default").mkdir(parents=True)
+    (mac.home / ".colima/default/docker.sock").touch()  # without it nobody asks
 
 
 def other_playbook(stage):

@@ -35,7 +35,7 @@ def probes() -> Mapping[str, Probe]:
         "facts.system": Probe(_SYSTEM, parse_system, 20, plain=True),
         "facts.formulae": Probe(_FORMULAE, parse_formulae, 10, plain=True),
         # Without its socket the client would start for nothing; with it, it may hang.
-        "facts.docker": Probe(_ENGINE, parse_docker, 20, given=f"[ -S {_SOCKET} ]"),
+        "facts.docker": Probe(_ENGINE, parse_docker, 20, given=f"[ -e {_SOCKET} ]"),
         "facts.colima": Probe(_APPLIED, parse_applied, 5, plain=True),
     }
 

@@ -50,7 +50,7 @@ class Probe:
         plain: whether the script runs in one shell with other plain ones: it leaves that shell as it was but
             for variables, starts nothing that outlives it, and nothing that may hang for other reasons than
             the node's own disk.
-        given: a test of the shell's own, such as ``[ -S PATH ]``, without which the script does not run and
+        given: a test of the shell's own, such as ``[ -e PATH ]``, without which the script does not run and
             its answer is empty; empty for none.
     """
 
