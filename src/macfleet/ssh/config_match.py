@@ -69,7 +69,7 @@ def _holds(criterion: str, value: str, found: Settings, *, so_far: bool) -> bool
     if criterion != "exec":
         raise ValueError(f"Match {criterion} is not supported")
     # A criterion before it that failed spares the command, as with ssh.
-    return so_far and _succeeds(expand(value, found.tokens()))
+    return so_far and _succeeds(expand(value, found.tokens))
 
 
 def _succeeds(command: str) -> bool:

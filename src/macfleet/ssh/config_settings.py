@@ -120,4 +120,4 @@ class Settings:
 
 def hostname_of(pattern: str, asked: str) -> str:
     """Return what HostName makes of a host: ``%h`` is the host itself; lower case, as ssh connects."""
-    return (expand(pattern, {"%": "%", "h": asked}) if pattern else asked).lower()
+    return (expand(pattern, lambda: {"%": "%", "h": asked}) if pattern else asked).lower()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,7 +82,7 @@ class Login(AuthStrategy):
     def _offers(self, held: Sequence[AgentKey]) -> Iterator[_Offer]:
         hop = self._hop
         plain = {key.asbytes(): key for key in held if not _is_certified(key)}
-        configured = _certificates(hop.options.certificates)
+        configured = [self._keys.certificate(each) for each in hop.options.certificates]
         offered: set[bytes] = set()
         for path in hop.identities:
             yield from self._identity(path, plain, configured, offered)
@@ -100,9 +98,13 @@ class Login(AuthStrategy):
                     yield from self._identity(path, plain, configured, offered)
 
     def _identity(
-        self, path: str, held: dict[bytes, AgentKey], configured: Sequence[PublicBlob], offered: set[bytes]
+        self,
+        path: str,
+        held: dict[bytes, AgentKey],
+        configured: Sequence[PublicBlob | None],
+        offered: set[bytes],
     ) -> Iterator[_Offer]:
-        public = _public_half(path)
+        public = self._keys.public_half(path)
         key: paramiko.PKey | None = held.get(public) if public is not None else None
         if key is None:
             try:
@@ -115,35 +117,17 @@ class Login(AuthStrategy):
             self._unusable.append((path, f"it has {key.get_bits()} bits, less than RequiredRSASize"))
             return
         offered.add(key.asbytes())
-        beside = _certificates([f"{path.removesuffix('.pub')}-cert.pub"])
-        for certificate in (*configured, *beside):
-            if _certifies(certificate, key):
+        beside = self._keys.certificate(f"{path.removesuffix('.pub')}-cert.pub")
+        for certificate in (*configured, beside):
+            if certificate is not None and _certifies(certificate, key):
                 key.public_blob = certificate
                 yield _Offer(f"{path} with a certificate", key)
         key.public_blob = None
         yield _Offer(path, key)
 
 
-def _certificates(paths: Sequence[str]) -> list[PublicBlob]:
-    """Return the certificates of files; those that cannot be read are passed over, as ssh does."""
-    found = []
-    for path in paths:
-        with contextlib.suppress(OSError, ValueError):
-            found.append(PublicBlob.from_string(Path(path).read_text(encoding="utf-8")))
-    return found
-
-
 def _is_certified(key: paramiko.PKey) -> bool:
     return key.public_blob is not None
-
-
-def _public_half(path: str) -> bytes | None:
-    """Return the public key beside a private one, or in the file itself when it is a public key."""
-    try:
-        text = Path(f"{path.removesuffix('.pub')}.pub").read_text(encoding="utf-8")
-        return base64.b64decode(text.split()[1])
-    except (OSError, ValueError, IndexError):
-        return None
 
 
 def _certifies(certificate: PublicBlob, key: paramiko.PKey) -> bool:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from macfleet.ssh.config_files import ConfigFiles
 from macfleet.ssh.config_keywords import REFUSED, SAID
 from macfleet.ssh.config_settings import Setting, Settings
-from macfleet.ssh.config_text import expand, expand_path, seconds
+from macfleet.ssh.config_text import Tokens, expand, expand_path, seconds
 from macfleet.ssh.jumps import jump_hops
 
 _YES = frozenset({"yes", "true"})
@@ -88,7 +87,7 @@ def options_for(files: ConfigFiles, host: str, user: str = "", port: int | None 
         ValueError: a line that counts cannot be understood; names file and line.
     """
     found = files.settings(host, user, port)
-    tokens = found.tokens()
+    tokens = found.tokens
     command = found.text("proxycommand")
     return Options(
         host=found.host_name,
@@ -158,12 +157,12 @@ def _family(found: Settings) -> int:
     return int(_FAMILIES[text])
 
 
-def _paths(found: Settings, keyword: str, tokens: Mapping[str, str]) -> tuple[str, ...]:
+def _paths(found: Settings, keyword: str, tokens: Tokens) -> tuple[str, ...]:
     settings = found.values.get(keyword, ())
     return tuple("none" if each.text == "none" else _path(each, each.text, tokens) for each in settings)
 
 
-def _known_hosts(found: Settings, tokens: Mapping[str, str]) -> tuple[str, ...]:
+def _known_hosts(found: Settings, tokens: Tokens) -> tuple[str, ...]:
     return tuple(
         _path(setting, word, tokens)
         for keyword in ("userknownhostsfile", "globalknownhostsfile")
@@ -173,7 +172,7 @@ def _known_hosts(found: Settings, tokens: Mapping[str, str]) -> tuple[str, ...]:
     )
 
 
-def _agent(found: Settings, tokens: Mapping[str, str]) -> str:
+def _agent(found: Settings, tokens: Tokens) -> str:
     text = found.text("identityagent")
     if text in {"", "none", "SSH_AUTH_SOCK"}:
         return text.replace("SSH_AUTH_SOCK", "")
@@ -182,21 +181,21 @@ def _agent(found: Settings, tokens: Mapping[str, str]) -> str:
     return _path(found.values["identityagent"][0], text, tokens)
 
 
-def _path(setting: Setting, text: str, tokens: Mapping[str, str]) -> str:
+def _path(setting: Setting, text: str, tokens: Tokens) -> str:
     try:
         return expand_path(text, tokens, os.environ)
     except ValueError as error:
         raise ValueError(f"{setting.where}: {error}") from error
 
 
-def _expanded(found: Settings, keyword: str, tokens: Mapping[str, str]) -> str:
+def _expanded(found: Settings, keyword: str, tokens: Tokens) -> str:
     try:
         return expand(found.text(keyword), tokens)
     except ValueError as error:
         raise ValueError(f"{found.values[keyword][0].where}: {error}") from error
 
 
-def _jump(found: Settings, tokens: Mapping[str, str]) -> str:
+def _jump(found: Settings, tokens: Tokens) -> str:
     text = _expanded(found, "proxyjump", tokens)
     if text.lower() in {"", "none"}:
         return text.lower()

@@ -1,13 +1,16 @@
-"""Private keys of files, read and decrypted once a command."""
+"""The keys of files and what lies beside them, read once a command."""
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import copy
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import paramiko
-from paramiko.pkey import UnknownKeyType
+from paramiko.pkey import PublicBlob, UnknownKeyType
 
 from macfleet.model.secret import Secret
 
@@ -30,6 +33,8 @@ class PrivateKeys:
     def __init__(self, passphrase: Passphrase) -> None:
         self._passphrase = passphrase
         self._known: dict[str, paramiko.PKey | str] = {}
+        self._halves: dict[str, bytes | None] = {}
+        self._certificates: dict[str, PublicBlob | None] = {}
         self._lock = threading.Lock()
 
     def load(self, path: str) -> paramiko.PKey:
@@ -41,6 +46,20 @@ class PrivateKeys:
         if isinstance(found, str):
             raise KeyUnusable(found)
         return copy.copy(found)
+
+    def public_half(self, path: str) -> bytes | None:
+        """Return the public key beside a private one, or in the file itself when it is a public key."""
+        with self._lock:
+            if path not in self._halves:
+                self._halves[path] = _public_half(path)
+            return self._halves[path]
+
+    def certificate(self, path: str) -> PublicBlob | None:
+        """Return the certificate of a file; None when it cannot be read: ssh passes over it, too."""
+        with self._lock:
+            if path not in self._certificates:
+                self._certificates[path] = _certificate(path)
+            return self._certificates[path]
 
     def _read(self, path: str) -> paramiko.PKey | str:
         """Return the key, or why there is none."""
@@ -64,3 +83,17 @@ class PrivateKeys:
             return paramiko.PKey.from_path(path, phrase.reveal().encode())  # type: ignore[arg-type]
         except (TypeError, ValueError, OSError, paramiko.SSHException):
             return "the passphrase is not the right one"
+
+
+def _public_half(path: str) -> bytes | None:
+    try:
+        text = Path(f"{path.removesuffix('.pub')}.pub").read_text(encoding="utf-8")
+        return base64.b64decode(text.split()[1])
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def _certificate(path: str) -> PublicBlob | None:
+    with contextlib.suppress(OSError, ValueError):
+        return PublicBlob.from_string(Path(path).read_text(encoding="utf-8"))
+    return None
