@@ -16,8 +16,12 @@ STAGE1, STAGE2, STAGE3, STAGE4, STAGE5 = list(StageName)[1:]
 
 @pytest.fixture
 def one(tmp_path):
-    """One provisioned node."""
-    return Fleet.make(tmp_path, "mac-01")
+    """One provisioned node, with what stands for its engine's socket."""
+    fleet = Fleet.make(tmp_path, "mac-01")
+    socket = fleet.home("mac-01") / ".colima" / "default" / "docker.sock"
+    socket.parent.mkdir(parents=True)
+    socket.touch()
+    return fleet
 
 
 def nothing(_fleet):
@@ -47,8 +51,6 @@ def other_macos(fleet):
 def other_engine(fleet):
     mac = fleet.macs.mac("mac-01")
     mac.programs["docker"] = mac.programs["docker"].replace("29.0.0", "29.1.0")
-    (mac.home / ".colima/default").mkdir(parents=True)
-    (mac.home / ".colima/default/docker.sock").touch()  # without it nobody asks
 
 
 def other_playbook(stage):
