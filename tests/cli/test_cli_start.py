@@ -64,3 +64,13 @@ def test_logins_begin_before_playbooks_gates_and_the_store_are_imported(fleet, a
 def test_a_limit_holds_for_the_first_login_too(fleet):
     begun, _ = watched(fleet, "plan", "playbooks/site.yml", "-l", "mac-02")
     assert [names for names, _ in begun] == [["mac-02"], ["mac-02"]]
+
+
+def test_an_apply_imports_neither_the_library_for_servers_nor_what_measures(fleet):
+    # The first one makes the store's tables, with that library.
+    watched(fleet, "apply", "playbooks/site.yml")
+    _, at_last = watched(fleet, "apply", "playbooks/site.yml")
+    assert {"macfleet.rollout.carrying", "macfleet.store.sqlite_file", "sqlite3"} <= at_last
+    measures = {"macfleet.rollout.loadtest", "macfleet.rollout.loadtest_left", "macfleet.rollout.network"}
+    measures |= {"macfleet.rollout.bare_cpu", "macfleet.analysis.cells"}
+    assert {"sqlalchemy", "asyncio", "numpy", "polars", *measures} & at_last == set()

@@ -1,12 +1,17 @@
 import json
+import os
 import stat
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from macfleet.model.diagnostic import MacfleetError
 from macfleet.model.run import RunManifest
 from macfleet.store.folder_runs import FolderRuns
+from macfleet.store.folder_writer import document_text
 from macfleet.testing.synthetic import SyntheticArm, synthetic_run
 
 MANIFEST = RunManifest(
@@ -216,3 +221,61 @@ def test_a_node_of_a_run_that_broke_off_is_taken_over_whole(broken_off):
         "nodes/mac-01/begun.json",
     ]
     assert broken_off.verify(writer.id) == ()
+
+
+def test_what_was_forced_to_disk_once_is_not_forced_again_when_the_run_is_sealed(runs, monkeypatch):
+    forced = []
+    force = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda handle: (forced.append(inode(handle)), force(handle)))
+    writer = runs.create(MANIFEST.id)
+    nodes = [f"mac-{number:02}" for number in range(20)]
+    for node in nodes:
+        writer.append(f"nodes/{node}/log.txt", "script\n")
+        writer.json(f"nodes/{node}/facts.json", {"node": node})
+    writer.text("notes.txt", "begun\n")
+    writer.append("notes.txt", "ended\n")
+    folder = Path(writer.finish(MANIFEST))
+    everything = [folder, *folder.rglob("*")]
+    # Every file and every list of names; what was appended to after it was written, twice.
+    again = inode_of(folder / "notes.txt")
+    assert sorted(forced) == sorted([*map(inode_of, everything), again, inode_of(folder.parent)])
+
+
+def test_documents_have_a_line_for_each_entry_of_each_entry_and_equal_content_equal_bytes():
+    document = {"b": [{"y": 1, "x": "ä"}, {}], "a": {"d": [1], "c": {"f": None, "e": 0.5}}, "e": {}, "n": []}
+    text = document_text(document)
+    assert text.splitlines() == [
+        "{",
+        ' "a": {',
+        '  "c": {"e": 0.5, "f": null},',
+        '  "d": [1]',
+        " },",
+        ' "b": [',
+        '  {"x": "ä", "y": 1},',
+        "  {}",
+        " ],",
+        ' "e": {},',
+        ' "n": []',
+        "}",
+    ]
+    assert json.loads(text) == document
+    assert text == document_text(dict(reversed(document.items())))
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+@given(JSON)
+def test_every_document_is_read_back_as_it_was(document):
+    assert json.loads(document_text(document)) == document
+
+
+def inode(handle):
+    return os.fstat(handle).st_ino
+
+
+def inode_of(path):
+    return path.stat().st_ino

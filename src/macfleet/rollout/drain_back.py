@@ -8,7 +8,6 @@ from macfleet.model.diagnostic import Diagnostic, MacfleetError
 from macfleet.model.event import Event
 from macfleet.model.exit_codes import ExitCode
 from macfleet.model.node import Node
-from macfleet.rollout.arms import behind
 from macfleet.rollout.drain_lease import STEP_TTL, held
 from macfleet.rollout.drain_ports import DrainPorts, Lease
 from macfleet.rollout.drain_state import Service, ServiceState, no_such_move
@@ -38,6 +37,8 @@ def undrain(node: Node, ports: DrainPorts) -> Service:
 
 def bring_back(node: Node, back: Service, ports: DrainPorts, lease: Lease) -> Service:
     """Prove a closed node whose lease is held and put it into `back`; raises as `undrain` does."""
+    from macfleet.rollout.arms import behind  # noqa: PLC0415  (most nodes never left)
+
     known = ports.services.service(node.name)
     out = replace(known, state=ServiceState.DRAINED, deadline=0.0, token=lease.token)
     ports.leases.renew(lease, STEP_TTL)

@@ -38,12 +38,15 @@ class FolderWriter:
     Attributes:
         partial: the folder while the run lasts.
         final: its name once the run is sealed.
+        _places: where each path lies whose folder is there.
+        _forced: paths whose content is on disk already.
     """
 
     run_id: str
     partial: Path
     final: Path
     _places: dict[str, Path] = field(default_factory=dict, repr=False, compare=False)
+    _forced: set[str] = field(default_factory=set, repr=False, compare=False)
 
     @property
     def id(self) -> str:
@@ -55,11 +58,13 @@ class FolderWriter:
         self.text(path, document_text(document))
 
     def text(self, path: str, content: str) -> None:
-        """Write one text file."""
+        """Write one text file; it is on disk when this returns."""
         _put(self._place(path), content.encode())
+        self._forced.add(path)
 
     def append(self, path: str, text: str) -> None:
         """Append to one text file, handed to the system at once; the end of the run forces it to disk."""
+        self._forced.discard(path)
         handle = os.open(self._place(path), _APPENDING, 0o644)
         try:
             os.write(handle, text.encode())
@@ -73,6 +78,7 @@ class FolderWriter:
         ``raw….ndjson`` and ``samples….ndjson`` are dropped when `samples` writes Parquet into their folder,
         ``series….ndjson`` when `series` does, ``events….ndjson`` when `events` does.
         """
+        self._forced.discard(path)
         handle = os.open(self._place(path), _APPENDING, 0o644)
         lock = Lock()
         synced = time.monotonic()
@@ -112,6 +118,7 @@ class FolderWriter:
 
     def adopt(self, run_id: str, folder: str) -> None:
         """Copy what a run that broke off holds below `folder` to the same place in this one."""
+        self._forced.clear()
         source = self.final.with_name(f"{run_id}{PARTIAL}") / folder
         shutil.copytree(source, self._place(folder), dirs_exist_ok=True)
 
@@ -122,7 +129,8 @@ class FolderWriter:
         """
         paths = [path for path in files_below(self.partial) if path != "manifest.json"]
         for path in paths:
-            sync(self.partial / path)
+            if path not in self._forced:
+                sync(self.partial / path)
         files = {path: digest_of(self.partial / path) for path in paths}
         sealed = replace(manifest, files=files, droppable=tuple(filter(is_token_events, paths)))
         self.json("manifest.json", manifest_document(sealed))
