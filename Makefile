@@ -55,9 +55,9 @@ scenarios: setup packages ## Every planted fault through the whole of stage 5, a
 bench-calibration: setup ## How often our own rules are wrong, into docs/benchmarks.md
 	$(PY) -m bench.calibration
 
-bench-loadgen: setup ## The load client's accuracy, under a hog, beside GuideLLM and AIPerf, into docs/benchmarks.md
+bench-loadgen: setup ## The load client's accuracy, under a hog, beside GuideLLM and AIPerf, into docs/benchmarks.md (TABLES="accuracy hog peers" for some)
 	-@scripts/peers-load.sh
-	$(PY) -m bench.loadgen
+	$(PY) -m bench.loadgen $(TABLES)
 
 bench-compare: setup ## 200 runs of 100,000 requests compared: seconds and memory, into docs/benchmarks.md
 	$(PY) -m bench.compare
