@@ -103,8 +103,8 @@ def _beside() -> Table:
     os.environ["PATH"] = f"{PEERS / 'bin'}{os.pathsep}{os.environ['PATH']}"
     prose = (
         f"{_versions()} in turn on the same engine, streams entering over {RAMP:g} s, then "
-        f"{BESIDE_SECONDS:g} s. Medians of answers; in brackets what the engine stamped in the same run, from "
-        "a request read to its first token written. Agreement, with the engine's stamps of the same run "
+        f"{BESIDE_SECONDS:g} s. Medians of answers; in brackets what the engine stamped in the same run, "
+        "from a request read to its first token written. Agreement, with the engine's stamps of the same run "
         "and with what macfleet read at as many streams: 1 % or 2 ms. AIPerf starts its clock before aiohttp "
         "prepares the request: nearly all that it reads over the engine lies before the engine has read the "
         "request, next to nothing between a token's writing and its reading. CPU is that of all the client's "
