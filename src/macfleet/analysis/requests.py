@@ -201,20 +201,25 @@ def known(values: np.ndarray) -> np.ndarray:
 
 
 def _spans(rows: pl.DataFrame) -> list[Span]:
-    """Stretches of rows of one arm, cell and segment, in order."""
+    """Stretches of rows of one arm, cell and segment, in order.
+
+    File by file: text that lies in several pieces is compared at twice the price, or copied.
+    """
     import polars as pl
 
-    if not len(rows):
-        return []
-    # In one piece a key is compared at half the price.
-    keys = pl.DataFrame([rows.get_column(name).rechunk() for name in KEYS])
-    stretches = keys.to_struct().rle().struct.unnest()
-    lasts = stretches.get_column("len").cum_sum().to_list()
-    heads = stretches.get_column("value").struct.unnest().rows()
-    return [
-        Span((arm, cell, segment), first, last)
-        for (arm, cell, segment), first, last in zip(heads, [0, *lasts[:-1]], lasts, strict=True)
-    ]
+    keys = pl.DataFrame([rows.get_column(name) for name in KEYS])
+    found: list[Span] = []
+    start = 0
+    for length in keys.to_series().chunk_lengths():
+        stretches = keys.slice(start, length).to_struct().rle().struct.unnest()
+        for count, key in zip(
+            *(stretches.get_column(name).to_list() for name in ("len", "value")), strict=True
+        ):
+            head = (key["arm"], key["cell"], key["segment"])
+            first = found.pop().first if found and found[-1].key == head else start
+            start += count
+            found.append(Span(head, first, start))
+    return found
 
 
 def _outcomes(requests: pl.DataFrame) -> tuple[tuple[str, ...], np.ndarray]:
@@ -224,7 +229,7 @@ def _outcomes(requests: pl.DataFrame) -> tuple[tuple[str, ...], np.ndarray]:
 
     outcomes = requests.get_column("outcome")
     failed = outcomes != RequestOutcome.OK.value
-    found = np.zeros(len(requests), dtype=np.intp)
+    found = np.zeros(len(requests), dtype=np.uint32)
     if not failed.any():
         return (RequestOutcome.OK.value,), found
     names = outcomes.filter(failed)

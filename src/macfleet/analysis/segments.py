@@ -111,10 +111,12 @@ def _summed(edges: np.ndarray, moments: np.ndarray, *weights: np.ndarray) -> lis
     """Sums of each of the weights over the moments up to each edge."""
     import numpy as np
 
-    order = np.argsort(moments, kind="stable")
-    before = np.searchsorted(moments[order], edges, side="right")
+    if (moments[1:] < moments[:-1]).any():
+        order = np.argsort(moments, kind="stable")
+        moments, weights = moments[order], tuple(weight[order] for weight in weights)
+    before = np.searchsorted(moments, edges, side="right")
     found, sums = [], np.zeros(len(moments) + 1)
     for weight in weights:
-        np.cumsum(weight[order], out=sums[1:])
+        np.cumsum(weight, out=sums[1:])
         found.append(sums[before])
     return found
