@@ -1,7 +1,9 @@
 """An engine with the GPU off that a killed load test left: who sees it, who ends it, and who leaves it alone."""
 
 import json
+import os
 from contextlib import closing
+from dataclasses import replace
 
 import pytest
 
@@ -9,6 +11,7 @@ from macfleet.cli.fleet import FleetContext
 from macfleet.cli.left_engines import end_left_engines, left_engines
 from macfleet.engine.lock import Holder, take_lock
 from macfleet.model.exit_codes import ExitCode
+from macfleet.store.run_locks import StoreLocks, this_process
 from macfleet.testing import FakeMacs
 
 RUN = "20261123T041205Z-stage5-1a2b"
@@ -62,6 +65,25 @@ def test_a_drain_ends_what_nobody_holds_and_leaves_what_somebody_measures(contex
     assert end_left_engines(context, nodes, "drain") == []
     assert not is_left(macs)
     assert "mac-01" in capsys.readouterr().err
+
+
+def test_a_drain_ends_the_engine_of_a_controller_that_died_though_its_lock_lies_on_the_node(context, macs):
+    store = context.state.locks.identity
+    dead = replace(HOLDER, token=1, store=store)
+    mac = macs.mac("mac-01")
+    mac.run(take_lock(dead, "--m", 60), deadline=60)
+    mac.run('rm -f "$HOME/.macfleet/lock/runner.1"', deadline=60)
+    alive = StoreLocks(context.state.locks, replace(this_process("ana@desk"), pid=os.getppid()))
+    fence = alive.take(["mac-01"], RUN, "rollout loadtest")
+    nodes = context.nodes("")
+    assert left_engines(context, nodes) == frozenset()
+    assert end_left_engines(context, nodes, "drain") == []
+    assert is_left(macs)
+    alive.release(fence)
+    assert left_engines(context, nodes) == {"mac-01"}
+    assert end_left_engines(context, nodes, "drain") == []
+    assert not is_left(macs)
+    assert context.state.locks.holders(("mac-01", "mac-02")) == ()
 
 
 def test_status_names_the_node_and_what_to_type(run, macs):

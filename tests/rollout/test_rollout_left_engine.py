@@ -46,7 +46,7 @@ def test_it_is_seen_and_nothing_is_changed(left):
     node, mac = left.nodes[0], left.macs.mac("mac-01")
     before = running(left)
     found = see_left(node, mac, MARK)
-    assert (found.loaded, found.lock, found.in_use) == (True, None, False)
+    assert (found.loaded, found.lock, found.measured_by_other("a store")) == (True, None, False)
     assert running(left) == before == {"bare-cpu"}
 
 
@@ -63,11 +63,23 @@ def test_a_load_test_that_goes_on_keeps_its_engine(left):
     lock = held(left, DEAD)
     node, mac = left.nodes[0], left.macs.mac("mac-01")
     found = end_left(node, NEXT, mac, MARK)
-    assert found.in_use
+    assert found.measured_by_other("a store")
     assert found.lock.holder.run == DEAD.run
     assert running(left) == {"bare-cpu"}
     assert lock.joinpath("holder").read_text() == DEAD.text()
-    assert see_left(node, mac, MARK).in_use
+    assert see_left(node, mac, MARK).measured_by_other("")
+
+
+def test_a_controller_that_the_store_has_let_in_since_ends_it(left):
+    lock = held(left, replace(DEAD, token=3, store="ours"))
+    for runner in lock.glob("runner.*"):
+        runner.unlink()
+    node, mac = left.nodes[0], left.macs.mac("mac-01")
+    seen = see_left(node, mac, MARK)
+    assert (seen.measured_by_other("ours"), seen.measured_by_other("theirs")) == (False, True)
+    assert end_left(node, replace(NEXT, token=3, store="ours"), mac, MARK).lock is not None
+    assert end_left(node, replace(NEXT, token=4, store="ours"), mac, MARK).lock is None
+    assert not running(left)
 
 
 def test_one_whose_lock_has_lapsed_is_ended(left):
@@ -76,7 +88,7 @@ def test_one_whose_lock_has_lapsed_is_ended(left):
     for runner in lock.glob("runner.*"):
         runner.unlink()
     node, mac = left.nodes[0], left.macs.mac("mac-01")
-    assert not see_left(node, mac, MARK).in_use
+    assert not see_left(node, mac, MARK).measured_by_other("a store")
     assert end_left(node, NEXT, mac, MARK).loaded
     assert not running(left)
     assert not lock.exists()

@@ -30,10 +30,14 @@ class LeftEngine:
     loaded: bool
     lock: NodeLock | None = None
 
-    @property
-    def in_use(self) -> bool:
-        """Whether a load test that goes on may be measuring it."""
-        return self.lock is not None and not self.lock.stale
+    def measured_by_other(self, store: str) -> bool:
+        """Whether a load test that goes on may be measuring it, as far as the node tells.
+
+        Of a lock that a controller of our own `store` has left, the store says whether that one lives.
+        """
+        if self.lock is None or self.lock.stale:
+            return False
+        return self.lock.running or not store or self.lock.holder.store != store
 
 
 def can_be_left(node: Node) -> bool:
