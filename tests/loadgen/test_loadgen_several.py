@@ -1,19 +1,33 @@
 """Several client processes send what one would send, and their records are one segment's."""
 
 import hashlib
+import json
 import os
 from dataclasses import replace
 
+import httpx
 import pytest
 
 from macfleet.analysis.validity import client_was_late
+from macfleet.cli.selftest import golden_engine
 from macfleet.loadgen.measure import measure
 from macfleet.loadgen.pacer import pacer_of
 from macfleet.loadgen.several import Indices, merged, taker
 from macfleet.model.diagnostic import MacfleetError
 from macfleet.model.load import FixtureBody, LoadSpec
 from macfleet.model.nonce import nonce, with_nonce
-from macfleet.testing.golden_engine import DONE, END, HEAD, GoldenEngine, chunk, delta, event, raw, scheduled
+from macfleet.testing.golden_engine import (
+    DONE,
+    END,
+    HEAD,
+    STAMPS,
+    GoldenEngine,
+    chunk,
+    delta,
+    event,
+    raw,
+    scheduled,
+)
 from macfleet.testing.synthetic import SyntheticArm, synthetic_run
 
 FIXTURES = tuple(
@@ -102,6 +116,48 @@ def test_the_records_of_all_processes_are_one_segments():
     # One clock, one window: every process tells warm-up from measured by the same moment.
     assert all((sample.t_send < report.window_start) == sample.warmup for sample in samples)
     assert report.window_end - report.window_start == 1_500_000_000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("open_loop", [{}, {"rate": 30.0, "arrivals": "poisson"}], ids=["closed", "open"])
+def test_two_processes_lose_and_double_nothing_of_a_schedule_an_engine_answers_token_by_token(open_loop):
+    read, samples = {}, []
+    with golden_engine(20, 50.0, 20.0) as url:
+        job = spec(url, processes=2, concurrency=16, duration=2.0, warmup=0.5, grace=60.0, **open_loop)
+        report = measure(
+            job,
+            samples.append,
+            events=lambda sample, moments: read.setdefault(sample.index, []).append(moments),
+        )
+        stamps = [json.loads(line) for line in httpx.get(url + STAMPS, timeout=60).text.splitlines()]
+    samples.sort(key=lambda sample: sample.index)
+    indices = [sample.index for sample in samples]
+    assert indices == list(range(len(indices)))
+    assert sum(each["requests"] for each in report.processes) == report.requests == len(indices)
+    assert len(report.processes) == 2
+    if open_loop:
+        alone = pacer_of(job, report.window_start - 500_000_000)
+        schedule = list(iter(lambda: alone.due(0), None))
+        assert [(each.index, each.t_sched, each.warmup) for each in samples] == [
+            (due.index, due.scheduled, due.warmup) for due in schedule
+        ]
+    # What the engine was asked is what the records say was sent, each once.
+    asked = {stamp["body"]: stamp for stamp in stamps}
+    bodies = [
+        hashlib.sha256(with_nonce(FIXTURES[index % 3].body, nonce("hash", "short×4", 2, index))).hexdigest()
+        for index in indices
+    ]
+    assert sorted(stamp["body"] for stamp in stamps) == sorted(bodies)
+    for sample, body in zip(samples, bodies, strict=True):
+        [moments] = read[sample.index]
+        assert (sample.outcome, sample.tokens, sample.token_source) == ("ok", 20, "usage")
+        assert len(moments) == len(asked[body]["sent"]) == 20
+        assert sample.t_send < asked[body]["received"]
+        assert all(late > wrote for late, wrote in zip(moments, asked[body]["sent"], strict=True))
+    inside = sum(
+        report.window_start <= moment < report.window_end for [each] in read.values() for moment in each
+    )
+    assert report.token_events == inside > 0
 
 
 @pytest.mark.slow
