@@ -18,6 +18,7 @@ def slow_disk(nodes, name):
     nodes.until(name, HEALTH)
     nodes.fault(name, "disk-slow")
     try:
+        nodes.until(name, HEALTH)
         yield
     finally:
         nodes.fault(name, "disk-slow", "--off")
