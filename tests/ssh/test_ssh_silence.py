@@ -183,7 +183,7 @@ def test_a_server_that_never_answers_the_login_ends_by_the_login_timeout(
     monkeypatch.setattr(limits, "_AUTH_TIMEOUT", 1.0)
     with relay(server.port) as line, pool(tmp_path, "") as transports:
         monkeypatch.setattr(limits, "_need_identities", lambda _: None)
-        monkeypatch.setattr("macfleet.ssh.login._public_half", lambda _: line.fall_silent())
+        monkeypatch.setattr("macfleet.ssh.private_keys._public_half", lambda _: line.fall_silent())
         found = failure(lambda: transports.to(server.node(port=line.port, host_key=server.fingerprint())))
     assert found.code == "E0405"
 

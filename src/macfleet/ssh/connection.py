@@ -26,7 +26,7 @@ from macfleet.ssh.conversation import (
 from macfleet.ssh.heartbeat import Watch
 from macfleet.ssh.slots import Slots, is_refusal
 from macfleet.ssh.tunnel import forward
-from macfleet.ssh.wrapping import GRACE, SHELL_ON_STDIN, as_command, ending, on_stdin
+from macfleet.ssh.wrapping import GRACE, as_command, ending, on_stdin, shell_on_stdin
 
 _SESSIONS = 8
 """Scripts at once on one connection: sshd allows ten sessions, ending a script takes one more."""
@@ -109,7 +109,7 @@ class Connection:
         nonce = f"macfleet-{secrets.token_hex(8)}"
         with self._in_use():
             if stdin is None:
-                command, pieces = SHELL_ON_STDIN, (on_stdin(script, nonce),)
+                command, pieces = shell_on_stdin(nonce), (on_stdin(script, nonce),)
                 return self._converse(command, pieces, nonce, deadline, sink)
             return self._converse(as_command(script, nonce), stdin, nonce, deadline, sink)
 

@@ -18,7 +18,7 @@ class Packets(Packetizer):
     """Reads and writes the packets of one connection.
 
     - A deadline for the key exchange is a time to compare with, not a thread that waits for it and is told at
-      every packet that it need not (paramiko 5.1, packet.py:250 to 286).
+      every packet that it need not (paramiko 5.1, packet.py:263 to 299).
     - What is said in one breath leaves in one piece, see `hold`.
     """
 

@@ -42,6 +42,7 @@ class Wire(socket.socket):
     last_heard: float = 0.0
     _greeted: bool = False
     _left: memoryview = memoryview(b"")
+    _ours: bool = False
 
     @classmethod
     def connect_to(
@@ -91,12 +92,19 @@ class Wire(socket.socket):
             self.hung_up = True
             raise
         if not data:
-            self.hung_up = True
+            self.hung_up = not self._ours
             return data
         self.last_heard = time.monotonic()
         if len(self.heard) < _HEARD:
             self.heard += data[: _HEARD - len(self.heard)]
         return data
+
+    def close(self) -> None:
+        """Close the stream; whoever waits for bytes hears at once that none will come."""
+        self._ours = True
+        with contextlib.suppress(OSError):
+            self.shutdown(socket.SHUT_RDWR)
+        super().close()
 
     def greet(self) -> None:
         """Send the first line ahead of whoever speaks SSH over the stream, who sends it once more.

@@ -6,12 +6,16 @@ from collections.abc import Iterable
 
 from macfleet.model.shell import quote
 
-SHELL_ON_STDIN = "exec /bin/sh -s"
 GRACE = 2.0
 
 
+def shell_on_stdin(nonce: str) -> str:
+    """Return the exec request for a script on stdin; the process list shows the nonce, see `_announce`."""
+    return f"exec /bin/sh -s {nonce}"
+
+
 def on_stdin(script: str, nonce: str) -> bytes:
-    """Return the bytes for the stdin of `SHELL_ON_STDIN`.
+    """Return the bytes for the stdin of `shell_on_stdin`.
 
     The braces make the shell read everything before it runs anything: a script whose transfer broke is
     a syntax error, not half a script. Its children read nothing, so they cannot eat the rest of it.
@@ -21,7 +25,7 @@ def on_stdin(script: str, nonce: str) -> bytes:
 
 def as_command(script: str, nonce: str) -> str:
     """Return the exec request for a script whose stdin is a stream of bytes."""
-    return f"exec /bin/sh -c {quote(f'{_announce(nonce)} {script}')}"
+    return f"exec /bin/sh -c {quote(f'{_announce(nonce)} {script}')} sh {nonce}"
 
 
 def ending(groups: Iterable[int]) -> str:
@@ -52,6 +56,7 @@ def announcement(nonce: str, stderr: bytes) -> tuple[int, bytes] | None:
 def _announce(nonce: str) -> str:
     """A statement that says the process group on stderr, on the script's first line so that numbers stay.
 
-    sshd makes the login shell a session leader, `exec` keeps its id: ``$$`` is the process group.
+    sshd makes the login shell a session leader, `exec` keeps its id: ``$$`` is the process group. The script
+    finds in ``mf_own`` by which word the process list tells it from all others.
     """
-    return f"printf '%s %s\\n' {nonce} $$ >&2;"
+    return f"mf_own=$1; set --; printf '%s %s\\n' {nonce} $$ >&2;"
