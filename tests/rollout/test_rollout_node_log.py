@@ -188,3 +188,35 @@ def test_a_failed_nodes_log_ends_with_what_went_wrong_and_why(logged):
     assert (
         "problem  E0512 command.broken a step of command.broken failed\n    exit status 3: because\n" in log
     )
+
+
+class Appending:
+    """A run's folder that notes each time something is appended."""
+
+    def __init__(self):
+        self.appended = []
+
+    def append(self, path, text):
+        self.appended.append((path, [line.split("  ", 1)[1] for line in text.splitlines()]))
+
+
+def test_what_became_known_together_is_appended_in_one_piece_and_other_nodes_as_it_comes():
+    logs, writer = NodeLogs(), Appending()
+    logs.begin(FakeClock())
+    logs.attach(writer)
+    with pytest.raises(KeyboardInterrupt), logs.together("mac-01"):  # noqa: PT012  (what it leaves is the point)
+        logs.emit(Event("change.started", "mac-01", {"address": "file./a"}))
+        logs.emit(Event("change.started", "mac-02", {"address": "file./a"}))
+        logs.emit(Event("change.done", "mac-01", {"address": "file./a", "seconds": 1.0}))
+        raise KeyboardInterrupt
+    with logs.together("mac-01"):
+        pass
+    logs.emit(Event("node.settled", "mac-01", {"outcome": "changed"}))
+    assert writer.appended == [
+        (log_path("mac-02"), ["change.started  address file./a"]),
+        (
+            log_path("mac-01"),
+            ["change.started  address file./a", "change.done  address file./a, seconds 1.0"],
+        ),
+        (log_path("mac-01"), ["node.settled  outcome changed"]),
+    ]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import re
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 
 from macfleet.engine.script import purpose_of
@@ -47,6 +47,7 @@ class NodeLogs:
     _writer: RunWriter | None = None
     _timed: list[Timed] = field(default_factory=list)
     _pending: dict[str, list[str]] = field(default_factory=dict)
+    _together: dict[str, list[str]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def emit(self, event: Event) -> None:
@@ -58,6 +59,18 @@ class NodeLogs:
         if event.node and event.kind not in _QUIET:
             told = ", ".join(f"{key} {value}" for key, value in event.data.items() if value not in ("", None))
             self._write(event.node, f"{event.kind}  {told}".rstrip())
+
+    @contextmanager
+    def together(self, node: str) -> Iterator[None]:
+        """Write what happens to a node during a block when it ends; one thread at a time does so to a node."""
+        with self._lock:
+            self._together[node] = []
+        try:
+            yield
+        finally:
+            with self._lock:
+                if entries := self._together.pop(node):
+                    self._keep(node, entries)
 
     def ran(
         self, node: str, script: str, seconds: float, done: Completed | MacfleetError, stdout: bytes = b""
@@ -108,10 +121,16 @@ class NodeLogs:
             [f"{stamp}  {' '.join(head.split(chr(10)))}", *(f"    {line}" for line in more), ""]
         )
         with self._lock:
-            if self._writer is None:
-                self._pending.setdefault(node, []).append(entry)
+            if node in self._together:
+                self._together[node].append(entry)
             else:
-                self._append(node, [entry])
+                self._keep(node, [entry])
+
+    def _keep(self, node: str, entries: Sequence[str]) -> None:
+        if self._writer is None:
+            self._pending.setdefault(node, []).extend(entries)
+        else:
+            self._append(node, entries)
 
     def _append(self, node: str, entries: Iterable[str]) -> None:
         if self._writer is not None:
@@ -213,7 +232,7 @@ def _tail(name: str, text: str) -> Iterator[str]:
 
 
 def _in_words(line: str) -> str:
-    found = _MARKER.match(line)
+    found = _MARKER.match(line) if line.startswith("--") else None
     if found is None:
         return line
     fields = found[2].split()

@@ -48,8 +48,9 @@ def witness(node: str, run_id: str, ports: Ports, confirm: Callable[[], None]) -
                 events.append(Event(_TOLD[each.moment], node, detail))
         if notes:
             ports.journal.note_all(run_id, node, notes)
-        for event in events:
-            ports.events.emit(event)
+        with ports.logs.together(node):
+            for event in events:
+                ports.events.emit(event)
 
     return report
 

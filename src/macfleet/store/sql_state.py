@@ -17,6 +17,7 @@ from macfleet.store.sql_services import SqlLeases, SqlServices
 from macfleet.store.stage_records import COLUMNS, NEWEST, record_of, row_of
 
 SETTLED = "node.settled"
+_ENCODER = json.JSONEncoder(sort_keys=True, ensure_ascii=False)
 _BEGUN = insertion("runs", ("id", "command", "nodes", "detail", "started"))
 _NOTED = insertion("journal", ("run", "node", "kind", "detail", "at"))
 _RECORDED = insertion("evidence", COLUMNS)
@@ -207,4 +208,4 @@ def _unknown(run_id: str) -> Diagnostic:
 
 
 def _dump(value: JsonObject | list[str]) -> str:
-    return json.dumps(value, sort_keys=True, ensure_ascii=False)
+    return _ENCODER.encode(value)
