@@ -21,6 +21,9 @@ json.dump(told, sys.stderr)
 """
 
 NEVER = {
+    "macfleet.engine.apply",
+    "macfleet.engine.batch",
+    "macfleet.engine.transfer",
     "macfleet.executors.vantage",
     "macfleet.facts.model_probe",
     "macfleet.gateway.node_gateway",
@@ -30,9 +33,30 @@ NEVER = {
     "macfleet.rollout.loadtest",
     "macfleet.rollout.loadtest_wake",
     "macfleet.rollout.record",
+    "macfleet.rollout.relay",
     "macfleet.rollout.strangers",
+    "macfleet.rollout.witness",
+    "macfleet.sources.secrets",
+    "macfleet.store.folder_runs",
+    "macfleet.views.event_kinds",
 }
 """What a command that only looks does without."""
+PLAIN = """
+- name: A file
+  stage: provision
+  hosts: serving
+  vars: {revision: "1"}
+  tasks:
+    - file: {path: "/tmp/{{ inventory_hostname }}.conf", content: "revision {{ revision }}"}
+  gates:
+    - converged: {}
+"""
+
+
+def told(folder, *arguments):
+    """What a command says on stderr."""
+    argv = [sys.executable, "-m", "macfleet", *arguments, "--fleet", str(folder)]
+    return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60).stderr
 
 
 def watched(folder, *arguments):
@@ -58,7 +82,7 @@ def test_logins_begin_before_playbooks_gates_and_the_store_are_imported(fleet, a
     assert not (late | {"jinja2", "paramiko", "importlib.metadata", "macfleet.model.run"}) & set(first[1])
     assert late <= at_last
     assert not {"sqlalchemy", "fabric", "invoke", "asyncio", "httpx", "rich"} & at_last
-    assert not NEVER & at_last
+    assert NEVER & at_last == set()
 
 
 def test_a_limit_holds_for_the_first_login_too(fleet):
@@ -74,3 +98,29 @@ def test_an_apply_imports_neither_the_library_for_servers_nor_what_measures(flee
     measures = {"macfleet.rollout.loadtest", "macfleet.rollout.loadtest_left", "macfleet.rollout.network"}
     measures |= {"macfleet.rollout.bare_cpu", "macfleet.analysis.cells"}
     assert {"sqlalchemy", "asyncio", "numpy", "polars", *measures} & at_last == set()
+
+
+def test_a_plan_of_plain_files_imports_neither_templates_nor_other_kinds_and_gates(fleet):
+    (fleet / "playbooks/site.yml").write_text(PLAIN)
+    (fleet / "images.yml").write_text("images: {}\n")
+    (fleet / "images.lock").unlink()
+    _, at_last = watched(fleet, "plan", "playbooks/site.yml")
+    assert {"macfleet.resources.file", "macfleet.gates.converged", "macfleet.rollout.run"} <= at_last
+    assert (NEVER | {"jinja2", "macfleet.gates.params"}) & at_last == set()
+    assert {name for name in at_last if name.startswith("macfleet.resources.")} == {
+        f"macfleet.resources.{name}" for name in ("file", "ownership", "params", "regular", "secret_content")
+    }
+
+
+def test_a_plan_is_not_stopped_by_what_is_wrong_in_a_later_stage_but_by_an_earlier_one(fleet):
+    (fleet / "playbooks/stage2-images.yml").write_text("- stage: nonsense")
+    refused = {
+        name: "stage2-images.yml" in told(fleet, "plan", f"playbooks/{name}.yml")
+        for name in ("site", "stage1-contract", "stage2-images", "stage3-layout")
+    }
+    assert refused == {
+        "site": False,
+        "stage1-contract": False,
+        "stage2-images": True,
+        "stage3-layout": True,
+    }

@@ -76,7 +76,7 @@ def rollout(
     if diff and not check:
         raise click.UsageError("--diff goes with --check.")
     pins = what in ("stage2", "all")
-    desired = desired_of(fleet, pins=pins, write=pins and not check)
+    desired = desired_of(fleet, records=not check, pins=pins, write=pins and not check)
     if what == "status":
         from macfleet.cli.matrix import matrix
 
@@ -106,7 +106,7 @@ def rollout(
     events = EventLines(as_json=fleet.output == "json", on_stdout=fleet.stream)
     with suppress(MacfleetError):  # a stage without nodes says so when its turn comes
         fleet.begin_connections(stage_nodes(fleet, desired, begins or StageName.PROVISION, limit))
-    with open_ports(fleet, events) as ports:
+    with open_ports(fleet, events, looks=check) as ports:
         if what == "all":
             return int(run_all(fleet, desired, ports, wanted, first))
         return int(run_stage(fleet, desired, ports, STAGES[what], wanted)[0].exit_code)
