@@ -57,6 +57,7 @@ def completed(folder, typed, **more):
     ("typed", "offered"),
     [
         ("macfleet dra", ["drain"]),
+        ("macfleet lab fault mac-01 un", ["unplugged", "unreachable"]),
         ("macfleet drain mac", ["mac-01", "mac-02"]),
         ("macfleet ping -l rented:&mac-0", ["rented:&mac-01", "rented:&mac-02"]),
         ("macfleet rollout stage3 --limit serving:!ed", ["serving:!edge", "serving:!edge-01"]),

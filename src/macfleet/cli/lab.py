@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from macfleet.cli.lab_fault import fault_kinds
+
 if TYPE_CHECKING:
     from macfleet.lab import LabConfig, LabState, LabStatus
 
@@ -176,7 +178,7 @@ def status(state_dir: Path | None, name: str | None, subnet: str | None, output:
     "macfleet lab fault mac-01 disk-slow --off"
 )
 @click.argument("node", required=False)
-@click.argument("kind", required=False)
+@click.argument("kind", required=False, shell_complete=fault_kinds)
 @click.option("--off", is_flag=True, help="End it.")
 @_lab_options
 def fault(

@@ -14,6 +14,13 @@ if TYPE_CHECKING:
 _LIST = "list"
 
 
+def fault_kinds(_context: click.Context, _argument: click.Parameter, incomplete: str) -> list[str]:
+    """Return the faults a shell may offer for what is typed so far."""
+    from macfleet.lab.faults import FAULTS
+
+    return [kind for kind in FAULTS if kind.startswith(incomplete)]
+
+
 def change(config: LabConfig, node: str, kind: str, *, off: bool, output: str) -> int:
     """Plant a fault or end it, and say what was done (raises MacfleetError)."""
     from macfleet.lab.faults import FAULTS, end, plant
