@@ -90,6 +90,17 @@ def test_who_is_watched_for_what_changes_and_ends(pair):
 
 
 @epoll
+def test_a_file_that_was_closed_before_is_watched_no_longer_without_a_word():
+    waiting = ReadFirst()
+    first, second = os.pipe()
+    key = waiting.register(first, selectors.EVENT_READ)
+    os.close(first)
+    assert waiting.unregister(first) == key
+    waiting.close()
+    os.close(second)
+
+
+@epoll
 def test_a_number_that_is_given_again_is_not_read_by_its_former_owner():
     waiting = ReadFirst()
     first, second = os.pipe()

@@ -8,6 +8,7 @@ import selectors
 import socket
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import suppress
 from enum import Enum
 from typing import TYPE_CHECKING, TypeVar
 
@@ -112,7 +113,8 @@ class ReadFirst(selectors.BaseSelector):
         """Watch a file no longer (raises KeyError when it was not watched)."""
         key = self._keys.pop(_descriptor(fileobj))
         self._reads.pop(key.fd, None)
-        self._epoll.unregister(key.fd)
+        with suppress(OSError):  # it was closed before, which ended the watching, too
+            self._epoll.unregister(key.fd)
         return key
 
     def modify(self, fileobj: FileDescriptorLike, events: int, data: object = None) -> selectors.SelectorKey:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from functools import lru_cache
 
 from macfleet.loadgen.answer import Answer
 from macfleet.loadgen.sse import SseParser
@@ -29,38 +30,34 @@ class Stencil:
         again: told the stamp of each event that fits: text arrived, and nothing else happened.
     """
 
-    __slots__ = ("_again", "_chunk_tail", "_head", "_heads", "_tail")
+    __slots__ = ("_again", "_head", "_tail")
 
     def __init__(self, head: bytes, tail: bytes, again: Callable[[int], None]) -> None:
         self._head = head
         self._tail = tail
         self._again = again
-        self._heads: dict[int, bytes] = {}
-        self._chunk_tail = tail + b"\r\n"
 
     def body(self, read: bytes | bytearray, size: int, stamp: int) -> int:
         """Take the first `size` bytes as one event; return them as bytes of body, 0 when they do not fit."""
-        return size if self._fits(read, size, self._head, self._tail, stamp) else 0
+        return size if self._fits(read, 0, size, stamp) else 0
 
     def chunk(self, read: bytes | bytearray, size: int, stamp: int) -> int:
         """Take the first `size` bytes as one HTTP chunk of one event; return its bytes of body, or 0.
 
         Sizes are expected as lower-case hexadecimal without further zeros, as engines write them.
         """
-        head = self._heads.get(size)
-        if head is None:
-            head = self._heads[size] = _frame(size) + self._head
-        if self._fits(read, size, head, self._chunk_tail, stamp):
-            return size - len(head) + len(self._head) - 2
-        return 0
+        line = _size_line(size)
+        begin, end = len(line), size - 2
+        whole = read.startswith(line) and read.startswith(b"\r\n", end)
+        return end - begin if whole and self._fits(read, begin, end, stamp) else 0
 
-    def _fits(self, read: bytes | bytearray, size: int, head: bytes, tail: bytes, stamp: int) -> bool:
-        begin, end = len(head), size - len(tail)
+    def _fits(self, read: bytes | bytearray, begin: int, end: int, stamp: int) -> bool:
+        text_begin, text_end = begin + len(self._head), end - len(self._tail)
         if (
-            begin < end
-            and read.startswith(head)
-            and read.startswith(tail, end)
-            and _IS_CONTENT(read, begin, end) is not None
+            text_begin < text_end
+            and read.startswith(self._head, begin)
+            and read.startswith(self._tail, text_end)
+            and _IS_CONTENT(read, text_begin, text_end) is not None
         ):
             self._again(stamp)
             return True
@@ -100,7 +97,8 @@ def _says(event: bytes, name: str, text: str) -> bool:
     return len(choices) == 1 and (delta if isinstance(delta, dict) else choices[0]).get(name) == text
 
 
-def _frame(size: int) -> bytes:
+@lru_cache(maxsize=1024)
+def _size_line(size: int) -> bytes:
     """Return the size line of a chunk that takes `size` bytes in all, its line and its end included."""
     for digits in range(1, 9):
         line = b"%x\r\n" % max(0, size - digits - 4)
