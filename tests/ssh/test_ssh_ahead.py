@@ -17,7 +17,7 @@ from paramiko.common import (
     MSG_USERAUTH_REQUEST,
 )
 from ssh_peer import Peer
-from sshd_server import Server, make_key
+from sshd_server import Server, make_key, wait_until
 
 from macfleet.lab.delay import DelayProxy
 from macfleet.model.diagnostic import NodeUnreachable
@@ -144,6 +144,51 @@ def test_a_forced_command_takes_the_place_of_the_script(launch, pool: SshTranspo
     server = launch("ForceCommand cat >/dev/null; echo instead; exit 3")
     done = pool.to(server.node(host_key=server.fingerprint())).run("echo in", deadline=60)
     assert (done.exit, done.stdout) == (3, b"instead\n")
+
+
+def test_a_server_that_wants_two_keys_gets_one_behind_the_other(launch, tmp_path: Path, no_config) -> None:
+    server = launch("AuthenticationMethods publickey,publickey")
+    make_key(tmp_path / "second", "ed25519")
+    with (server.folder / "authorized_keys").open("a") as keys:
+        keys.write((tmp_path / "second.pub").read_text())
+    no_config.write_text(f"IdentityFile {server.identity}\nIdentityFile {tmp_path}/second\n")
+    pool = SshTransports(tmp_path / "known_hosts", ssh_config=no_config)
+    node = pool.to(server.node(host_key=server.fingerprint(), identity_file=""))
+    assert node.run("echo in", deadline=60).stdout == b"in\n"
+    pool.close()
+
+
+def test_a_connection_that_ends_before_its_first_script_is_lost_at_once(
+    server: Server, pool: SshTransports
+) -> None:
+    node = pool.connection(server.node(host_key=server.fingerprint()))
+    node._transport.close()
+    node._transport.join(60)
+    with pytest.raises(NodeUnreachable) as caught:
+        node.run("echo in", deadline=3600)
+    assert caught.value.diagnostics[0].code == "E0409"
+
+
+def test_a_connection_that_ends_while_its_first_session_is_asked_for_does_not_wait_for_it(
+    peer: Peer, pool: SshTransports
+) -> None:
+    peer.hold = {MSG_CHANNEL_OPEN_SUCCESS: 0}  # never
+    node = pool.connection(peer.node())
+    lost: list[NodeUnreachable] = []
+
+    def run() -> None:
+        try:
+            node.run("echo in", deadline=3600)
+        except NodeUnreachable as error:
+            lost.append(error)
+
+    runner = threading.Thread(target=run, daemon=True)
+    runner.start()
+    wait_until(lambda: MSG_CHANNEL_EOF in peer.took[0], 60)
+    peer.hang_up()
+    runner.join(60)
+    assert [error.diagnostics[0].code for error in lost] == ["E0409"]
+    assert len(peer.took) == 1
 
 
 @pytest.mark.parametrize("taken", ["rsa-sha2-256", "rsa-sha2-512"])

@@ -84,6 +84,17 @@ class Eager(paramiko.Transport):
         handler.auth_publickey(username, key, done)
         return [] if event is not None else handler.wait_for_response(done)
 
+    def run(self) -> None:
+        """Serve the connection; at its end close a session that was taken for open just then, too.
+
+        paramiko closes the channels it knows before it says that it has ended (transport.py:2165 to 2168).
+        """
+        super().run()
+        with self.lock:
+            ahead = self._ahead
+        if ahead is not None:
+            ahead._unlink()  # type: ignore[attr-defined]  # noqa: SLF001
+
     def open_ahead(self, size: int) -> paramiko.Channel | None:
         """Return a session that is taken for open before the server's answer, or None where that is no use.
 
@@ -102,7 +113,7 @@ class Eager(paramiko.Transport):
         """
         with self.lock:
             # `_channel_counter` is the number of the next channel (transport.py:1797, `_next_channel`).
-            if self._channel_counter != _FIRST or not (self.known and self.may_guess):  # type: ignore[attr-defined]
+            if self._channel_counter != _FIRST or not (self.known and self.may_guess and self.is_active()):  # type: ignore[attr-defined]
                 return None
             number: int = self._next_channel()  # type: ignore[attr-defined]
             channel = paramiko.Channel(number)
@@ -143,6 +154,7 @@ class Eager(paramiko.Transport):
             m.rewind()
             super()._parse_channel_open_success(m)  # type: ignore[misc]
         elif theirs == _FIRST:
+            self._ahead = None
             del self.channel_events[ours]
         else:
             self.guessed_wrong = True
