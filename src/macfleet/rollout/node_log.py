@@ -62,7 +62,7 @@ class NodeLogs:
 
     @contextmanager
     def together(self, node: str) -> Iterator[None]:
-        """Write what happens to a node during a block when it ends; one thread at a time does so to a node."""
+        """Write what happens to a node during a block when it ends; one thread at a time does so."""
         with self._lock:
             self._together[node] = []
         try:
