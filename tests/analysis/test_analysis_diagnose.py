@@ -132,7 +132,12 @@ def test_both_paths_are_slow_only_where_both_break_their_level():
             False,
             "no Spotlight, Time Machine or video call among the host's busiest",
         ),
-        ({"time_wait": 16_000}, "HTTP errors", True, "16,000 connections in TIME_WAIT of 16,384 ports"),
+        (
+            {"time_wait": 16_000},
+            "HTTP errors",
+            True,
+            "16,000 connections in TIME_WAIT of 16,384 ports, line 80 %",
+        ),
         ({"time_wait": 90}, "HTTP errors", False, "90 connections in TIME_WAIT of 16,384 ports"),
         ({"queued": 3.0}, "queue or request age", True, "up to 3 requests waited in the engine for a slot"),
         ({"queued": 0.0}, "queue or request age", False, "up to 0 requests waited in the engine for a slot"),
@@ -274,3 +279,10 @@ def test_signs_of_further_columns_are_reduced_as_their_names_say():
     assert found["bare", "short×1"] == Signs(
         throttled=pytest.approx(0.15), fsync=pytest.approx(0.004), heat=70, time_wait=5, queued=2.0
     )
+
+
+def test_a_teams_own_line_moves_where_a_sign_is_called_a_cause():
+    given = record(BARE, replace(CONTAINER, spread=0.6), signs=replace(CALM, fsync=0.012))
+    stricter = replace(given, limits={**given.limits, "fsync_above": 0.008})
+    assert any("line 20 ms" in each for each in row(given, "jitter only").refuting)
+    assert any("line 8 ms" in each for each in row(stricter, "jitter only").supporting)

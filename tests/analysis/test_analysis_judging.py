@@ -5,7 +5,16 @@ import pytest
 
 from macfleet.analysis.cells import summarise
 from macfleet.analysis.judging import Attestation, NodeEvidence, judge_thresholds
-from macfleet.analysis.thresholds import DEFAULTS, Threshold, in_scope, load_thresholds, parse_thresholds
+from macfleet.analysis.thresholds import (
+    DEFAULTS,
+    DIAGNOSIS,
+    Threshold,
+    in_scope,
+    load_diagnosis,
+    load_thresholds,
+    parse_diagnosis,
+    parse_thresholds,
+)
 from macfleet.documents import parse_yaml
 from macfleet.model.diagnostic import MacfleetError
 from macfleet.model.run import Interval
@@ -205,9 +214,11 @@ def test_the_narrowest_scope_speaks():
 
 def test_the_shipped_file_says_what_the_defaults_say():
     text = (Path(__file__).parents[2] / "contract" / "thresholds.yml").read_bytes()
-    shipped = parse_thresholds(parse_yaml(text, "thresholds.yml"))
+    document = parse_yaml(text, "thresholds.yml")
+    shipped = (*parse_thresholds(document), *parse_diagnosis(document)[len(DIAGNOSIS) :])
     assert [replace(each, reason="") for each in shipped] == [
-        replace(each, source="discussion-grade default; replace with your measurements") for each in DEFAULTS
+        replace(each, source="discussion-grade default; replace with your measurements")
+        for each in (*DEFAULTS, *DIAGNOSIS)
     ]
     assert all(each.discussion_grade for each in shipped)
 
@@ -219,6 +230,33 @@ class NoFiles:
 
 def test_without_a_file_the_defaults_are_judged():
     assert load_thresholds(NoFiles()) == DEFAULTS
+    assert load_diagnosis(NoFiles()) == DIAGNOSIS
+
+
+def test_a_teams_own_line_of_a_diagnosis_stands_in_for_the_default_where_it_speaks():
+    text = b"thresholds: []\ndiagnosis:\n - {id: slow-disk, scope: {chip: m4*}, when: {fsync_above: 8ms}, source: week 47}\n"
+    lines = parse_diagnosis(parse_yaml(text, "t.yml"))
+    of_m4, of_m2 = ({each.id: each for each in in_scope(lines, "m", chip)} for chip in ("m4-pro", "m2"))
+    assert of_m4["slow-disk"].limits == {"fsync_above": 0.008}
+    assert of_m4["slow-disk"].source == "week 47"
+    assert of_m2["slow-disk"].limits == {"fsync_above": 0.020}
+    assert set(of_m4) == set(of_m2) == {"cpu-limit", "slow-disk", "ports"}
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        ("{id: slow-disc, when: {fsync_above: 8ms}, source: s}", "E1011"),
+        ("{id: mounts-first, when: {fsync_above: 8ms}, source: s}", "E1011"),
+        ("{id: ports, when: {fsync_above: 8ms}, source: s}", "E0103"),
+        ("{id: ports, when: {time_wait_above: 50%}}", "E0103"),
+    ],
+)
+def test_a_line_of_a_diagnosis_that_is_none_is_refused_by_whoever_reads_the_file(line, code):
+    for parse in (parse_thresholds, parse_diagnosis):
+        with pytest.raises(MacfleetError) as caught:
+            parse(parse_yaml(f"thresholds: []\ndiagnosis:\n - {line}\n".encode(), "t.yml"))
+        assert code in [each.code for each in caught.value.diagnostics]
 
 
 LINE = "{id: mounts-first, when: {tokens_per_second_drop: 18%, iowait_above: 12%}, verdict: v, source: s}"

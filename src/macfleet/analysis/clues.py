@@ -9,20 +9,18 @@ from macfleet.analysis.bootstrap import lower_bound, upper_bound
 from macfleet.analysis.conditions import factor, share
 from macfleet.analysis.pairs import Ratio, interval_ratio
 from macfleet.analysis.signs import Signs
-from macfleet.analysis.thresholds import DEFAULTS
+from macfleet.analysis.thresholds import DEFAULTS, DIAGNOSIS
 from macfleet.model.contract import Slo
 from macfleet.model.json import JsonObject
 from macfleet.model.node import Arm
 from macfleet.model.run import CellSummary, Interval
 
-LIMITS: Mapping[str, float] = {name: value for each in DEFAULTS for name, value in each.limits.items()}
+LIMITS: Mapping[str, float] = {
+    name: value for each in (*DEFAULTS, *DIAGNOSIS) for name, value in each.limits.items()
+}
 _SLOWER = 1.2
 """A ratio proven above this is called slower: less is inside what two runs differ by anyway."""
 _WIDER = 1.5
-_HELD_BACK = 0.05
-"""Share of the time a CPU limit may hold a container back before it is called a cause."""
-_SLOW_SYNC = 0.020
-"""Seconds a synced write of one page may take on an SSD, the VM between."""
 _PORTS = 16_384
 """Ports macOS has for new connections, net.inet.ip.portrange.first to last."""
 
@@ -181,7 +179,8 @@ def throttling(record: Record, cell: CellSummary | None) -> Clue:
     if signs.throttled is None:
         return Clue(None, "CPU throttling of the container: not recorded")
     text = f"a CPU limit held the container back {100 * signs.throttled:.1f} % of the time"
-    return Clue(signs.throttled > _HELD_BACK, f"{text}, line {100 * _HELD_BACK:.0f} %")
+    line = record.limits["throttled_above"]
+    return Clue(signs.throttled > line, f"{text}, line {100 * line:.3g} %")
 
 
 def fsync(record: Record, cell: CellSummary | None) -> Clue:
@@ -189,8 +188,9 @@ def fsync(record: Record, cell: CellSummary | None) -> Clue:
     signs = record.beside(cell)
     if signs.fsync is None:
         return Clue(None, "fsync latency: not recorded")
-    text = f"fsync in the VM took {1000 * signs.fsync:.1f} ms (median), line {1000 * _SLOW_SYNC:.0f} ms"
-    return Clue(signs.fsync > _SLOW_SYNC, text)
+    line = record.limits["fsync_above"]
+    text = f"fsync in the VM took {1000 * signs.fsync:.1f} ms (median), line {1000 * line:.3g} ms"
+    return Clue(signs.fsync > line, text)
 
 
 def heat(record: Record, cell: CellSummary | None) -> Clue:
@@ -216,8 +216,9 @@ def ports(record: Record, cell: CellSummary | None) -> Clue:
     signs = record.beside(cell)
     if signs.time_wait is None:
         return Clue(None, "connections in TIME_WAIT: not recorded")
-    text = f"{signs.time_wait:,} connections in TIME_WAIT of {_PORTS:,} ports"
-    return Clue(signs.time_wait > 0.8 * _PORTS, text)
+    line = record.limits["time_wait_above"]
+    text = f"{signs.time_wait:,} connections in TIME_WAIT of {_PORTS:,} ports, line {100 * line:.3g} %"
+    return Clue(signs.time_wait > line * _PORTS, text)
 
 
 def queued(record: Record, cell: CellSummary | None) -> Clue:

@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import Annotated, Literal
 
-from pydantic import Field
-
-from macfleet.documents import Border, Document, Share, nearest, parse_yaml, validate
+from macfleet.analysis.threshold_borders import (
+    SECTIONS,
+    FileBorder,
+    LineBorder,
+    ReproducibleBorder,
+    Section,
+    limits_of,
+)
+from macfleet.documents import Document, nearest, parse_yaml, validate
 from macfleet.model.diagnostic import Diagnostic, Location, MacfleetError
 from macfleet.model.ports import Files
 
@@ -22,9 +27,11 @@ class Threshold:
     """One line of the file.
 
     Attributes:
-        id: ``mounts-first``, ``offload-live``, ``reproducible`` or ``shock-absorber``.
-        limits: the conditions by name; shares between 0 and 1, growth as a factor, counts as they are.
-        verdict: what follows when the conditions are met; otherwise: when they are not.
+        id: ``mounts-first``, ``offload-live``, ``reproducible`` or ``shock-absorber``; of a diagnosis
+            ``cpu-limit``, ``slow-disk`` or ``ports``.
+        limits: the conditions by name; shares between 0 and 1, growth as a factor, seconds and counts as
+            they are.
+        verdict: what follows when the conditions are met, empty for a diagnosis; otherwise: when not met.
         inside: ids of thresholds that must not have tripped.
         model, chip: shell patterns of what the line speaks about.
     """
@@ -81,6 +88,13 @@ DEFAULTS = (
 )
 """What is judged where a fleet folder has no file of its own."""
 
+DIAGNOSIS = (
+    Threshold("cpu-limit", {"throttled_above": 0.05}, ""),
+    Threshold("slow-disk", {"fsync_above": 0.020}, ""),
+    Threshold("ports", {"time_wait_above": 0.80}, ""),
+)
+"""From where `macfleet diagnose` calls a sign a cause, unless the file says otherwise."""
+
 
 def load_thresholds(files: Files, path: str = FILE) -> tuple[Threshold, ...]:
     """Read the team's thresholds; the defaults where there is no file.
@@ -93,21 +107,51 @@ def load_thresholds(files: Files, path: str = FILE) -> tuple[Threshold, ...]:
     return parse_thresholds(parse_yaml(files.read(path), path))
 
 
+def load_diagnosis(files: Files, path: str = FILE) -> tuple[Threshold, ...]:
+    """Read the team's lines of a diagnosis, after the defaults (raises as `load_thresholds`)."""
+    if not files.exists(path):
+        return DIAGNOSIS
+    return parse_diagnosis(parse_yaml(files.read(path), path))
+
+
 def parse_thresholds(document: Document) -> tuple[Threshold, ...]:
     """Return the thresholds of a parsed file, in its order (raises as `load_thresholds`)."""
-    rows = validate(document, _FileBorder, kind="thresholds file").thresholds
-    found: list[Threshold] = []
+    return _parse(document)[0]
+
+
+def parse_diagnosis(document: Document) -> tuple[Threshold, ...]:
+    """Return the lines of a diagnosis: the defaults, then the file's (raises as `load_thresholds`)."""
+    return (*DIAGNOSIS, *_parse(document)[1])
+
+
+def _parse(document: Document) -> tuple[tuple[Threshold, ...], tuple[Threshold, ...]]:
+    """Read both sections whichever is asked for, so that every problem of the file is told at once."""
+    file = validate(document, FileBorder, kind="thresholds file")
     problems: list[Diagnostic] = []
+    found = [
+        _section(document, section, rows, problems)
+        for section, rows in zip(SECTIONS, (file.thresholds, file.diagnosis), strict=True)
+    ]
+    if problems:
+        raise MacfleetError(problems)
+    return found[0], found[1]
+
+
+def _section(
+    document: Document,
+    section: Section,
+    rows: Iterable[Mapping[str, object]],
+    problems: list[Diagnostic],
+) -> tuple[Threshold, ...]:
+    found: list[Threshold] = []
     for index, row in enumerate(rows):
         try:
-            threshold = _read(document, index, row)
-            _refuse_twice(document, index, threshold, found)
+            threshold = _read(document, section, index, row)
+            _refuse_twice(document, section, index, threshold, found)
         except MacfleetError as error:
             problems.extend(error.diagnostics)
         else:
             found.append(threshold)
-    if problems:
-        raise MacfleetError(problems)
     return tuple(found)
 
 
@@ -127,120 +171,42 @@ def _narrowness(threshold: Threshold) -> int:
     return len(threshold.model.replace("*", "")) + len(threshold.chip.replace("*", ""))
 
 
-class _FileBorder(Border):
-    thresholds: list[dict[str, object]] = Field(description="the lines, in the order they are shown")
-
-
-class _ScopeBorder(Border):
-    model: str = Field(default="*", description="pattern of model names")
-    chip: str = Field(default="*", description="pattern of chips, such as m4*")
-
-
-class _LineBorder(Border):
-    scope: _ScopeBorder = _ScopeBorder()
-    verdict: str = Field(description="what follows when the conditions are met")
-    otherwise: str = Field(default="", description="what follows when they are not")
-    reason: str = Field(default="", description="why this line")
-    source: str = Field(description="where the numbers come from")
-
-
-class _VirtiofsBorder(Border):
-    psi_io_some_above: Share = Field(default=0.20, description="share of time some task waits for I/O")
-    storage_drop: Share = Field(default=0.30, description="loss of the bind mount against native storage")
-
-
-class _MountsWhen(Border):
-    tokens_per_second_drop: Share
-    iowait_above: Share
-    virtiofs_instead: _VirtiofsBorder = _VirtiofsBorder()
-
-
-class _OffloadWhen(Border):
-    p95_growth_above: Annotated[float, Field(gt=1)]
-    memory_above: Share
-
-
-class _ReproducibleWhen(Border):
-    colleagues: Annotated[int, Field(ge=1)]
-    within_business_days: Annotated[int, Field(ge=1)]
-    inside: tuple[str, ...] = ()
-
-
-class _AbsorberWhen(Border):
-    absorber: Annotated[Share, Field(ge=0.20, le=0.30)]
-    limit: Share
-
-
-class _MountsBorder(_LineBorder):
-    id: Literal["mounts-first"]
-    when: _MountsWhen
-
-
-class _OffloadBorder(_LineBorder):
-    id: Literal["offload-live"]
-    when: _OffloadWhen
-
-
-class _ReproducibleBorder(_LineBorder):
-    id: Literal["reproducible"]
-    when: _ReproducibleWhen
-
-
-class _AbsorberBorder(_LineBorder):
-    id: Literal["shock-absorber"]
-    when: _AbsorberWhen
-
-
-_AnyBorder = _MountsBorder | _OffloadBorder | _ReproducibleBorder | _AbsorberBorder
-_BORDERS: Mapping[str, type[_AnyBorder]] = {
-    "mounts-first": _MountsBorder,
-    "offload-live": _OffloadBorder,
-    "reproducible": _ReproducibleBorder,
-    "shock-absorber": _AbsorberBorder,
-}
-
-
-def _read(document: Document, index: int, row: Mapping[str, object]) -> Threshold:
+def _read(document: Document, section: Section, index: int, row: Mapping[str, object]) -> Threshold:
     name = str(row.get("id", ""))
-    border = _BORDERS.get(name)
+    border = section.borders.get(name)
     if border is None:
-        guess = nearest(name, _BORDERS)
-        known = ", ".join(sorted(_BORDERS))
+        guess = nearest(name, section.borders)
+        known = ", ".join(sorted(section.borders))
         mend = f'did you mean "{guess}"?' if guess else f"Known ids: {known}."
         summary = f'no threshold has the id "{name}"' if name else "a threshold without an id"
         raise MacfleetError(
-            document.diagnose("E1011", summary, "thresholds", index, "id", mend=mend, on_value=True)
+            document.diagnose("E1011", summary, section.name, index, "id", mend=mend, on_value=True)
         )
-    line: _AnyBorder = validate(document, border, "thresholds", index, kind=f"threshold {name}")
+    line = validate(document, border, section.name, index, kind=f"threshold {name}")
     return Threshold(
-        id=line.id,
-        limits=_limits(line),
-        verdict=line.verdict,
+        id=name,
+        limits=limits_of(line),
+        verdict=line.verdict if isinstance(line, LineBorder) else "",
         reason=line.reason,
         source=line.source,
-        otherwise=line.otherwise,
-        inside=line.when.inside if isinstance(line, _ReproducibleBorder) else (),
+        otherwise=line.otherwise if isinstance(line, LineBorder) else "",
+        inside=line.when.inside if isinstance(line, ReproducibleBorder) else (),
         model=line.scope.model,
         chip=line.scope.chip,
-        where=document.at("thresholds", index, "id"),
+        where=document.at(section.name, index, "id"),
     )
 
 
-def _limits(line: _AnyBorder) -> dict[str, float]:
-    values = line.when.model_dump(exclude={"inside", "virtiofs_instead"})
-    if isinstance(line, _MountsBorder):
-        values |= line.when.virtiofs_instead.model_dump()
-    return {name: float(value) for name, value in values.items()}
-
-
-def _refuse_twice(document: Document, index: int, threshold: Threshold, before: Iterable[Threshold]) -> None:
+def _refuse_twice(
+    document: Document, section: Section, index: int, threshold: Threshold, before: Iterable[Threshold]
+) -> None:
     for other in before:
         if (other.id, other.model, other.chip) == (threshold.id, threshold.model, threshold.chip):
             raise MacfleetError(
                 document.diagnose(
                     "E1012",
                     f"threshold {threshold.id} stands twice for the same model and chip",
-                    "thresholds",
+                    section.name,
                     index,
                     "id",
                     why=f"The other one stands at {other.where}.",

@@ -33,7 +33,7 @@ def diagnose(fleet: FleetContext, names: tuple[str, ...]) -> int:
     A rule without the figures it needs answers "not enough evidence" and says which are missing.
     """
     from macfleet.analysis.diagnose import diagnose as weigh
-    from macfleet.analysis.thresholds import load_thresholds
+    from macfleet.analysis.thresholds import load_diagnosis, load_thresholds
     from macfleet.reports.loaded import newest_of_each_node, newest_runs
 
     chosen = newest_of_each_node(newest_runs(fleet.runs.own).runs)
@@ -41,7 +41,8 @@ def diagnose(fleet: FleetContext, names: tuple[str, ...]) -> int:
     unknown = [name for name in names if name not in known]
     if unknown:
         raise MacfleetError(_unmeasured(name, known) for name in unknown)
-    slos, thresholds = _slos(fleet), load_thresholds(fleet.files)
+    slos = _slos(fleet)
+    thresholds = (*load_thresholds(fleet.files), *load_diagnosis(fleet.files))
     found = {
         node: weigh(_record(fleet, run, node, slos, thresholds))
         for run, node in chosen
