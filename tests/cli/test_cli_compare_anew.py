@@ -1,6 +1,6 @@
 """`compare --anew`: what it says, and how many runs' requests it holds at once."""
 
-import gc
+import weakref
 from dataclasses import dataclass, field, replace
 
 import polars as pl
@@ -34,19 +34,33 @@ MANIFEST = RunManifest(
 )
 
 
+@dataclass(frozen=True)
+class WatchedFile:
+    """A file that was opened, and the frames that were read of any such file and may be gone by now."""
+
+    lazily: pl.LazyFrame
+    read: list[weakref.ref]
+
+    def select(self, columns):
+        return replace(self, lazily=self.lazily.select(columns))
+
+    def collect(self):
+        found = self.lazily.collect()
+        self.read.append(weakref.ref(found))
+        return found
+
+
 @dataclass(frozen=True, slots=True)
 class WatchedRuns(FolderRuns):
-    """Runs that count, whenever a file of requests is opened, how many runs' requests are in memory."""
+    """Runs that count, whenever a file is opened, how many runs' requests are still in memory."""
 
-    requests: int = 0
+    read: list[weakref.ref] = field(default_factory=list)
     held: list[int] = field(default_factory=list)
 
     def samples(self, run_id, *paths):
-        whole = [
-            each for each in gc.get_objects() if type(each) is pl.DataFrame and "t_close" in each.columns
-        ]
-        self.held.append(sum(each.height == self.requests for each in whole))
-        return FolderRuns.samples(self, run_id, *paths)
+        alive = [frame for each in tuple(self.read) if (frame := each()) is not None]
+        self.held.append(sum("t_close" in frame.columns for frame in alive))
+        return WatchedFile(FolderRuns.samples(self, run_id, *paths), self.read)
 
 
 @pytest.fixture
@@ -86,8 +100,9 @@ def test_figures_are_those_of_the_requests_and_a_flattering_summary_is_named(tmp
     assert other.endswith(": bare short×1")
 
 
-def test_no_more_runs_requests_are_held_than_there_are_readers(tmp_path, chosen, recorded):
-    runs = WatchedRuns(tmp_path, requests=len(recorded.samples))
+def test_no_more_runs_requests_are_held_than_there_are_readers(tmp_path, chosen):
+    runs = WatchedRuns(tmp_path)
     reduced_anew(runs, chosen)
-    assert len(runs.held) == 2 * RUNS, "requests and series of every run are opened"
+    assert len(runs.held) == len(runs.read) == 2 * RUNS, "requests and series of every run are opened"
     assert max(runs.held) <= READERS
+    assert not any(each() is not None for each in runs.read), "what was read is let go"
