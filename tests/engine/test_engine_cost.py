@@ -190,7 +190,7 @@ def test_what_the_tables_cannot_name_is_asked_alone(path):
 
 
 def test_a_file_that_is_written_costs_one_program_however_many_there_are(tmp_path):
-    watched = ("cat", "find", "head", "mktemp", "chmod", "mv")
+    watched = ("cat", "find", "head", "mktemp", "chmod", "mv", "ps")
     noted = {name: f'echo {name} >>"$HOME/starts"; command {name} "$@"' for name in watched}
     mac = FakeMac(LocalTransport(tmp_path), programs={**PROGRAMS, **noted})
     holder = Holder("run-1", "ops", "2026-11-23T00:00:00")
@@ -198,7 +198,7 @@ def test_a_file_that_is_written_costs_one_program_however_many_there_are(tmp_pat
     (mac.home / ".macfleet" / "lock" / "holder").write_text(holder.text())
     puts = [Put(str(mac.home / f"part {number}"), b"it's\ncontent\n", "0640") for number in range(9)]
     steps = [Fragment(f"{at}.0", step_text(put), 30, guard=str(at)) for at, put in enumerate(puts)]
-    script = bundle(steps, nonce="abc", preface=f"{enter_lock(holder, '--abc', 60)}\n")
+    script = bundle(steps, nonce="abc", preface=f"mf_own=macfleet-1\n{enter_lock(holder, '--abc', 60)}\n")
     found = unbundle(steps, mac.run(script, deadline=60).stdout.decode(), nonce="abc")
     assert [found[step.name].exit for step in steps] == [0] * 9
     starts = (mac.home / "starts").read_text().split()

@@ -118,11 +118,12 @@ def test_a_directory_without_a_holder_is_somebodys_until_it_is_old(node):
 
 
 @pytest.mark.slow
-def test_nobody_gets_a_lock_while_a_script_of_its_holder_still_runs(node):
+@pytest.mark.parametrize("own", ["", "macfleet-0123456789abcdef"], ids=["by its beginning", "by its word"])
+def test_nobody_gets_a_lock_while_a_script_of_its_holder_still_runs(node, own):
     take(node, FIRST)
-    script = f"{enter_lock(FIRST, MARK, 30)}\necho in; read -r line; echo out"
+    script = f"mf_own=$1; set --; {enter_lock(FIRST, MARK, 30)}\necho in; read -r line; echo out"
     running = subprocess.Popen(
-        [*node.shell, "-c", script],
+        [*node.shell, "-c", script, "sh", own],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env={"HOME": str(node.home), "PATH": "/usr/bin:/bin"},
@@ -140,9 +141,10 @@ def test_nobody_gets_a_lock_while_a_script_of_its_holder_still_runs(node):
     assert not enter(node, FIRST)
 
 
-def test_a_process_of_the_same_id_that_began_at_another_time_is_no_script_of_the_holder(node):
+@pytest.mark.parametrize("known", ["Thu Jan 1 00:00:00 1970", "=macfleet-0123456789abcdef", "=", ""])
+def test_another_process_of_the_same_id_is_no_script_of_the_holder(node, known):
     take(node, FIRST)
-    (node.home / ".macfleet/lock/runner.10").write_text("1 Thu Jan 1 00:00:00 1970\n")
+    (node.home / ".macfleet/lock/runner.10").write_text(f"1 {known}\n")
     assert not held(node).running
     assert take(node, SECOND) is None
 

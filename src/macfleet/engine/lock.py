@@ -227,8 +227,9 @@ def locked(node: str, found: NodeLock) -> Diagnostic:
 
 
 def _functions(holder: Holder, mark: str, status: int = 0) -> str:
-    # A process is told from a later one of the same id by when it began. ``mf_watcher`` and ``mf_dir`` are
-    # there where a bundle's prelude ran before.
+    # A process is told from a later one of the same id by the word among its arguments that the transport
+    # gave it (``mf_own``), which costs the holder no program, or else by when it began. ``mf_watcher`` and
+    # ``mf_dir`` are there where a bundle's prelude ran before.
     return f"""mf_lock="{FOLDER}"
 mf_state() {{ cat "$mf_lock/holder" "$mf_lock/until" 2>/dev/null; }}
 mf_line() {{ sed -n "$1p" "$mf_lock/holder" 2>/dev/null; }}
@@ -239,8 +240,11 @@ mf_left() {{
   else echo {LAPSE}; fi
 }}
 mf_born() {{ echo $(LC_ALL=C ps -o lstart= -p "$1" 2>/dev/null); }}
+mf_self() {{ if [ -n "$mf_own" ]; then echo "$$ =$mf_own"; else echo "$$ $(mf_born "$$")"; fi; }}
 mf_alive() {{
-  read -r mf_p mf_s 2>/dev/null <"$1" && [ -n "$mf_s" ] && [ "$(mf_born "$mf_p")" = "$mf_s" ]
+  read -r mf_p mf_s 2>/dev/null <"$1" && [ -n "$mf_s" ] || return 1
+  case $mf_s in "="?*) ;; *) [ "$(mf_born "$mf_p")" = "$mf_s" ]; return;; esac
+  case " $(ps -ww -o args= -p "$mf_p" 2>/dev/null) " in *" ${{mf_s#=}} "*) ;; *) return 1;; esac
 }}
 mf_runners() {{ ls "$mf_lock" 2>/dev/null | grep '^runner[.]'; }}
 mf_busy() {{ for mf_f in $(mf_runners); do mf_alive "$mf_lock/$mf_f" && return 0; done; return 1; }}
@@ -276,7 +280,7 @@ mf_mine() {{
   ! mf_shut && [ "${{mf_h%?}}" = {quote(_first(holder))} ]
 }}
 mf_enter() {{
-  echo "$$ $(mf_born "$$")" 2>/dev/null >"$mf_lock/runner.{holder.token}" || mf_refuse
+  {{ mf_self; }} 2>/dev/null >"$mf_lock/runner.{holder.token}" || mf_refuse
   mf_mine || mf_refuse
   echo $(($(date +%s) + $1 + {LAPSE})) >"$mf_lock/until"
 }}"""

@@ -23,8 +23,13 @@ ENVIRONMENT = f"""PATH={HOMEBREW_PATH}; export PATH
 LC_ALL=C; export LC_ALL
 umask 022
 """
-# Killing a tree needs pgrep because a shell without a terminal has no job control to group processes.
-WATCHING = """mf_kill() { for mf_c in $(pgrep -P "$1"); do mf_kill "$mf_c"; done; kill -9 "$1" 2>/dev/null; }
+# Killing a tree needs pgrep because a shell without a terminal has no job control to group processes. It is
+# stopped from its root on: a shell whose child is killed would go on with its next command.
+WATCHING = """mf_kill() {
+  kill -STOP "$1" 2>/dev/null
+  for mf_c in $(pgrep -P "$1"); do mf_kill "$mf_c"; done
+  kill -9 "$1" 2>/dev/null
+}
 mf_kill_group() {
   mf_me=$(exec sh -c 'echo "$PPID"')
   for mf_g in $(pgrep -P "$$"); do [ "$mf_g" = "$mf_me" ] || mf_kill "$mf_g"; done
