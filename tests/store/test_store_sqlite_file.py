@@ -11,6 +11,7 @@ from contextlib import closing
 
 import pytest
 
+from macfleet.model.diagnostic import MacfleetError
 from macfleet.store import sqlite_file
 from macfleet.store.database import RowTakenError, StoreFailedError, insertion, open_database, spread
 from macfleet.store.sql_state import SqlState
@@ -131,10 +132,15 @@ def test_a_key_that_is_taken_and_a_text_that_is_wrong_are_told_apart(database):
     assert database.read("SELECT name FROM identity") == [("first",)]
 
 
-def test_a_file_that_is_no_database_is_refused_by_the_one_error_of_every_store(tmp_path):
-    (tmp_path / "state.db").write_text("a letter to mother, and longer than a page of a database is " * 20)
-    with pytest.raises(StoreFailedError, match="not a database"):
+def test_a_file_that_is_no_database_is_refused_by_its_name_and_left_as_it_is(tmp_path):
+    letter = "a letter to somebody, and longer than the head of a database is " * 20
+    (tmp_path / "state.db").write_text(letter)
+    with pytest.raises(MacfleetError) as refused:
         open_database(f"sqlite:///{tmp_path}/state.db")
+    (problem,) = refused.value.diagnostics
+    assert (problem.code, int(problem.exit_code)) == ("E0597", 1)
+    assert (f"{tmp_path}/state.db" in problem.summary, "not a database" in problem.why) == (True, True)
+    assert (tmp_path / "state.db").read_text() == letter
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,9 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
+from macfleet.model.diagnostic import Diagnostic, MacfleetError
+from macfleet.model.exit_codes import ExitCode
+
 Value = str | int | float | None
 Values = Mapping[str, Value | tuple[Value, ...]]
 Row = tuple[Any, ...]
@@ -74,17 +77,27 @@ def open_database(url: str) -> Database:
         url: SQLAlchemy URL such as ``sqlite:////fleet/.macfleet/state.db``; the folder is made when missing.
 
     Raises:
-        MacfleetError: E0596 the driver is missing, E0597 the server cannot be used.
-        StoreFailedError: the file cannot be used.
+        MacfleetError: E0596 the driver is missing, E0597 the server or the file cannot be used.
     """
     path = url.removeprefix(_FILE)
     if url.startswith(_FILE) and path not in ("", ":memory:") and "?" not in path:
         from macfleet.store.sqlite_file import SqliteFile  # noqa: PLC0415  (one of the two is used)
 
-        return SqliteFile(Path(path))
+        try:
+            return SqliteFile(Path(path))
+        except StoreFailedError as error:
+            mend = "See whether the file can be read and written; a copy of it can take its place."
+            raise MacfleetError(
+                unusable("E0597", f"the store {path} cannot be used", str(error), mend)
+            ) from error
     from macfleet.store.served import open_served  # noqa: PLC0415  (imports SQLAlchemy)
 
     return open_served(url)
+
+
+def unusable(code: str, summary: str, why: str, mend: str) -> Diagnostic:
+    """Return the diagnostic of a store that cannot be opened (exit 1)."""
+    return Diagnostic(code, summary, why=f"{why}.", mend=mend, exit_code=ExitCode.INTERNAL)
 
 
 def insertion(table: str, columns: Sequence[str]) -> str:

@@ -11,8 +11,7 @@ from sqlalchemy import Connection, Engine, create_engine, inspect, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DatabaseError, IntegrityError, SQLAlchemyError
 
-from macfleet.model.diagnostic import Diagnostic, MacfleetError
-from macfleet.model.exit_codes import ExitCode
+from macfleet.model.diagnostic import MacfleetError
 from macfleet.store.database import (
     NOTHING,
     Row,
@@ -20,6 +19,7 @@ from macfleet.store.database import (
     StoreFailedError,
     Values,
     spread,
+    unusable,
 )
 from macfleet.store.tables import METADATA
 
@@ -86,13 +86,11 @@ def open_served(url: str) -> ServedDatabase:
         _make_tables(engine)
     except ModuleNotFoundError as error:
         mend = "pip install 'macfleet[postgres]'"
-        raise MacfleetError(
-            _unusable("E0596", f"there is no driver for {shown}", str(error), mend)
-        ) from error
+        raise MacfleetError(unusable("E0596", f"there is no driver for {shown}", str(error), mend)) from error
     except DatabaseError as error:
         why = str(error.orig).strip().partition("\n")[0]
         mend = "See whether the server runs, and what state: in macfleet.yml and ~/.pgpass say."
-        raise MacfleetError(_unusable("E0597", f"the store {shown} cannot be used", why, mend)) from error
+        raise MacfleetError(unusable("E0597", f"the store {shown} cannot be used", why, mend)) from error
     return ServedDatabase(engine)
 
 
@@ -119,10 +117,6 @@ def _make_tables(engine: Engine) -> None:
             before = there
         else:
             return
-
-
-def _unusable(code: str, summary: str, why: str, mend: str) -> Diagnostic:
-    return Diagnostic(code, summary, why=f"{why}.", mend=mend, exit_code=ExitCode.INTERNAL)
 
 
 @contextmanager
