@@ -209,6 +209,13 @@ def test_what_is_recognised_is_what_parsing_reads(stream, framed, marks, ends):
         assert read(reads, learns=True) == read(reads, learns=False)
 
 
+def test_what_comes_behind_the_last_chunk_is_no_text_of_the_answer():
+    reads = [HEAD, chunk(TEXT), chunk(TEXT), END, chunk(TEXT), chunk(TEXT)]
+    recognised = read(reads, learns=True)
+    assert recognised == read(reads, learns=False)
+    assert recognised[-1]["generations"] == 2
+
+
 def calls_of(stream, count):
     """Calls of functions, Python's and C's, while `count` events are read one by one from a socket."""
 

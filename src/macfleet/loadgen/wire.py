@@ -265,6 +265,7 @@ class Connection(asyncio.BufferedProtocol):
         if exchange is None or exchange.ending is not None:
             return
         exchange.ending, exchange.closed = ending, self._stamp
+        exchange.stencil = None  # what still comes is no part of this answer, whatever it looks like
         exchange.detail = "" if ending is Ending.COMPLETE else detail
         if self._ended is not None and not self._ended.done():
             self._ended.set_result(None)
