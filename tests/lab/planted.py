@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import re
+import shlex
 
 import pytest
 
 HEALTH = "curl -sf --max-time 3 http://127.0.0.1:8080/health"
 # What a machine that is busy with other work does to the load client; it says nothing about the fault.
 BUSY = re.compile(r"the client's own loop was|the client used|the client waited|other work held the machine")
+
+
+def as_root_in_vm(nodes, name, script):
+    """Run a script in the node's VM as its root."""
+    inside = f"PATH=/usr/sbin:/usr/bin:/sbin:/bin; {script}"
+    entered = "/opt/linux-real/bin/nsenter -t $(cat /run/vm/pid) -m -n -p -u -- /usr/bin/dash -c "
+    return nodes.docker("exec", nodes.container(name), "sh", "-c", entered + shlex.quote(inside))
 
 
 @contextlib.contextmanager
