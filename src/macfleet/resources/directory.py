@@ -91,7 +91,7 @@ class Directory:
             f'if [ -d "$p" ]; then printf \'directory \'; stat -L -f {quote(ownership.FORMAT)} "$p"\n'
             'elif [ -e "$p" ] || [ -L "$p" ]; then echo other\nelse echo absent; fi'
         )
-        return Probe(ownership.as_root(script, become=self.become), self._parse)
+        return Probe(ownership.as_root(script, become=self.become), self._parse, plain=not self.become)
 
     def desired(self) -> State:
         """Type and mode, and the owner when one is wanted."""

@@ -82,7 +82,7 @@ class Link:
             'if [ -L "$p" ]; then printf \'link \'; readlink "$p"\n'
             'elif [ -e "$p" ]; then echo other\nelse echo absent; fi'
         )
-        return Probe(ownership.as_root(script, become=self.become), self._parse)
+        return Probe(ownership.as_root(script, become=self.become), self._parse, plain=not self.become)
 
     def desired(self) -> State:
         """A link to the target."""
