@@ -83,6 +83,7 @@ def test_a_flag_wins_over_the_environment_over_the_file_over_the_default(memory)
         "inventory": ("inventory/hosts.yml", "default"),
         "name": ("a", "macfleet.yml:1:1"),
         "state": ("x.db", "$MACFLEET_STATE"),
+        "token_events": ("kept", "default"),
     }
 
 

@@ -165,8 +165,3 @@ def test_what_is_there_is_told_from_cable_and_node_together(machine):
     (folder / "network").write_text("null")
     (folder / "said").write_text("engine-slow\n")
     assert planted(docker, config(folder), state) == {"mac-01": ("engine-slow", UNREACHABLE)}
-
-
-@pytest.mark.parametrize("name", ["fault", "slow_disk"])
-def test_the_programs_brought_along_are_python(name):
-    assert ast.parse((NODE_FILES / "faults" / name).read_text())
