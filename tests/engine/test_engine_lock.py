@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import time
@@ -22,6 +23,7 @@ from macfleet.engine.lock import (
 )
 from macfleet.model.diagnostic import MacfleetError
 from macfleet.model.exit_codes import ExitCode
+from macfleet.ssh.wrapping import on_stdin, shell_on_stdin
 from macfleet.testing import LocalTransport
 
 MARK = "--n1"
@@ -139,6 +141,28 @@ def test_nobody_gets_a_lock_while_a_script_of_its_holder_still_runs(node, own):
     assert out == "out\n"
     assert take(node, SECOND) is None
     assert not enter(node, FIRST)
+
+
+def test_a_script_that_came_over_ssh_is_known_by_the_word_that_the_process_list_shows(node):
+    take(node, FIRST)
+    os.mkfifo(node.home / "go")
+    script = f'{enter_lock(FIRST, MARK, 30)}\necho in; read -r line <"$HOME/go"'
+    running = subprocess.Popen(
+        ["sh", "-c", shell_on_stdin("macfleet-01")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env={"HOME": str(node.home), "PATH": "/usr/bin:/bin"},
+    )
+    running.stdin.write(on_stdin(script, "macfleet-01"))
+    running.stdin.close()
+    assert running.stdout.readline() == b"in\n"
+    assert (node.home / ".macfleet/lock/runner.10").read_text() == f"{running.pid} =macfleet-01\n"
+    assert held(node).running
+    (node.home / "go").write_text("go\n")
+    running.wait(60)
+    running.stdout.close()
+    assert not held(node).running
 
 
 @pytest.mark.parametrize("known", ["Thu Jan 1 00:00:00 1970", "=macfleet-0123456789abcdef", "=", ""])
