@@ -38,6 +38,12 @@ def test_every_setting_is_read(memory):
     assert (note.default, note.has_default) == (None, False)
 
 
+@pytest.mark.parametrize(("line", "kept"), [("", True), ("token_events: false", False)])
+def test_token_events_are_kept_unless_the_file_says_otherwise(line, kept, memory):
+    settings = load_settings(memory({"macfleet.yml": f"name: a\n{line}\n"}), "/fleet")
+    assert settings.token_events is kept
+
+
 def test_one_source_needs_no_list(memory):
     settings = load_settings(memory({"macfleet.yml": "{name: a, inventory: nodes.yml}"}), "/fleet")
     assert settings.inventory == ("nodes.yml",)

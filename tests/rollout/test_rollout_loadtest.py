@@ -88,6 +88,31 @@ def measured(tmp_path):
     return fleet
 
 
+def test_every_segment_is_in_the_journal_as_it_begins_with_where_its_requests_will_be(measured):
+    run = measured.evidences.latest("mac-01", LOADTEST).run
+    files = measured.runs.opened[run].files
+    told = [detail for _, _, kind, detail in measured.journal.notes if kind == "loadtest.segment"]
+    assert [(d["arm"], d["cell"], d["segment"]) for d in told] == [
+        (spec.arm, spec.cell, spec.segment) for _, spec in measured.load.measured
+    ]
+    assert {d["of"] for d in told} == {len(told)}
+    assert all(f"nodes/mac-01/{d['file']}" in files for d in told)
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_token_events_of_every_segment_are_kept_unless_the_profile_says_otherwise(kept, tmp_path):
+    fleet = Fleet.make(tmp_path, "mac-01").upto(LOADTEST)
+    fleet.rollout(LOADTEST, load=LoadProfile(8.0, segments=2, warmup=1.0, token_events=kept))
+    files = fleet.runs.opened[fleet.evidences.latest("mac-01", LOADTEST).run].files
+    for arm in ("bare", "container"):
+        requests = [row for row in files[f"nodes/mac-01/{arm}/samples.parquet"] if row["t_first_gen"]]
+        events = files.get(f"nodes/mac-01/{arm}/events.parquet", [])
+        assert len(events) == (len(requests) if kept else 0)
+        assert {row["first"] for row in events} == (
+            {row["t_first_gen"] for row in requests} if kept else set()
+        )
+
+
 def test_a_load_test_measures_each_arm_alone_and_leaves_every_engine_running(measured):
     assert outcomes(measured.upto_result) == {"mac-01": "changed"}
     segments = [(spec.arm, spec.segment, spec.cell) for _, spec in measured.load.measured]
