@@ -81,7 +81,7 @@ def test_a_variable_nothing_reads_is_refused_with_a_suggestion(problems, variabl
         ("{{ 1 / 0 }}", "division by zero", ""),
         ("{{ ''.__class__.__mro__ }}", "__class__", ""),
         ("{{ [].append(1) }}", "unsafe", ""),
-        ("{{ 'x' * 99999999 }}", "longer than", ""),
+        ("{{ 'x' * 99999 }}", "longer than", ""),
         ("{{ lipsum() }}", "undefined", ""),
     ],
 )
