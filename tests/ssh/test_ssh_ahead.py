@@ -58,6 +58,13 @@ def test_a_first_script_waits_neither_for_its_session_nor_its_shell_nor_a_window
     assert script.encode() in pool.to(peer.node()).run(script, deadline=60).stdout
 
 
+def test_a_script_too_large_to_go_ahead_goes_when_the_server_says_how_much_it_takes(
+    peer: Peer, pool: SshTransports
+) -> None:
+    script = "x" * 2 * AHEAD
+    assert script.encode() in pool.to(peer.node()).run(script, deadline=60).stdout
+
+
 def test_another_programs_server_is_waited_for(peer: Peer, pool: SshTransports) -> None:
     peer.version = "SSH-2.0-OpenSSHD_1"
     node = pool.connection(peer.node())
