@@ -56,7 +56,7 @@ mf_job() {{
   mf_beat=; mf_still=0; mf_nap=1; mf_age=0; mf_rc=75; mf_cut=0
   if mkdir -m 700 "$mf_j" 2>/dev/null; then
     : >"$mf_j/out"; : >"$mf_j/err"
-    printf '%s\\n' "$3" | ( mf_apart ) >/dev/null 2>&1 &
+    ( printf '%s\\n' "$3" | ( mf_apart ) >/dev/null 2>&1 & ) # no child of this shell, whose watcher ends them
   else mf_say "found $1"; fi
   while mf_lives; do
     sleep "0.$mf_nap"
