@@ -416,6 +416,23 @@ def test_a_living_job_of_a_run_that_is_gone_keeps_others_away(node, apply):
     assert ran(node) == ["a"]
 
 
+@pytest.mark.parametrize(
+    "status", [None, "of a living process"], ids=["not yet there", "of a living process"]
+)
+def test_a_job_that_has_not_beaten_yet_keeps_others_away_while_its_folder_is_young(node, apply, status):
+    folder = node.home / ".macfleet/jobs/run-0-a"
+    folder.mkdir(parents=True)
+    if status:
+        (folder / "status").write_text(f"{os.getpid()} mark.z\n")
+    with pytest.raises(MacfleetError) as caught:
+        apply([Mark("a")], node)
+    assert [found.code for found in caught.value.diagnostics] == ["E0573"]
+    os.utime(folder, (0, 0))
+    # Nothing happened there for so long that it goes, too.
+    assert apply([Mark("a")], node).changed == ("mark.a",)
+    assert not folder.exists()
+
+
 def test_an_interrupt_leaves_the_job_going_and_says_so(node, apply):
     stopped = []
     line = Line(node)

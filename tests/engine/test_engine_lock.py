@@ -213,7 +213,8 @@ def test_detached_steps_of_the_run_are_told_and_ended_with_its_lock(node):
             (jobs / job / "beat").write_text("7\n")
         (jobs / ended / "exit").write_text("0 0\n")
         # Of before a restart: its process id may be anybody's by now.
-        subprocess.run(["touch", "-d", "20 minutes ago", jobs / silent / "beat"], check=True)
+        subprocess.run(["touch", "-d", "20 minutes ago", jobs / silent / "beat", jobs / silent], check=True)
+        (jobs / "run-1-a/beat").unlink()  # it has just begun
         assert (held(node).jobs, held(node).running) == (("run-1-a",), False)
         node.run(break_lock(MARK), deadline=30)
         assert (going.wait(30), others.poll()) == (-9, None)

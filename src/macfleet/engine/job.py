@@ -115,18 +115,19 @@ def refuse_others(run: str) -> str:
     """Return script text that says ``busy JOB`` and ends the script while a job of another run lives.
 
     The lock is free by then, so its run is dead or was pushed aside; what it started goes on changing the
-    node. Folders of other runs in which nothing happened for a week are removed.
+    node. One that has just begun has no beat yet, only a young folder. Folders of
+    other runs in which nothing happened for a week are removed.
     """
     return f"""if [ -d "{FOLDER}" ]; then
   find "{FOLDER}" -mindepth 1 -maxdepth 1 -mtime +7 -exec rm -rf {{}} + 2>/dev/null
   for mf_j in "{FOLDER}"/*/; do
     mf_j=${{mf_j%/}}
     case ${{mf_j##*/}} in {quote(run + "-")}*) continue ;; esac
-    [ -f "$mf_j/status" ] && [ ! -f "$mf_j/exit" ] || continue
-    read -r mf_p mf_rest <"$mf_j/status" && kill -0 "$mf_p" 2>/dev/null || continue
-    [ -n "$(find "$mf_j/beat" -mmin -1 2>/dev/null)" ] || continue
+    [ ! -f "$mf_j/exit" ] && [ -n "$(find "$mf_j" "$mf_j/beat" -prune -mmin -1 2>/dev/null)" ] || continue
+    mf_p=; mf_rest=; read -r mf_p mf_rest 2>/dev/null <"$mf_j/status"
+    [ -z "$mf_p" ] || kill -0 "$mf_p" 2>/dev/null || continue
     mf_say "busy ${{mf_j##*/}} $mf_rest"
-    mf_kill "$mf_watcher"; rm -rf "$mf_dir"; exit 0
+    mf_unwatched; [ -z "$mf_dir" ] || rm -rf "$mf_dir"; exit 0
   done
 fi"""
 

@@ -253,7 +253,8 @@ mf_jobs() {{
   for mf_j in $(ls "{JOBS}" 2>/dev/null); do
     case $mf_j in "${{mf_r:-/}}"-*) ;; *) continue;; esac
     [ ! -f "{JOBS}/$mf_j/exit" ] && read -r mf_p mf_rest 2>/dev/null <"{JOBS}/$mf_j/status" &&
-      kill -0 "$mf_p" 2>/dev/null && [ -n "$(find "{JOBS}/$mf_j/beat" -mmin -1 2>/dev/null)" ] && echo "$mf_j"
+      kill -0 "$mf_p" 2>/dev/null &&
+      [ -n "$(find "{JOBS}/$mf_j" "{JOBS}/$mf_j/beat" -prune -mmin -1 2>/dev/null)" ] && echo "$mf_j"
   done
 }}
 mf_shut() {{ [ -d "$mf_lock/next" ] && [ -n "$(find "$mf_lock/next" -prune ! -mmin +1 2>/dev/null)" ]; }}

@@ -26,6 +26,7 @@ umask 022
 # Killing a tree needs pgrep because a shell without a terminal has no job control to group processes. It is
 # stopped from its root on: a shell whose child is killed would go on with its next command.
 WATCHING = """mf_kill() {
+  [ -n "$1" ] || return 0 # no number is every process to some pgrep(1)
   kill -STOP "$1" 2>/dev/null
   for mf_c in $(pgrep -P "$1"); do mf_kill "$mf_c"; done
   kill -9 "$1" 2>/dev/null
