@@ -61,7 +61,9 @@ class Wire(socket.socket):
             OSError: no address answered; the error of the last one.
         """
         trouble: OSError = OSError(f"{host} has no address")
-        found = socket.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM)
+        # As bytes a name that is ASCII costs no import of the tables for those that are not.
+        name = host.encode() if host.isascii() else host
+        found = socket.getaddrinfo(name, port, family=family, type=socket.SOCK_STREAM)
         for kind, style, protocol, _, address in found:
             wire = cls(kind, style, protocol)
             try:
