@@ -20,11 +20,17 @@ from macfleet.views import progress
 def kill_at(moment):
     """Let this process die when it comes to `moment`."""
     when, _, what = moment.partition(" ")
-    note_all, emit = sql_state.SqlJournal.note_all, progress.EventLines.emit
+    journal_class = sql_state.SqlJournal
+    begin, note_all, emit = journal_class.begin, journal_class.note_all, progress.EventLines.emit
 
     def die(now, kind, address):
         if (now, what) == (when, f"{kind} {address}".rstrip()):
             os.kill(os.getpid(), signal.SIGKILL)
+
+    def beginning(journal, *details):
+        die("before", "run.begun", "")
+        begin(journal, *details)
+        die("after", "run.begun", "")
 
     def noting(journal, run, node, notes):
         for now in ("before", "after"):
@@ -38,7 +44,8 @@ def kill_at(moment):
             die("amid", event.data["address"], "")
         emit(lines, event)
 
-    sql_state.SqlJournal.note_all = noting
+    journal_class.begin = beginning
+    journal_class.note_all = noting
     progress.EventLines.emit = emitting
 
 
