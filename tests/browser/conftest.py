@@ -1,16 +1,17 @@
 """One headless Chromium for all tests, with nowhere to connect to."""
 
 import shutil
+from dataclasses import replace
 
 import pytest
 
 from macfleet.analysis.cells import summarise
 from macfleet.analysis.frames import sample_frame, series_frame
 from macfleet.analysis.traces import trace
-from macfleet.model.run import RunManifest
 from macfleet.reports.compare import compare
 from macfleet.reports.loaded import LoadedRun
 from macfleet.reports.page import html
+from macfleet.testing.runs import LOAD_TEST
 from macfleet.testing.synthetic import SyntheticArm, synthetic_run
 
 BARE = SyntheticArm("bare", rate=50)
@@ -64,21 +65,4 @@ BARE_LIKE = SyntheticArm("container", rate=48, iowait=3, psi=1, memory=71)
 
 
 def manifest(run_id, node):
-    return RunManifest(
-        id=run_id,
-        kind="loadtest",
-        stage="loadtest",
-        contract="9f2c" + "0" * 60,
-        sent="5a5a" + "0" * 60,
-        git_commit="abc",
-        git_dirty=False,
-        nodes=(node,),
-        arms=("bare", "container"),
-        vantage="node-loopback",
-        started="2026-11-23T04:12:05Z",
-        finished="2026-11-23T05:12:05Z",
-        who="ops",
-        why="",
-        client_version="0.1.0",
-        short=False,
-    )
+    return replace(LOAD_TEST, id=run_id, nodes=(node,), short=False)

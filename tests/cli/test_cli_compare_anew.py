@@ -9,29 +9,13 @@ import pytest
 from macfleet.analysis.cells import summarise
 from macfleet.analysis.summaries import summary_document
 from macfleet.cli.compare_anew import READERS, reduced_anew
-from macfleet.model.run import RunManifest
 from macfleet.reports.loaded import Selection, load_run
 from macfleet.store.folder_runs import FolderRuns
+from macfleet.testing.runs import LOAD_TEST
 from macfleet.testing.synthetic import SyntheticArm, synthetic_run
 
 RUNS = 8
-MANIFEST = RunManifest(
-    id="",
-    kind="loadtest",
-    stage="loadtest",
-    contract="",
-    sent="5a5a",
-    git_commit="",
-    git_dirty=False,
-    nodes=("mac-01",),
-    arms=("bare", "container"),
-    vantage="node-loopback",
-    started="2026-11-23T04:12:05Z",
-    finished="2026-11-23T05:12:05Z",
-    who="ops",
-    why="",
-    client_version="0.1.0",
-)
+MANIFEST = replace(LOAD_TEST, id="", contract="", sent="5a5a", git_commit="")
 
 
 @dataclass(frozen=True)

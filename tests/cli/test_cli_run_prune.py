@@ -10,28 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from macfleet.model.run import RunManifest
 from macfleet.model.stage import EvidenceKey, Outcome, StageName, StageRecord
 from macfleet.store import FolderRuns, SqlState
+from macfleet.testing.runs import LOAD_TEST
 
 SOURCE = Path(__file__).parents[2] / "src"
-MANIFEST = RunManifest(
-    id="",
-    kind="loadtest",
-    stage="loadtest",
-    contract="9f2c",
-    sent="5a5a",
-    git_commit="abc",
-    git_dirty=False,
-    nodes=("mac-01",),
-    arms=("bare",),
-    vantage="node-loopback",
-    started="",
-    finished="",
-    who="ops",
-    why="",
-    client_version="0.1.0",
-)
+MANIFEST = replace(LOAD_TEST, id="", contract="9f2c", sent="5a5a", arms=("bare",), started="", finished="")
 OLD, PROVEN, CHOSEN, SIGNED, YOUNG = (
     "20200101T000000Z-stage5-aaaa",
     "20200102T000000Z-stage3-bbbb",

@@ -14,10 +14,10 @@ import pytest
 from macfleet.analysis.cells import summarise
 from macfleet.analysis.summaries import parse_summary, summary_document
 from macfleet.model.exit_codes import ExitCode
-from macfleet.model.run import RunManifest
 from macfleet.rollout import vm
 from macfleet.store.folder_runs import FolderRuns
 from macfleet.store.signing import NAMESPACE
+from macfleet.testing.runs import LOAD_TEST
 from macfleet.testing.synthetic import SyntheticArm, synthetic_run
 
 pytestmark = pytest.mark.slow  # tens of thousands of requests, a summary of them for each case
@@ -28,22 +28,13 @@ SIMULATED = "the records are generated, simulated"
 BARE = SyntheticArm("bare", rate=50, memory=50)
 CONTAINER = SyntheticArm("container", rate=46, iowait=3, psi=1, memory=71)
 SEGMENTS, WINDOW = 4, 450  # four windows of 7.5 minutes: half an hour an arm and cell
-MANIFEST = RunManifest(
+MANIFEST = replace(
+    LOAD_TEST,
     id=RUN,
-    kind="loadtest",
-    stage="loadtest",
-    contract="9f2c" + "0" * 60,
-    sent="5a5a" + "0" * 60,
     git_commit="c0ffee",
-    git_dirty=False,
     nodes=(NODE,),
-    arms=("bare", "container"),
-    vantage="node-loopback",
-    started="2026-11-23T04:12:05Z",
     finished="2026-11-23T06:20:05Z",
     who="ops@desk",
-    why="",
-    client_version="0.1.0",
     short=False,
     profile={"duration": 1800.0, "segments": SEGMENTS, "judged": ["short×1", "short×4"]},
     simulated=(SIMULATED,),

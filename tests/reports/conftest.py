@@ -5,32 +5,15 @@ import pytest
 
 from macfleet.analysis.cells import summarise
 from macfleet.analysis.summaries import summary_document
-from macfleet.model.run import RunManifest
 from macfleet.reports.loaded import LoadedRun
 from macfleet.store.folder_runs import FolderRuns
+from macfleet.testing.runs import LOAD_TEST
 from macfleet.testing.synthetic import SyntheticArm, synthetic_run
 
 BARE = SyntheticArm("bare", rate=50)
 CONTAINER = SyntheticArm("container", rate=46, iowait=3, psi=1, memory=71)
 
-MANIFEST = RunManifest(
-    id="20261123T041205Z-loadtest-1a2b",
-    kind="loadtest",
-    stage="loadtest",
-    contract="9f2c" + "0" * 60,
-    sent="5a5a" + "0" * 60,
-    git_commit="abc",
-    git_dirty=False,
-    nodes=("mac-01",),
-    arms=("bare", "container"),
-    vantage="node-loopback",
-    started="2026-11-23T04:12:05Z",
-    finished="2026-11-23T05:12:05Z",
-    who="ops",
-    why="",
-    client_version="0.1.0",
-    short=False,
-)
+MANIFEST = replace(LOAD_TEST, id="20261123T041205Z-loadtest-1a2b", short=False)
 
 FACTS = {
     "chip": "M4",

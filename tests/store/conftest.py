@@ -1,28 +1,13 @@
 import subprocess
+from dataclasses import replace
 
 import pytest
 
-from macfleet.model.run import RunManifest
 from macfleet.store.folder_runs import FolderRuns
+from macfleet.testing.runs import LOAD_TEST
 
 RUN = "20261123T041205Z-stage5-1a2b"
-MANIFEST = RunManifest(
-    id=RUN,
-    kind="loadtest",
-    stage="loadtest",
-    contract="9f2c" + "0" * 60,
-    sent="5a5a" + "0" * 60,
-    git_commit="abc",
-    git_dirty=False,
-    nodes=("mac-01",),
-    arms=("bare",),
-    vantage="node-loopback",
-    started="2026-11-23T04:12:05Z",
-    finished="2026-11-23T05:12:05Z",
-    who="ops",
-    why="",
-    client_version="0.1.0",
-)
+MANIFEST = replace(LOAD_TEST, id=RUN, arms=("bare",))
 
 
 @pytest.fixture

@@ -9,27 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from macfleet.model.diagnostic import MacfleetError
-from macfleet.model.run import RunManifest
 from macfleet.store.folder_runs import FolderRuns
 from macfleet.store.folder_writer import document_text
+from macfleet.testing.runs import LOAD_TEST
 from macfleet.testing.synthetic import SyntheticArm, synthetic_run
 
-MANIFEST = RunManifest(
-    id="20261123T041205Z-stage5-1a2b",
-    kind="loadtest",
-    stage="loadtest",
+MANIFEST = replace(
+    LOAD_TEST,
     contract="c" * 64,
     sent="5" * 64,
-    git_commit="abc",
-    git_dirty=False,
-    nodes=("mac-01",),
-    arms=("bare", "container"),
-    vantage="node-loopback",
-    started="2026-11-23T04:12:05Z",
-    finished="2026-11-23T05:12:05Z",
-    who="ops",
-    why="",
-    client_version="0.1.0",
     profile={"segment": 15.0, "judged": ["short×1"]},
     simulated=("mac",),
 )

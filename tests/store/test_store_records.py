@@ -5,7 +5,6 @@ import pytest
 from macfleet.analysis.cells import summarise
 from macfleet.analysis.summaries import summary_document
 from macfleet.model.diagnostic import MacfleetError
-from macfleet.model.run import RunManifest
 from macfleet.store.records import (
     COLUMNS,
     OPEN_LOOP,
@@ -14,25 +13,10 @@ from macfleet.store.records import (
     segment_reports,
     summarise_records,
 )
+from macfleet.testing.runs import LOAD_TEST
 from macfleet.testing.synthetic import SyntheticArm, synthetic_run
 
-MANIFEST = RunManifest(
-    id="20261123T041205Z-loadtest-1a2b",
-    kind="loadtest",
-    stage="loadtest",
-    contract="",
-    sent="5a5a",
-    git_commit="",
-    git_dirty=False,
-    nodes=("mac-01",),
-    arms=("bare", "container"),
-    vantage="node-loopback",
-    started="2026-11-23T04:12:05Z",
-    finished="2026-11-23T05:12:05Z",
-    who="ops",
-    why="",
-    client_version="0.1.0",
-)
+MANIFEST = replace(LOAD_TEST, id="20261123T041205Z-loadtest-1a2b", contract="", sent="5a5a", git_commit="")
 LATER = replace(MANIFEST, id="20261123T051205Z-loadtest-3c4d")
 
 

@@ -12,6 +12,25 @@ from macfleet.model.json import Json, JsonObject
 from macfleet.model.load import Sample
 from macfleet.model.run import RunManifest, TokenLines
 
+LOAD_TEST = RunManifest(
+    id="20261123T041205Z-stage5-1a2b",
+    kind="loadtest",
+    stage="loadtest",
+    contract="9f2c" + "0" * 60,
+    sent="5a5a" + "0" * 60,
+    git_commit="abc",
+    git_dirty=False,
+    nodes=("mac-01",),
+    arms=("bare", "container"),
+    vantage="node-loopback",
+    started="2026-11-23T04:12:05Z",
+    finished="2026-11-23T05:12:05Z",
+    who="ops",
+    why="",
+    client_version="0.1.0",
+)
+"""What a load test of two arms on one node says of itself."""
+
 
 @dataclass(slots=True)
 class FakeRun:
