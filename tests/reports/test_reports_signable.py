@@ -12,6 +12,7 @@ from macfleet.cli.compare import compare as compare_command
 from macfleet.cli.compare import run as run_group
 from macfleet.model.diagnostic import MacfleetError
 from macfleet.model.exit_codes import ExitCode
+from macfleet.reports.headline import inconclusive
 from macfleet.reports.signable import unsignable
 from macfleet.store.folder_runs import FolderRuns
 from macfleet.testing.synthetic import SyntheticArm
@@ -249,3 +250,17 @@ def test_verify_with_allowed_signers_demands_a_signature(tmp_path, fleet, stored
     result = invoke(fleet, "verify", stored(), "--allowed-signers", str(allowed))
     assert result.return_value == ExitCode.HELD
     assert "E0968" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("minutes", "words"),
+    [
+        (None, "inconclusive"),
+        (0.2, "inconclusive: 1 more minute"),
+        (1.2, "inconclusive: 2 more minutes"),
+        (1234, "inconclusive: 1,234 more minutes"),
+    ],
+    ids=["unknown", "one", "two", "many"],
+)
+def test_the_minutes_that_lack_are_rounded_up_and_counted_in_words(minutes, words):
+    assert inconclusive(minutes) == words

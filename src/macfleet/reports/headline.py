@@ -53,7 +53,8 @@ def inconclusive(minutes: float | None) -> str:
     """Return the words for a verdict that measuring has not settled."""
     if minutes is None:
         return "inconclusive"
-    return f"inconclusive: {math.ceil(minutes):,} more minutes"
+    more = math.ceil(minutes)
+    return f"inconclusive: {more:,} more minute{'' if more == 1 else 's'}"
 
 
 def spoken(judgement: Judgement) -> str:
