@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from macfleet.cli.compose import stage_nodes
+from macfleet.cli.fleet import FleetContext
 from macfleet.cli.main import main
+from macfleet.model.stage import StageName
 
 EXAMPLE = Path(__file__).parents[2] / "inventory"
 
@@ -129,3 +132,62 @@ def test_problems_are_shown_with_the_line_and_a_caret(fleet, run):
     assert 'error[E0214]: unknown key "chipp" for node rent-01\n  inventory/hosts.yml:40:15\n' in err
     assert "^^^^^" in err
     assert 'did you mean "chip"?' in err
+
+
+@pytest.fixture
+def kept(fleet):
+    """A fleet that keeps its state elsewhere: mac-01 is drained, and the last run failed on rent-01."""
+    from macfleet.rollout.drain_state import Service, ServiceState
+    from macfleet.store import SqlState
+
+    (fleet / "macfleet.yml").write_text("name: example\nstate: elsewhere/kept.db\n")
+    (fleet / "elsewhere").mkdir()
+    state = SqlState(f"sqlite:///{fleet / 'elsewhere' / 'kept.db'}")
+    state.services.keep_service(Service("mac-01", state=ServiceState.DRAINED))
+    state.begin("run-1", "apply", ("mac-02", "rent-01"), {})
+    state.settle("run-1", "mac-02", "ok")
+    state.settle("run-1", "rent-01", "failed")
+    state.close()
+    return fleet
+
+
+@pytest.mark.parametrize(
+    ("limit", "nodes"),
+    [
+        ("serving:&active", ["mac-02", "rent-01"]),
+        ("serving:!drained", ["mac-02", "rent-01"]),
+        ("drained", ["mac-01"]),
+        ("@out.txt", ["mac-01"]),
+        ("@failed", ["rent-01"]),
+        ("serving:!@failed", ["mac-01", "mac-02"]),
+    ],
+)
+def test_states_and_failed_nodes_are_those_of_the_fleets_own_store(kept, run, limit, nodes):
+    Path("out.txt").write_text("drained\n")
+    code, out, _ = run("list", "-l", limit, "--output", "json")
+    assert [node["name"] for node in json.loads(out)["nodes"]] == nodes
+    assert code == 0
+
+
+@pytest.mark.parametrize(("limit", "code"), [("active", 0), ("drained", 8), ("@failed", 8)])
+def test_asking_for_a_state_makes_no_store(fleet, run, limit, code):
+    assert run("list", "-l", limit)[0] == code
+    assert not (fleet / ".macfleet").exists()
+
+
+class Stage:
+    """As much of a stage's desired state as says for which nodes it is."""
+
+    def __init__(self, hosts):
+        self.hosts = hosts
+        self.playbooks = {StageName.LAYOUT: self}
+
+    def images(self, _):
+        return {}
+
+
+def test_a_stage_for_nodes_that_are_not_drained_leaves_drained_ones_alone(kept):
+    context = FleetContext(root=kept)
+    chosen = stage_nodes(context, Stage("serving:!drained"), StageName.LAYOUT, "")
+    context.close()
+    assert [node.name for node in chosen] == ["mac-02", "rent-01"]

@@ -138,9 +138,7 @@ def stage_nodes(fleet: FleetContext, desired: Desired, stage: StageName, limit: 
 
     Each learns what its load client's image is called on it: by digest, or by the tag it gets there.
     """
-    from macfleet.inventory import select
-
-    hosts = {node.name for node in select(fleet.inventory, desired.playbooks[stage].hosts)}
+    hosts = {node.name for node in fleet.nodes(desired.playbooks[stage].hosts)}
     chosen = [node for node in fleet.nodes(limit) if node.name in hosts]
     if not chosen:
         raise MacfleetError(_nobody(limit, desired.playbooks[stage]))

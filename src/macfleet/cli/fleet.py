@@ -70,7 +70,20 @@ class FleetContext:
         from macfleet.inventory import load_settings
         from macfleet.inventory.settings import with_environment
 
-        return with_environment(load_settings(self.files, str(self.root)), os.environ)
+        settings = with_environment(load_settings(self.files, str(self.root)), os.environ)
+        self._keep_password_out(settings.state)
+        return settings
+
+    def _keep_password_out(self, address: str) -> None:
+        """Take the password that an address of the state may hold out of everything this command writes."""
+        if "://" not in address or "@" not in address:
+            return
+        from urllib.parse import unquote, urlsplit
+
+        from macfleet.model.secret import Secret
+
+        if password := urlsplit(address).password:
+            self.redactor.learn(Secret(unquote(password)))
 
     @cached_property
     def inventory(self) -> Inventory:
@@ -90,18 +103,22 @@ class FleetContext:
         from macfleet.sources.disk import DiskFiles
 
         here = DiskFiles(Path.cwd())
-        states = self._service_states() if "drain" in pattern or "cordon" in pattern else {}
+        # `active` is a state too, and a file after @ may name any of them.
+        stated = any(word in pattern for word in ("active", "cordon", "drain", "@"))
+        states = self._service_states() if stated else {}
         failed = self.failed() if "@" in pattern else ()
         return select(self.inventory, pattern or "all", failed=failed, states=states, at_files=here)
 
     def _service_states(self) -> dict[str, str]:
         """Return the service state of each node that has one; only a pattern that names a state needs it."""
+        if self._nothing_kept:
+            return {}
         services = self.state.services
         return {node.name: services.service(node.name).state.value for node in self.inventory.nodes}
 
     def failed(self) -> tuple[str, ...]:
         """Nodes that did not end well in the newest run: what ``@failed`` means."""
-        if not (self.root / ".macfleet" / "state.db").exists():
+        if self._nothing_kept:
             return ()
         newest = self.state.last()
         return self.state.unsettled(newest) if newest else ()
@@ -163,7 +180,6 @@ class FleetContext:
 
         url = self.settings.state
         if self._state_file is not None:
-            self._state_file.parent.mkdir(parents=True, exist_ok=True)
             url = f"sqlite:///{self._state_file}"
         state = SqlState(url)
         self._closers.append(state.close)
@@ -174,6 +190,11 @@ class FleetContext:
         """The state's file beside the fleet; None when the settings name a store by its address."""
         url = self.settings.state
         return None if "://" in url else self.root / url
+
+    @property
+    def _nothing_kept(self) -> bool:
+        """Whether the state's file is still to be made: then a question needs no store."""
+        return self._state_file is not None and not self._state_file.exists()
 
     @cached_property
     def state_on_demand(self) -> StateOnDemand:
