@@ -1,9 +1,10 @@
-"""Code of generated methods: the same classes from it, and nothing compiled twice."""
+"""Code of generated methods and annotations: the same from it, and nothing compiled twice."""
 
 import dataclasses
 import os
 import subprocess
 import sys
+import typing
 
 import pytest
 
@@ -61,6 +62,61 @@ def test_nothing_is_compiled_that_was_kept_and_nothing_written_again(tmp_path, m
     monkeypatch.setattr("builtins.compile", refuse)
     made_through(file, monkeypatch)[1].keep()
     assert (file.stat().st_mtime_ns, file.stat().st_ino) == written
+
+
+ANNOTATIONS = ("int | None", "Mapping[str, 'tuple[int, ...]']", "(*Ts,)[0]", "yield", "")
+
+
+def evaluated(compiled):
+    """What annotations come to; where they are none, what is said of them."""
+    told = []
+    for text in ANNOTATIONS:
+        try:
+            code = compiled(text, "<string>", "eval")
+        except SyntaxError as error:
+            told.append(str(error))
+            continue
+        told.append(str(eval(code, {"Mapping": dict, "Ts": (int,)})))  # noqa: S307 (text of this test)
+    return told
+
+
+def test_an_annotation_from_kept_code_is_the_one_that_would_have_been_compiled(tmp_path, monkeypatch):
+    file = tmp_path / "annotations"
+    kept = KeptCode(str(file))
+    assert evaluated(kept.annotation) == evaluated(compile)
+    assert kept.annotation("int", "<string>", "eval") is kept.annotation("int", "<string>", "eval")
+    kept.keep()
+    again = KeptCode(str(file))
+    with monkeypatch.context() as patch:
+        patch.setattr("builtins.compile", lambda *_, **__: pytest.fail("compiled again"))
+        codes = [again.annotation(text, "<string>", "eval") for text in ANNOTATIONS[:3]]
+    assert codes == [compile(text, "<string>", "eval") for text in ANNOTATIONS[:3]]
+
+
+def test_what_is_compiled_as_something_else_is_left_to_the_compiler(tmp_path):
+    kept = KeptCode(str(tmp_path / "methods"))
+    assert kept.annotation("x = 1", "<string>", "exec").co_names == ("x",)
+    assert kept.annotation("1", "a.py", "eval").co_filename == "a.py"
+    kept.keep()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_same_text_as_a_method_and_as_an_annotation_is_two_codes(tmp_path):
+    kept = KeptCode(str(tmp_path / "methods"))
+    found: dict[str, object] = {}
+    assert eval(kept.annotation("1 + 1", "<string>", "eval")) == 2  # noqa: S307 (text of this test)
+    kept.execute("1 + 1", {}, found)
+    assert found == {}
+
+
+def test_annotations_are_compiled_through_it_in_a_command(tmp_path):
+    text = "from macfleet.cli.kept_code import keep_code; import typing; keep_code();"
+    text += "print(typing.ForwardRef('int').__forward_code__ is typing.ForwardRef('int').__forward_code__)"
+    done = subprocess.run(
+        [sys.executable, "-c", text], check=True, capture_output=True, text=True, timeout=60, cwd=tmp_path
+    )
+    assert done.stdout == "True\n"
+    assert typing.ForwardRef("int").__forward_code__ is not typing.ForwardRef("int").__forward_code__
 
 
 @pytest.mark.parametrize("content", [b"", b"\x00", b"half", b"i\x01\x00\x00\x00", b"\xa9\x02"], ids=range(5))

@@ -1,47 +1,72 @@
-"""Code of generated methods, kept from one command to the next as Python keeps compiled modules.
+"""Code of generated methods and of annotations, kept from one command to the next like compiled modules.
 
 A frozen, slotted dataclass is six small functions, whose text `dataclasses` compiles anew in every process:
-five sixths of what the class costs, and a command that asks nodes makes some 250 of them. Their code lies
-beside this package's own compiled modules, so it is as trusted and as replaceable as those.
+five sixths of what the class costs, and a command that asks nodes makes some 250 of them. `typing` compiles
+each annotation that is text, some 700 times for the tables that pydantic declares. Their code lies beside
+this package's own compiled modules, so it is as trusted and as replaceable as those.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import marshal
 import os
 import sys
+import typing
 from contextlib import suppress
 
+try:
+    # `hashlib` loads OpenSSL, three milliseconds before the first connection.
+    from _blake2 import blake2b
+except ImportError:
+    from hashlib import blake2b
+
+if typing.TYPE_CHECKING:
+    from types import CodeType
+
+_NAME = "<string>"
+"""What both call the file of a text that is in none."""
 _MOST = 10_000
 """Functions kept at once; beyond it those that this command did not need go."""
 
 
 class KeptCode:
-    """Compiles what `dataclasses` wants executed, or finds it in `file`; an empty name keeps nothing.
+    """Compiles what `dataclasses` and `typing` want compiled, or finds it in `file`.
 
-    A file that is missing, of another Python or cut short is one in which nothing is found.
+    An empty name keeps nothing. A file that is missing, of another Python or cut short is one in which
+    nothing is found.
     """
 
     def __init__(self, file: str) -> None:
         self._file = file
         self._known = _read(file)
         self._used: dict[bytes, bytes] = {}
+        self._annotations: dict[str, CodeType] = {}
         self._fresh = False
 
     def execute(self, text: str, names: dict[str, object], found: dict[str, object]) -> None:
         """Do what ``exec`` does with the same arguments."""
-        key = hashlib.blake2b(text.encode(), digest_size=16).digest()
+        exec(self._code(text, "exec"), names, found)  # noqa: S102 (in the place of exec itself)
+
+    def annotation(self, text: str, name: str, mode: str) -> CodeType:
+        """Do what ``compile`` does with an annotation: few are written once (raises SyntaxError)."""
+        if mode != "eval" or name != _NAME:
+            return compile(text, name, mode, dont_inherit=True)
+        if text not in self._annotations:
+            self._annotations[text] = self._code(text, mode)
+        return self._annotations[text]
+
+    def _code(self, text: str, mode: str) -> CodeType:
+        key = blake2b(f"{mode} {text}".encode(), digest_size=16).digest()
         kept = self._known.get(key)
         if kept is None:
-            code = compile(text, "<string>", "exec", dont_inherit=True)
+            code = compile(text, _NAME, mode, dont_inherit=True)
             kept = marshal.dumps(code)
             self._fresh = True
         else:
             code = marshal.loads(kept)  # noqa: S302 (as trusted as the compiled modules beside it)
         self._used[key] = kept
-        exec(code, names, found)  # noqa: S102 (in the place of exec itself)
+        return code
 
     def keep(self) -> None:
         """Write what was compiled, where it can be written; two commands at once may forget one another's."""
@@ -61,11 +86,12 @@ class KeptCode:
 
 
 def keep_code() -> KeptCode:
-    """Have `dataclasses` compile through a kept file; return what writes it at the end."""
+    """Have `dataclasses` and `typing` compile through a kept file; return what writes it at the end."""
     compiled = __spec__.cached
     kept = KeptCode(f"{compiled.removesuffix('.pyc')}.methods" if compiled else "")
-    # Its functions look the name up in their module before they find the built-in one.
+    # Their functions look the names up in their module before they find the built-in ones.
     dataclasses.exec = kept.execute  # type: ignore[attr-defined]
+    typing.compile = kept.annotation  # type: ignore[attr-defined]
     return kept
 
 
