@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 from straight_line import outcomes
 
+from macfleet.engine.looked_at import LookedAt
 from macfleet.executors.controller import ControllerTransport
 from macfleet.model.diagnostic import DeadlineExceeded, MacfleetError
 from macfleet.model.stage import StageName
@@ -114,11 +115,14 @@ def test_a_saved_plan_that_no_longer_fits_the_controller_is_refused(beside):
     fleet, home = beside
     use(fleet)
     planned = fleet.rollout(CONTRACT, check=True)
-    digests = {r.node: r.plan.digest for r in (planned.elsewhere, *planned.results)}
-    refused = fleet.rollout(CONTRACT, saved={**digests, "controller": "other"})
-    assert [d.code for d in refused.elsewhere.diagnostics] == ["E0352"]
+    seen = {r.node: LookedAt(r.plan.digest, r.plan) for r in (planned.elsewhere, *planned.results)}
+    other = {**seen, "controller": LookedAt("other", seen["mac-01"].plan)}
+    refused = fleet.rollout(CONTRACT, saved=other)
+    (found,) = refused.elsewhere.diagnostics
+    assert found.code == "E0352"
+    assert "command.told: then no change, now create" in found.why
     assert not (home / "told").exists()
-    assert fleet.rollout(CONTRACT, saved=digests).exit_code == 0
+    assert fleet.rollout(CONTRACT, saved=seen).exit_code == 0
 
 
 def test_the_real_controller_runs_scripts_and_hands_on_what_they_print():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -19,6 +18,7 @@ from macfleet.model.exit_codes import ExitCode
 from macfleet.model.stage import StageName
 
 if TYPE_CHECKING:
+    from macfleet.cli.saved_plan import SavedPlan
     from macfleet.playbooks import TagChoice
     from macfleet.rollout.result import StageResult
 
@@ -44,13 +44,10 @@ def plan(
     Example: macfleet plan playbooks/site.yml -l mac-01 --save site.plan
     """
     tags = _Tags(only_tags, skip_tags)
-    result = _run(fleet, playbook, limit, tags, check=True, diff=diff)
+    done = _run(fleet, playbook, limit, tags, check=True, diff=diff)
     if save is not None:
-        from macfleet.cli.saved_plan import save_plan
-
-        save_plan(save, playbook, result, only_tags, skip_tags)
-        click.echo(f"Saved: {save}. Carry it out: macfleet apply {save}", err=True)
-    return int(result.exit_code)
+        _keep(fleet, save, done, tags)
+    return int(done.result.exit_code)
 
 
 @click.command()
@@ -81,19 +78,20 @@ def apply(
 
     Example: macfleet apply playbooks/site.yml -l rented
     """
-    from macfleet.cli.saved_plan import is_saved_plan, read_plan
+    from macfleet.cli.saved_plan import is_saved_plan
 
     if diff and not check:
         raise click.UsageError("--diff goes with --check.")
     tags = _Tags(only_tags, skip_tags)
-    saved: Mapping[str, str] = {}
+    saved: _Saved | None = None
     if is_saved_plan(Path(playbook)):
-        plan = read_plan(Path(playbook))
-        playbook, saved = plan.playbook, plan.digests
-        limit, tags = (
-            limit or ",".join(name for name in saved if name != "controller"),
-            _Tags(plan.only_tags, plan.skip_tags),
-        )
+        if resume or any(tags):
+            words = "--resume" if resume else "--tags and --skip-tags"
+            raise click.UsageError(
+                f"{words}: a saved plan is carried out as it is; name its playbook instead."
+            )
+        saved = _saved(fleet, Path(playbook), limit)
+        playbook, limit, tags = saved.plan.playbook, saved.limit, saved.tags
     done = _run(
         fleet,
         playbook,
@@ -106,7 +104,7 @@ def apply(
         wait=wait,
         resume=resume,
     )
-    return int(done.exit_code)
+    return int(done.result.exit_code)
 
 
 @click.command()
@@ -127,7 +125,8 @@ def drift(
 
     Example: macfleet drift playbooks/stage3-layout.yml
     """
-    return int(_run(fleet, playbook, limit, _Tags(only_tags, skip_tags), check=True, diff=diff).exit_code)
+    done = _run(fleet, playbook, limit, _Tags(only_tags, skip_tags), check=True, diff=diff)
+    return int(done.result.exit_code)
 
 
 class _Tags(NamedTuple):
@@ -135,6 +134,56 @@ class _Tags(NamedTuple):
 
     only: tuple[str, ...]
     skip: tuple[str, ...]
+
+
+class _Saved(NamedTuple):
+    """A saved plan that is carried out: its file, and the nodes of it that are meant."""
+
+    plan: SavedPlan
+    path: Path
+    limit: str
+    limited: bool
+
+    @property
+    def tags(self) -> _Tags:
+        return _Tags(self.plan.only_tags, self.plan.skip_tags)
+
+
+class _Done(NamedTuple):
+    """A result as it may be shown, and as it was before secrets were taken out: plans' digests hold there."""
+
+    result: StageResult
+    whole: StageResult
+
+
+def _saved(fleet: FleetContext, path: Path, limit: str) -> _Saved:
+    """Return a plan with those of its nodes that `limit` and the inventory leave."""
+    from macfleet.cli.saved_plan import read_plan, refuse_other_fleet, refuse_other_nodes
+
+    plan = read_plan(path)
+    refuse_other_fleet(plan, path, fleet.settings.name)
+    known = {node.name for node in fleet.inventory.nodes}
+    there = [name for name in plan.nodes if name in known]
+    if not there:  # an empty limit would mean every node
+        refuse_other_nodes(plan, path, there, limited=False)
+    return _Saved(plan, path, limit or ",".join(there), bool(limit))
+
+
+def _keep(fleet: FleetContext, path: Path, done: _Done, tags: _Tags) -> None:
+    """Save a plan, and say of which nodes there is none."""
+    from macfleet.cli.compose import PLAYBOOKS
+    from macfleet.cli.saved_plan import SavedPlan, save_plan, seen_of
+
+    result = done.result
+    without = [node.node for node in result.results if node.plan is None]
+    if len(without) == len(result.results):
+        click.echo(f"Not saved: {path}. No node could be planned.", err=True)
+        return
+    seen = seen_of(result, done.whole)
+    playbook = PLAYBOOKS[result.stage]
+    save_plan(path, SavedPlan(fleet.settings.name, result.stage, playbook, seen, *tags), result)
+    lacking = f" without {', '.join(without)}" if without else ""
+    click.echo(f"Saved: {path}{lacking}. Carry it out: macfleet apply {path}", err=True)
 
 
 def _run(
@@ -146,10 +195,10 @@ def _run(
     check: bool,
     diff: bool = False,
     reason: str = "",
-    saved: Mapping[str, str] | None = None,
+    saved: _Saved | None = None,
     wait: float = 0.0,
     resume: str = "",
-) -> StageResult:
+) -> _Done:
     from macfleet.cli.compose import PLAYBOOKS, desired_of, new_run_id, open_ports, stage_nodes
 
     stage = _stage_of(fleet, playbook)
@@ -170,6 +219,11 @@ def _run(
 
         resume, limit = resumed(fleet, resume, stage, limit)
     nodes = stage_nodes(fleet, desired, stage, limit)
+    if saved:
+        from macfleet.cli.saved_plan import refuse_other_nodes
+
+        names = [node.name for node in nodes]
+        refuse_other_nodes(saved.plan, saved.path, names, limited=saved.limited)
     fleet.begin_connections(nodes)
     events = EventLines(as_json=as_json, on_stdout=fleet.stream)
     with open_ports(fleet, events, looks=check) as ports:
@@ -181,7 +235,7 @@ def _run(
             diff=diff,
             resume=resume,
             why=reason,
-            saved=saved or {},
+            saved=saved.plan.seen if saved else None,
             tags=choice,
             wait=wait,
         )
@@ -194,9 +248,9 @@ def _run(
             result = rollout(
                 stage, nodes, desired, replace(ports, events=RedactedEvents(shown, fleet.redactor)), options
             )
-    result = fleet.redactor.value(in_part(result, desired.playbooks[stage], choice))
-    show_stage(fleet, result, desired)
-    return result
+    shown_result = fleet.redactor.value(in_part(result, desired.playbooks[stage], choice))
+    show_stage(fleet, shown_result, desired)
+    return _Done(shown_result, result)
 
 
 def _way_on(stage: StageName, run: str, choice: TagChoice) -> str:
@@ -230,6 +284,7 @@ def _stage_of(fleet: FleetContext, playbook: str) -> StageName:
         Diagnostic(
             "E0115",
             f"{playbook} is not one of this fleet's playbooks",
+            why="It is no saved plan either." if given.is_file() else "",
             mend=f"Known: {', '.join(PLAYBOOKS.values())}",
             exit_code=ExitCode.USAGE,
         )

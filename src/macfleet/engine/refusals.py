@@ -134,7 +134,7 @@ def _stale(node: str, change: Change, before: Change | None) -> Diagnostic:
     return Diagnostic(
         "E0511",
         f"the plan no longer fits {change.address}",
-        why=f"Planned: {_in_words(before)}. Found now: {_in_words(change)}. Somebody else changed the node.",
+        why=f"Planned: {in_words(before)}. Found now: {in_words(change)}. Somebody else changed the node.",
         mend="Nothing further was changed. Look at it again: macfleet rollout … --check",
         node=node,
         address=change.address,
@@ -146,7 +146,7 @@ def _not_converged(node: str, change: Change) -> Diagnostic:
     return Diagnostic(
         "E0513",
         f"{change.address} did not converge",
-        why=f"After its steps succeeded the node still differs: {_in_words(change)}.",
+        why=f"After its steps succeeded the node still differs: {in_words(change)}.",
         mend="The resource's steps do not lead to its desired state on this node; look at it by hand.",
         node=node,
         address=change.address,
@@ -154,7 +154,8 @@ def _not_converged(node: str, change: Change) -> Diagnostic:
     )
 
 
-def _in_words(change: Change | None) -> str:
+def in_words(change: Change | None) -> str:
+    """Return what a change does, with its fields before and after; None is no change."""
     if change is None or not (change.fields or change.reason):
         return "no change" if change is None else str(change.action)
     fields = ", ".join(f"{field.field} {field.before} → {field.after}" for field in change.fields)

@@ -125,13 +125,18 @@ def _transport(controller: Transport, ports: Ports) -> Transport:
 
 
 def _refuse_other_plan(plan: Plan, options: Options) -> None:
-    if not options.saved or not plan.pending or options.saved.get(CONTROLLER.name) == plan.digest:
+    if options.saved is None or not plan.pending:
+        return
+    from macfleet.engine.looked_at import why_other  # noqa: PLC0415  (only a saved plan can be another one)
+
+    seen = options.saved.get(CONTROLLER.name)
+    if seen is not None and seen.fits(plan):
         return
     raise MacfleetError(
         Diagnostic(
             "E0352",
             "the saved plan no longer fits the controller",
-            why=f"It needs {len(plan.pending)} changes now, and they are not the ones that were saved.",
+            why=why_other(seen, plan),
             mend="Nothing was changed. Look again: macfleet plan … --save FILE",
             node=CONTROLLER.name,
             exit_code=ExitCode.NODE_FAILED,

@@ -26,6 +26,7 @@ from macfleet.rollout.result import StageResult
 from macfleet.rollout.run_lock import NO_FENCE, Claim, Fence, held
 
 if TYPE_CHECKING:
+    from macfleet.engine.looked_at import LookedAt
     from macfleet.rollout.carry import Planned
 
 MAX_AGE = 7 * 86400.0
@@ -48,7 +49,8 @@ class Options:
         load: how long stage 5 measures.
         wait: seconds that another run on these nodes gets to finish.
         fence: what the store gave this run; nodes obey no controller with an older one.
-        saved: digest by node of a plan that was looked at; a node whose plan differs now is refused.
+        saved: by node, what was looked at of a saved plan that is carried out; None where there is no such
+            plan. A node that needs something else now is refused.
         ahead: what nodes answered to the probes of all stages; only while nothing was done to them since.
         tags: which tasks act; a part of a stage is applied, judged by no gate and never made current.
     """
@@ -63,7 +65,7 @@ class Options:
     max_age: float = MAX_AGE
     max_failures: str = ""
     load: LoadProfile = field(default_factory=lambda: LoadProfile(1800.0))
-    saved: Mapping[str, str] = field(default_factory=dict)
+    saved: Mapping[str, LookedAt] | None = None
     wait: float = 0.0
     fence: Fence = NO_FENCE
     tags: TagChoice = WHOLE
@@ -167,15 +169,20 @@ def _told(node: Node, plan: Callable[[Node], NodePlan], ports: Ports) -> NodePla
         raise
 
 
-def _refuse_other_plan(node: Node, found: NodePlan, saved: Mapping[str, str]) -> None:
+def _refuse_other_plan(node: Node, found: NodePlan, saved: Mapping[str, LookedAt] | None) -> None:
     """Raise E0515 (exit 4) when a saved plan is carried out and the node needs something else by now."""
-    if not saved or saved.get(node.name) == found.plan.digest:
+    if saved is None:
+        return
+    from macfleet.engine.looked_at import why_other  # noqa: PLC0415  (only a saved plan can be another one)
+
+    seen = saved.get(node.name)
+    if seen is not None and seen.fits(found.plan):
         return
     raise MacfleetError(
         Diagnostic(
             "E0515",
             "the saved plan no longer fits this node",
-            why=f"It needs {len(found.plan.pending)} changes now, and they are not the ones that were saved.",
+            why=why_other(seen, found.plan),
             mend="Nothing was changed on it. Look again: macfleet plan … --save FILE",
             node=node.name,
             exit_code=ExitCode.NODE_FAILED,
