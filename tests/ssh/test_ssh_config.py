@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from macfleet.ssh.config_files import ConfigFiles
+from macfleet.ssh.config_keywords import ALIASES, FOLLOWED, KNOWN, PASSED_OVER, REFUSED, SAID, STEPS
 from macfleet.ssh.config_settings import Settings
 from macfleet.ssh.jumps import JumpHop, jump_hops
 from macfleet.ssh.options import Options, options_for
@@ -207,6 +208,64 @@ def test_a_generated_config_means_what_ssh_says(tmp_path_factory, outer, inner, 
     assert found == theirs(said, text + "\n".join(inner))
 
 
+# Of readconf.c; what one ssh or another passes over, or takes as another name of a keyword, is in old files.
+LEGACY = [
+    "afstokenpassing",
+    "bindinterface",
+    "cipher",
+    "dsaauthentication",
+    "fallbacktorsh",
+    "globalknownhostsfile2",
+    "identityfile2",
+    "kerberosauthentication",
+    "kerberostgtpassing",
+    "protocol",
+    "pubkeyacceptedkeytypes",
+    "rhostsauthentication",
+    "rhostsrsaauthentication",
+    "rsaauthentication",
+    "skeyauthentication",
+    "smartcarddevice",
+    "tisauthentication",
+    "useprivilegedport",
+    "userknownhostsfile2",
+    "useroaming",
+    "usersh",
+]
+
+
+@needs_ssh
+def test_every_keyword_that_ssh_knows_is_known(tmp_path) -> None:
+    assert [
+        keyword for keyword in said_by_ssh(Path("/dev/null"), "mac-01") if keyword.lower() not in KNOWN
+    ] == []
+    for keyword in LEGACY:
+        config = tmp_path / "config"
+        config.write_text(f"{keyword} yes\n")
+        done = subprocess.run(["ssh", "-G", "-F", config, "x"], capture_output=True, text=True, check=False)
+        assert "Bad configuration option" not in done.stderr
+        options_for(ConfigFiles(config), "mac-01")
+
+
+def test_what_is_done_with_a_keyword_is_said_once(tmp_path) -> None:
+    groups = [FOLLOWED, STEPS, set(ALIASES), set(REFUSED), set(SAID), PASSED_OVER]
+    assert sum(map(len, groups)) == len(KNOWN)
+
+
+@needs_ssh
+def test_an_older_name_of_a_keyword_is_the_same_keyword(tmp_path) -> None:
+    config = tmp_path / "config"
+    config.write_text(
+        "IdentityFile2 /one\nIdentityFile /two\n"
+        "PubkeyAcceptedKeyTypes ssh-ed25519\nPubkeyAcceptedAlgorithms rsa-sha2-512\n"
+    )
+    said = said_by_ssh(config, "mac-01")
+    found = options_for(ConfigFiles(config), "mac-01")
+    assert list(found.identities) == said["identityfile"] == ["/one", "/two"]
+    assert dict(found.algorithms)["pubkeyacceptedalgorithms"] == "ssh-ed25519"
+    assert said["pubkeyacceptedalgorithms"] == ["ssh-ed25519"]
+
+
 WRONG = [
     "StrangeThing 1",
     "NoSuchKeyword yes",
@@ -276,6 +335,7 @@ def test_a_misspelt_keyword_is_guessed(tmp_path) -> None:
         ("CanonicalizeHostname yes", True),
         ("RevokedHostKeys /etc/ssh/revoked", True),
         ("PubkeyAuthentication no", True),
+        ("BindInterface en0", True),
         ("ProxyUseFdpass yes", True),
         ("RemoteCommand /usr/bin/true", True),
         ("RefuseConnection do not go there", True),

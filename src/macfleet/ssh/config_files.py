@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import glob
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from macfleet.documents import nearest
-from macfleet.ssh.config_keywords import KNOWN
+from macfleet.ssh.config_keywords import ALIASES, KNOWN
 from macfleet.ssh.config_match import begins
 from macfleet.ssh.config_settings import Setting, Settings
 from macfleet.ssh.config_text import Line, lines_of, matches_list
@@ -79,7 +79,7 @@ def _read(path: Path, *, user: bool, depth: int) -> tuple[_Item, ...]:
 def _with_includes(lines: Iterator[Line], *, user: bool, depth: int) -> Iterator[_Item]:
     for line in lines:
         if line.keyword != "include":
-            yield line
+            yield replace(line, keyword=ALIASES[line.keyword]) if line.keyword in ALIASES else line
             continue
         try:
             words = line.words()

@@ -27,7 +27,6 @@ FOLLOWED = frozenset(
         "proxycommand",
         "proxyjump",
         "pubkeyacceptedalgorithms",
-        "pubkeyacceptedkeytypes",
         "requiredrsasize",
         "serveralivecountmax",
         "serveraliveinterval",
@@ -41,7 +40,16 @@ FOLLOWED = frozenset(
 STEPS = frozenset({"host", "match", "include"})
 """Keywords that decide which lines count."""
 
+ALIASES = {
+    "dsaauthentication": "pubkeyauthentication",
+    "identityfile2": "identityfile",
+    "pubkeyacceptedkeytypes": "pubkeyacceptedalgorithms",
+    "smartcarddevice": "pkcs11provider",
+}
+"""Older names, and what they are called today: the first line counts, whichever name it has."""
+
 REFUSED: dict[str, tuple[frozenset[str], str]] = {
+    "bindinterface": (frozenset(), "macfleet goes out by the address it is told; write it as BindAddress"),
     "canonicalizehostname": (
         frozenset({"no", "false", "none"}),
         "names would lead elsewhere than macfleet goes; write the full name as HostName",
@@ -82,24 +90,25 @@ SAID: dict[str, tuple[frozenset[str], str]] = {
 PASSED_OVER = frozenset(
     # Words of one text: a list with a line each would be longer than all that reads it.
     """
-    addkeystoagent batchmode canonicaldomains canonicalizefallbacklocal canonicalizemaxdots
-    canonicalizepermittedcnames challengeresponseauthentication channeltimeout checkhostip
-    clearallforwardings compression compressionlevel connectionattempts controlmaster controlpath
-    controlpersist dynamicforward enableescapecommandline enablesshkeysign escapechar
-    exitonforwardfailure fingerprinthash forkafterauthentication forwardagent forwardx11
-    forwardx11timeout forwardx11trusted gatewayports gssapiauthentication gssapiclientidentity
-    gssapidelegatecredentials gssapikexalgorithms gssapikeyexchange gssapirenewalforcesrekey
-    gssapiserveridentity gssapitrustdns hashknownhosts hostbasedacceptedalgorithms
-    hostbasedauthentication hostbasedkeytypes ipqos kbdinteractiveauthentication
-    kbdinteractivedevices localcommand localforward loglevel logverbose
-    numberofpasswordprompts obscurekeystroketiming passwordauthentication permitlocalcommand
-    permitremoteopen preferredauthentications protocol rekeylimit remoteforward requesttty
-    sendenv sessiontype setenv skeyauthentication stdinnull streamlocalbindmask streamlocalbindunlink
-    syslogfacility tcpkeepalive tunnel tunneldevice updatehostkeys usekeychain
-    useroaming versionaddendum visualhostkey
-    warnweakcrypto xauthlocation
+    addkeystoagent afstokenpassing batchmode canonicaldomains canonicalizefallbacklocal
+    canonicalizemaxdots canonicalizepermittedcnames challengeresponseauthentication channeltimeout
+    checkhostip cipher clearallforwardings compression compressionlevel connectionattempts
+    controlmaster controlpath controlpersist dynamicforward enableescapecommandline enablesshkeysign
+    escapechar exitonforwardfailure fallbacktorsh fingerprinthash forkafterauthentication
+    forwardagent forwardx11 forwardx11timeout forwardx11trusted gatewayports globalknownhostsfile2
+    gssapiauthentication gssapiclientidentity gssapidelegatecredentials gssapikexalgorithms
+    gssapikeyexchange gssapirenewalforcesrekey gssapiserveridentity gssapitrustdns hashknownhosts
+    hostbasedacceptedalgorithms hostbasedauthentication hostbasedkeytypes ipqos
+    kbdinteractiveauthentication kbdinteractivedevices kerberosauthentication kerberostgtpassing
+    localcommand localforward loglevel logverbose numberofpasswordprompts obscurekeystroketiming
+    passwordauthentication permitlocalcommand permitremoteopen preferredauthentications protocol
+    rekeylimit remoteforward requesttty rhostsauthentication rhostsrsaauthentication
+    rsaauthentication sendenv sessiontype setenv skeyauthentication stdinnull
+    streamlocalbindmask streamlocalbindunlink syslogfacility tcpkeepalive tisauthentication tunnel
+    tunneldevice updatehostkeys usekeychain useprivilegedport userknownhostsfile2 useroaming usersh
+    versionaddendum visualhostkey warnweakcrypto xauthlocation
     """.split()  # noqa: SIM905
 )
-"""Keywords about terminals, forwarding, other kinds of login and looks: nothing here uses them."""
+"""Keywords about terminals, forwarding, other kinds of login and looks, and those ssh itself passes over."""
 
-KNOWN = FOLLOWED | STEPS | frozenset(REFUSED) | frozenset(SAID) | PASSED_OVER
+KNOWN = FOLLOWED | STEPS | frozenset(ALIASES) | frozenset(REFUSED) | frozenset(SAID) | PASSED_OVER

@@ -15,7 +15,14 @@ from macfleet.ssh.jumps import jump_hops
 _YES = frozenset({"yes", "true"})
 _NO = frozenset({"no", "false"})
 _FAMILIES = {"any": socket.AF_UNSPEC, "inet": socket.AF_INET, "inet6": socket.AF_INET6}
-_LISTS = ("casignaturealgorithms", "ciphers", "hostkeyalgorithms", "kexalgorithms", "macs")
+_LISTS = (
+    "casignaturealgorithms",
+    "ciphers",
+    "hostkeyalgorithms",
+    "kexalgorithms",
+    "macs",
+    "pubkeyacceptedalgorithms",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,10 +214,7 @@ def _jump(found: Settings, tokens: Tokens) -> str:
 
 
 def _algorithms(found: Settings) -> tuple[tuple[str, str], ...]:
-    lists = [(keyword, found.text(keyword)) for keyword in _LISTS]
-    # The older name of the keyword is the same keyword.
-    accepted = found.text("pubkeyacceptedalgorithms") or found.text("pubkeyacceptedkeytypes")
-    return tuple((name, text) for name, text in (*lists, ("pubkeyacceptedalgorithms", accepted)) if text)
+    return tuple((keyword, text) for keyword in _LISTS if (text := found.text(keyword)))
 
 
 def _remarks(found: Settings) -> tuple[Remark, ...]:
