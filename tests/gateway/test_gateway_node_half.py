@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -11,31 +12,52 @@ from macfleet.gateway import node_scripts as scripts
 from macfleet.gateway.node_answers import read_sight, read_stop
 from macfleet.gateway.node_half import NodeScripts
 from macfleet.model.diagnostic import MacfleetError
-from macfleet.model.node import Endpoint, Node
+from macfleet.model.node import Arm, Endpoint, Node
+from macfleet.rollout.drain_ports import WayIn
 from macfleet.rollout.drain_state import InFlight, Service, ServiceState
 from macfleet.testing import LocalTransport
 
-NODE = Node("mac-01", Endpoint("mac-01"), pool="chat", variables={"engine_port": 8080})
-TARGET = scripts.Target("chat", 8080, "small-chat")
-IDENTIFIER = "c0ffee" * 10
+NODE = Node(
+    "mac-01",
+    Endpoint("mac-01"),
+    pool="chat",
+    variables={"engine_port": 8080, "front_port": 8090, "bare_port": 8081},
+)
+FRONTED = replace(NODE, arms=(Arm.BARE, Arm.CONTAINER, Arm.HOST_ENGINE))
+IDENTIFIER, FRONT = "c0ffee" * 10, "decade" * 10
 
-# A Mac's programs as shell functions; the port is open while no rule stands and the container runs.
+# A Mac's programs as shell functions; a port is open while no rule stands for it and its container runs.
 PROGRAMS = f"""
+listed() {{ [ -e "$HOME/$1" ] && echo "$2|running|Up 1 minute$4|$3" || echo "$2|exited|Exited (0)|$3"; }}
 docker() {{
   case " $* " in
-    *" ps "*) [ -e "$HOME/running" ] && echo '{IDENTIFIER}|running|Up 1 minute (healthy)' || echo '{IDENTIFIER}|exited|Exited (0)' ;;
+    *" ps "*project=chat-front*) [ ! -e "$HOME/front" ] || listed front-running {FRONT} 'chat-front|front' ;;
+    *" ps "*) listed running {IDENTIFIER} 'chat|engine' ' (healthy)' ;;
+    *" chat-front stop "*) rm -f "$HOME/front-running"; echo stop front >>"$HOME/calls" ;;
+    *" chat-front start "*) : >"$HOME/front-running"; echo start front >>"$HOME/calls" ;;
     *" stop "*) rm -f "$HOME/running"; echo stop >>"$HOME/calls" ;;
     *" start "*) : >"$HOME/running"; echo start >>"$HOME/calls" ;;
+    *" exec "*"http_code"*) cat "$HOME/offers" 2>/dev/null || return 28 ;;
     *"/metrics "*) cat "$HOME/metrics" 2>/dev/null ;;
     *"/slots "*) cat "$HOME/slots" 2>/dev/null ;;
     *" exec "*) echo warmed >>"$HOME/calls" ;;
   esac
 }}
 curl() {{
-  [ -e "$HOME/running" ] || return 7
-  case " $* " in
-    *:18080/*) grep -q '^rdr ' "$HOME/rules" 2>/dev/null && [ ! -e "$HOME/no_entry" ] || return 7 ;;
-    *) [ ! -s "$HOME/rules" ] || [ -e "$HOME/leaky" ] || return 7 ;;
+  for url; do case "$url" in http*) break ;; esac; done
+  port=${{url#http://127.0.0.1:}}; port=${{port%%/*}}; published=$(($port % 10000))
+  case "$url" in
+    *:8081/metrics) cat "$HOME/bare-metrics" 2>/dev/null ;;
+    *:8081/*completions) echo warmed bare >>"$HOME/calls" ;;
+    *:8081/*) ;;
+    *)
+      [ $published = 8090 ] && runs=front-running || runs=running
+      [ -e "$HOME/$runs" ] || return 7
+      if [ $port -gt 10000 ]; then
+        grep -q "^rdr .* port $port -> .* $published$" "$HOME/rules" 2>/dev/null && [ ! -e "$HOME/no_entry" ] || return 7
+      else
+        ! grep -q "^block .* port $port " "$HOME/rules" 2>/dev/null || [ -e "$HOME/leaky" ] || return 7
+      fi ;;
   esac
 }}
 netstat() {{ cat "$HOME/netstat" 2>/dev/null; }}
@@ -48,7 +70,7 @@ pfctl() {{
     *" -F rules "*) sed -i '/^block/d' "$HOME/rules" ;;
     *" -F nat "*) sed -i '/^rdr/d' "$HOME/rules" ;;
     *" -E "*) echo 'Token : 4711' >&2 ;;
-    *" rules "*) sed -n '/^block/p' "$HOME/rules" ;;
+    *" rules "*) sed -n '/^block/s/ port / port = /p' "$HOME/rules" ;;
     *" References "*) echo "0 pfctl $(cat "$HOME/.macfleet/pf.token" 2>/dev/null) 0 days" ;;
   esac
 }}
@@ -107,7 +129,7 @@ def test_a_serving_node_is_seen_with_what_is_in_flight(mac, half):
         "tcp4  0 0  127.0.0.1.8080  127.0.0.1.50004  CLOSE_WAIT\n"
     )
     sight = half.look(NODE)
-    assert sight.in_flight == InFlight(3, ("127.0.0.1.50001", "127.0.0.1.50004"))
+    assert sight.in_flight == InFlight(3, ("8080 127.0.0.1.50001", "8080 127.0.0.1.50004"))
     assert (sight.healthy, sight.closed, sight.service) == (True, False, None)
 
 
@@ -167,6 +189,105 @@ def test_a_port_that_is_not_proven_closed_is_an_error_with_a_mend(mac, half, fil
     assert mend in failed.value.diagnostics[0].mend
 
 
+@pytest.fixture
+def fronted(mac):
+    """A Mac with a front before its own engine besides the container."""
+    for file in ("front", "front-running"):
+        (mac.home / file).touch()
+    return mac
+
+
+def test_every_port_where_requests_enter_is_closed_at_once_and_opened_again(fronted, half):
+    assert half.look(FRONTED).healthy
+    half.enter(FRONTED, service(ServiceState.DRAINING))
+    assert [call for call in fronted.calls() if " -f " in call] == ["pfctl -q -a com.apple/macfleet -f -"]
+    assert (fronted.home / "rules").read_text() == (
+        "rdr pass on lo0 inet proto tcp from any to 127.0.0.1 port 18090 -> 127.0.0.1 port 8090\n"
+        "rdr pass on lo0 inet proto tcp from any to 127.0.0.1 port 18080 -> 127.0.0.1 port 8080\n"
+        "block return in quick proto tcp from any to any port 8090 flags S/SA\n"
+        "block return in quick proto tcp from any to any port 8080 flags S/SA\n"
+    )
+    sight = half.look(FRONTED)
+    assert (sight.closed, sight.ways) == (True, {8090: WayIn(True), 8080: WayIn(True)})
+    half.enter(FRONTED, service(ServiceState.ACTIVE))
+    sight = half.look(FRONTED)
+    assert (sight.healthy, sight.closed, sight.ways) == (
+        True,
+        False,
+        {8090: WayIn(False), 8080: WayIn(False)},
+    )
+
+
+def test_what_goes_on_at_the_front_is_in_flight(fronted, half):
+    (fronted.home / "metrics").write_text("llamacpp:requests_processing 1\n")
+    (fronted.home / "bare-metrics").write_text("llamacpp:requests_processing 3\n")
+    (fronted.home / "netstat").write_text(
+        "tcp4  0 0  127.0.0.1.8090  127.0.0.1.50001  ESTABLISHED\n"
+        "tcp4  0 0  127.0.0.1.8080  127.0.0.1.50001  ESTABLISHED\n"
+        "tcp4  0 0  127.0.0.1.8081  127.0.0.1.50002  ESTABLISHED\n"
+    )
+    sight = half.look(FRONTED)
+    assert sight.in_flight == InFlight(4, ("8080 127.0.0.1.50001", "8090 127.0.0.1.50001"))
+    assert [way.connections for way in sight.ways.values()] == [1, 1]
+    assert half.look(NODE).in_flight == InFlight(1, ("8080 127.0.0.1.50001",))
+
+
+def test_a_node_that_was_closed_before_it_had_a_front_is_not_closed(fronted, half):
+    half.enter(NODE, service(ServiceState.DRAINED))
+    assert half.look(NODE).closed
+    sight = half.look(FRONTED)
+    assert (sight.closed, sight.ways[8090].closed, sight.ways[8080].closed) == (False, False, True)
+
+
+def test_a_front_that_is_declared_and_not_there_yet_holds_nothing_up(mac, half):
+    assert half.look(FRONTED).healthy
+    half.enter(FRONTED, service(ServiceState.DRAINED))
+    assert half.look(FRONTED).closed
+    assert half.start(FRONTED) == (Arm.CONTAINER,)
+    assert "start front" not in mac.calls()
+
+
+def test_a_front_that_does_not_answer_does_not_serve(fronted, half):
+    (fronted.home / "front-running").unlink()
+    assert not half.look(FRONTED).healthy
+
+
+def test_the_front_is_stopped_first_and_started_last(fronted, half):
+    (fronted.home / "metrics").write_text("llamacpp:requests_processing 0\n")
+    _, containers = half.stop(FRONTED)
+    assert containers == {FRONT: False, IDENTIFIER: False}
+    assert half.start(FRONTED) == (Arm.CONTAINER, Arm.HOST_ENGINE)
+    assert fronted.calls() == ["stop front", "stop", "start", "start front", "warmed", "warmed bare"]
+
+
+def test_a_rule_in_a_filter_that_refuses_nobody_does_not_close_a_node(mac, half):
+    half.enter(NODE, service(ServiceState.DRAINED))
+    (mac.home / "leaky").touch()
+    assert not half.look(NODE).closed
+
+
+@pytest.mark.parametrize(
+    ("page", "requests"),
+    [
+        ('vllm:num_requests_running{engine="0",model_name="a b"} 2.0\nvllm:num_requests_waiting 1.0\n', 3),
+        ("llamacpp:requests_processing 1\n" + "llamacpp:tokens 1\n" * 100_000, 1),
+        ("llamacpp:requests_processing\n", 1),
+    ],
+    ids=["another engine", "long", "broken"],
+)
+def test_pages_of_engines_are_read(mac, half, page, requests):
+    (mac.home / "metrics").write_text(page)
+    assert half.look(NODE).in_flight == InFlight(requests)
+
+
+@pytest.mark.parametrize(
+    ("offers", "counts"), [("offers 501\noffers 404\n", False), ("offers 500\noffers 404\n", True)]
+)
+def test_an_engine_that_shows_no_requests_is_asked_whether_it_could(mac, half, offers, counts):
+    (mac.home / "offers").write_text(offers)
+    assert half.look(NODE).in_flight == InFlight(None, counts=counts)
+
+
 def test_stopping_says_what_was_in_flight_and_which_ids_are_gone(mac, half):
     (mac.home / "metrics").write_text("llamacpp:requests_processing 2\n")
     in_flight, containers = half.stop(NODE)
@@ -181,30 +302,48 @@ def test_starting_warms_the_engine_up(mac, half):
     assert mac.calls() == ["stop", "start", "warmed"]
 
 
+UP = "engine ok\ncontainer a|running|Up|chat|engine\n"
+ASKED = f"{UP}asked container\n"
+
+
 @pytest.mark.parametrize(
-    ("output", "requests", "running"),
+    ("output", "requests", "running", "counts"),
     [
-        ("", None, True),
-        ("engine silent\n", None, True),
-        ("engine absent\n", 0, False),
-        ("engine ok\n", 0, False),
-        ("engine ok\ncontainer a|exited|Exited (0)\n", 0, False),
-        ("engine ok\ncontainer a|running|Up\n", None, True),
-        ("engine ok\ncontainer a|running|Up\nmetric processing 1\n", 1, True),
-        ("engine ok\ncontainer a|running|Up\nmetric processing zero\n", 1, True),
-        ("engine ok\ncontainer a|running|Up\nmetric processing inf\n", 1, True),
-        ('engine ok\ncontainer a|running|Up\nslots [1, {}, {"is_processing": true}]\n', 1, True),
-        ("engine ok\ncontainer a|running|Up\nslots [[[[\n", None, True),
+        ("", None, True, True),
+        ("engine silent\n", None, True, True),
+        ("engine absent\n", 0, False, True),
+        ("engine ok\n", 0, False, True),
+        ("engine ok\ncontainer a|exited|Exited (0)\n", 0, False, True),
+        ("engine ok\ncontainer a|running|Up\n", None, True, True),
+        (UP, None, True, True),
+        (ASKED, None, True, True),
+        (f"{ASKED}metric processing 1\n", 1, True, True),
+        (f"{ASKED}metric processing zero\n", 1, True, True),
+        (f"{ASKED}metric processing inf\n", 1, True, True),
+        (f"{ASKED}metric processing nan\n", 1, True, True),
+        (f"{ASKED}metric processing 1.0\nmetric processing 2.0\nmetric deferred 3\n", 6, True, True),
+        (f'{ASKED}slots [1, {{}}, {{"is_processing": true}}]\n', 1, True, True),
+        (f"{ASKED}slots [[[[\n", None, True, True),
+        (f"{ASKED}offers 501\noffers 404\n", None, True, False),
+        (f"{ASKED}offers 200\noffers 404\n", None, True, False),
+        (f"{ASKED}offers 127\n", None, True, False),
+        (f"{ASKED}offers 000\noffers 000\noffers 7\n", None, True, False),
+        (f"{ASKED}offers 503\noffers 501\n", None, True, True),
+        (f"{ASKED}offers 000\noffers 000\noffers 28\n", None, True, True),
+        (f"{ASKED}metric processing 1\nasked host-engine\nmetric processing 2\n", 3, True, True),
+        (f"{ASKED}metric processing 1\nasked host-engine\noffers 404\noffers 404\n", 1, True, False),
+        (f"{ASKED}metric processing 0\nasked host-engine\noffers 404\noffers 404\n", None, True, False),
+        (f"{ASKED}metric processing 1\nasked host-engine\noffers 000\noffers 28\n", None, True, True),
     ],
 )  # fmt: skip
-def test_what_is_not_known_is_never_taken_for_nothing(output, requests, running):
+def test_what_is_not_known_is_never_taken_for_nothing(output, requests, running, counts):
     found = read_sight("mac-01", output).in_flight
-    assert (found.requests, found.running) == (requests, running)
+    assert (found.requests, found.running, found.counts) == (requests, running, counts)
 
 
 @pytest.mark.parametrize("status", ["Up 2 s (health: starting)", "Up 2 s (unhealthy)"])
 def test_a_container_that_is_not_healthy_does_not_serve(status):
-    text = f"engine ok\ncontainer a|running|{status}\nanswers\n"
+    text = f"port 8080 chat\nengine ok\ncontainer a|running|{status}|chat|engine\nanswers 8080\n"
     assert not read_sight("mac-01", text).healthy
 
 

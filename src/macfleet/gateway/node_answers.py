@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
-from macfleet.rollout.drain_ports import Sight
+from macfleet.rollout.drain_ports import Sight, WayIn
 from macfleet.rollout.drain_state import InFlight, Service, ServiceState
 
 _MARK = "now stopping"
 _REASON = 500
 _LARGEST = 2.0**53
+_RULE = re.compile(r" port (?:= )?(\d{1,5})\b", re.ASCII)
+_OK, _FAULTS = 200, 500
+_NOBODY = "7"
+"""curl's exit status where a connection was refused."""
+_NOT_OFFERED = ("501", "126", "127")
+"""The HTTP status of llama-server for what is switched off; a shell's exit status where there is no curl."""
 
 
 def read_sight(node: str, output: str) -> Sight:
@@ -20,18 +27,19 @@ def read_sight(node: str, output: str) -> Sight:
     for word, rest in _lines(output):
         found.take(word, rest)
     running = any(found.containers.values())
-    requests: int | None = None
-    if found.metrics or found.slots is not None:
-        requests = max(sum(found.metrics.values()), found.slots or 0)
     # Nothing runs in a VM that is not there; what a silent engine runs is unknown.
-    in_flight = InFlight(
-        requests if running else None if found.engine == "silent" else 0,
-        tuple(sorted(set(found.connections))),
-        running or found.engine == "silent",
-    )
-    healthy = running and not found.sick and all(found.containers.values()) and found.answers
+    if not running:
+        in_flight = InFlight(None if found.engine == "silent" else 0, (), found.engine == "silent")
+    else:
+        in_flight = _in_flight(found.asked)
+    in_flight = replace(in_flight, connections=tuple(sorted(set(found.connections))))
+    serving = {port for port, project in found.ports.items() if project in found.projects}
+    healthy = running and not found.sick and all(found.containers.values()) and serving <= found.answers
+    ways = {port: WayIn(port in found.refused, found.connected(port)) for port in found.ports}
+    # A rule in a filter that is off refuses nobody.
+    closed = bool(ways) and all(way.closed for way in ways.values()) and not found.answers
     return Sight(
-        healthy, in_flight, _service(node, found.service), found.containers, found.engine, bool(found.rules)
+        healthy, in_flight, _service(node, found.service), found.containers, found.engine, closed, ways
     )
 
 
@@ -47,38 +55,97 @@ def read_stop(node: str, output: str) -> tuple[InFlight, dict[str, bool]]:
 
 
 @dataclass(slots=True)
+class _Asked:
+    """What one engine said of its requests."""
+
+    metrics: dict[str, int] = field(default_factory=dict)
+    slots: int | None = None
+    offers: set[str] = field(default_factory=set)
+
+    @property
+    def requests(self) -> int | None:
+        if not self.metrics and self.slots is None:
+            return None
+        return max(sum(self.metrics.values()), self.slots or 0)
+
+    @property
+    def silent(self) -> bool:
+        """Whether it did not say, though it may have something to say it with."""
+        if self.requests is not None:
+            return False
+        return not self.offers or (_NOBODY not in self.offers and not all(map(_counts_none, self.offers)))
+
+
+@dataclass(slots=True)
 class _Lines:
     service: str = ""
     engine: str = "silent"
-    answers: bool = False
     sick: bool = False
-    slots: int | None = None
-    rules: list[str] = field(default_factory=list)
+    answers: set[int] = field(default_factory=set)
+    ports: dict[int, str] = field(default_factory=dict)
+    refused: set[int] = field(default_factory=set)
     connections: list[str] = field(default_factory=list)
     containers: dict[str, bool] = field(default_factory=dict)
-    metrics: dict[str, int] = field(default_factory=dict)
+    projects: set[str] = field(default_factory=set)
+    asked: list[_Asked] = field(default_factory=list)
 
     def take(self, word: str, rest: str) -> None:
         if word == "service":
             self.service = rest
         elif word == "engine":
             self.engine = rest
-        elif word == "answers":
-            self.answers = True
-        elif word == "rule" and rest.startswith("block "):
-            self.rules.append(rest)
+        elif word == "port":
+            number, _, project = rest.partition(" ")
+            self.ports[_port(number)] = project
+        elif word == "rule" and rest.startswith("block ") and (found := _RULE.search(rest)):
+            self.refused.add(int(found[1]))
         elif word == "connection":
             self.connections.append(rest)
         elif word == "container":
-            identifier, state, status = [*rest.split("|", 2), "", ""][:3]
+            identifier, state, status, project, _ = [*rest.split("|", 4), "", "", "", ""][:5]
             self.containers[identifier] = state in ("running", "restarting", "paused")
             self.sick = self.sick or "(unhealthy)" in status or "starting)" in status
-        elif word == "metric":
+            self.projects.add(project)
+        elif word == "asked":
+            self.asked.append(_Asked())
+        elif word == "answers":
+            self.answers.add(_port(rest))
+        elif self.asked:
+            self._say(self.asked[-1], word, rest)
+
+    def connected(self, port: int) -> int:
+        """Return how many peers are connected to a port."""
+        return sum(each.startswith(f"{port} ") for each in set(self.connections))
+
+    @staticmethod
+    def _say(asked: _Asked, word: str, rest: str) -> None:
+        if word == "metric":
             name, _, value = rest.partition(" ")
             if name in ("processing", "deferred"):
-                self.metrics[name] = _count(value)
+                # One line a model where an engine has several.
+                asked.metrics[name] = asked.metrics.get(name, 0) + _count(value)
         elif word == "slots":
-            self.slots = _busy(rest)
+            asked.slots = _busy(rest)
+        elif word == "offers":
+            asked.offers.add(rest)
+
+
+def _in_flight(asked: Sequence[_Asked]) -> InFlight:
+    """Add up what the engines of a node said; what one does not say is not taken for nothing."""
+    if not asked or any(each.silent for each in asked):
+        return InFlight(None)
+    counts = all(each.requests is not None for each in asked)
+    known = sum(each.requests or 0 for each in asked)
+    return InFlight(known if counts or known else None, counts=counts)
+
+
+def _counts_none(status: str) -> bool:
+    """Whether an answer says that an engine shows no requests, now or later."""
+    return status in _NOT_OFFERED or (status.isdigit() and _OK <= int(status) < _FAULTS)
+
+
+def _port(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= len("65535") else 0
 
 
 def _lines(output: str) -> Iterator[tuple[str, str]]:

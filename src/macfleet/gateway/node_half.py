@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from macfleet.gateway import node_scripts as scripts
@@ -12,7 +12,15 @@ from macfleet.model.diagnostic import Diagnostic, MacfleetError
 from macfleet.model.exit_codes import ExitCode
 from macfleet.model.node import Arm, Node
 from macfleet.model.ports import Completed, LoadGenerator, Transports
-from macfleet.rollout.arms import ENVIRONMENT, base_url, port_of, wait_until_healthy
+from macfleet.rollout.arms import (
+    ENVIRONMENT,
+    base_url,
+    entry_to,
+    front_of,
+    port_of,
+    project_of,
+    wait_until_healthy,
+)
 from macfleet.rollout.drain_ports import Sight
 from macfleet.rollout.drain_state import InFlight, Service
 
@@ -34,30 +42,35 @@ class NodeScripts:
         return read_sight(node.name, self._run(node, scripts.look(self._target(node)), _LOOK, "be seen"))
 
     def enter(self, node: Node, service: Service) -> None:
-        """Write the state on the node and close or open its port.
+        """Write the state on the node and close or open its ports.
 
         Raises:
-            MacfleetError: E0873 a newer lease wrote the node (exit 6), E0876 the port could not be closed
-                or opened (exit 4).
+            MacfleetError: E0873 a newer lease wrote the node (exit 6), E0876 a port could not be
+                closed or opened (exit 4).
         """
         self._run(node, scripts.enter(self._target(node), service), _LOOK, f"become {service.state}")
 
     def stop(self, node: Node) -> tuple[InFlight, Mapping[str, bool]]:
-        """Stop the project; return what was in flight then, and by id which containers still run."""
+        """Stop the containers; return what was in flight then, and by id which containers still run."""
         return read_stop(node.name, self._run(node, scripts.stop(self._target(node)), _STOP, "stop"))
 
-    def start(self, node: Node) -> bool:
-        """Start the project, wait until it is healthy and warm it up; False where there is none to start."""
+    def start(self, node: Node) -> tuple[Arm, ...]:
+        """Start the containers, wait until they are healthy and warm up; return the arms that are there."""
         said = self._run(node, scripts.start(self._target(node), _START - 30), _START, "start")
-        return said.strip() != "nothing"
+        return tuple(arm for arm in Arm if f"started {arm}" in said.splitlines())
 
     def entry(self, node: Node) -> int:
         """Return the port of the node's loopback that leads to its engine while its own port is closed."""
-        return self._target(node).entry
+        return entry_to(port_of(node, Arm.CONTAINER))
 
     def _target(self, node: Node) -> scripts.Target:
-        project = str(node.variables.get("compose_project") or node.pool or "macfleet")
-        return scripts.Target(project, port_of(node, Arm.CONTAINER), self.model)
+        ways = [scripts.Way(Arm.CONTAINER, project_of(node), port_of(node, Arm.CONTAINER))]
+        if Arm.HOST_ENGINE in node.arms:
+            # Most traffic comes by the front where there is one: it is refused, counted and stopped first.
+            port, engine = port_of(node, Arm.HOST_ENGINE), port_of(node, Arm.BARE)
+            ways.insert(0, scripts.Way(Arm.HOST_ENGINE, front_of(node), port, engine))
+        service = str(node.variables.get("compose_service") or "engine")
+        return scripts.Target(tuple(ways), service, self.model)
 
     def _run(self, node: Node, script: str, deadline: float, verb: str) -> str:
         done = self.transports.to(node).run(script, deadline=deadline)
@@ -70,20 +83,23 @@ class NodeScripts:
 
 @dataclass(frozen=True, slots=True)
 class RouteProof:
-    """Asks a node for every promised route, once the VM forwards the port again."""
+    """Asks each arm of a node for every promised route, once the VM forwards its port again."""
 
     transports: Transports
     load: LoadGenerator
     contract: Contract
 
     def __call__(self, node: Node) -> tuple[str, ...]:
-        """Return what is broken, in words (raises MacfleetError where nothing can be asked)."""
-        url = base_url(node, Arm.CONTAINER)
+        """Return what is broken at any of its arms (raises MacfleetError where one cannot be asked)."""
+        return tuple(problem for arm in node.arms for problem in self._broken(node, arm))
+
+    def _broken(self, node: Node, arm: Arm) -> Sequence[str]:
+        url = base_url(node, arm)
         waits = f"{ENVIRONMENT}\n{wait_until_healthy(url, _FORWARDED)}"
         if self.transports.to(node).run(waits, deadline=_FORWARDED * 2 + 30).exit != 0:
-            return (f"nothing answers at {url}",)
-        report = self.load.probe(node, Arm.CONTAINER, url, self.contract)
-        return tuple(f"{route.route}: {problem}" for route in report.routes for problem in route.problems)
+            return [f"nothing answers at {url}"]
+        report = self.load.probe(node, arm, url, self.contract)
+        return [f"{route.route} of {arm}: {problem}" for route in report.routes for problem in route.problems]
 
 
 def _taken_over(node: Node) -> Diagnostic:

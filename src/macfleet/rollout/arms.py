@@ -20,6 +20,8 @@ DOCKER_CONFIG="$HOME/.macfleet/docker"; export DOCKER_CONFIG"""
 
 # No variable of an inventory can have this name.
 _ENTRY = "entry of a closed node"
+_ENTRY_ABOVE = 10000
+_PORT_NUMBERS = 65536
 _PORTS = {Arm.CONTAINER: "engine_port", Arm.HOST_ENGINE: "front_port"}
 
 
@@ -47,16 +49,25 @@ def front_of(node: Node) -> str:
     return str(node.variables.get("front_project") or f"{project_of(node)}-front")
 
 
+def entry_to(port: int) -> int:
+    """Return the port of the loopback that leads to a closed port, 10000 further on."""
+    return (port + _ENTRY_ABOVE - 1) % (_PORT_NUMBERS - 1) + 1
+
+
 def behind(node: Node, entry: int) -> Node:
-    """Return a node whose container arm is reached at `entry`, its port being closed; 0 changes nothing."""
+    """Return a node whose container arm is reached at `entry`, its ports being closed; 0 changes nothing.
+
+    The front of host-engine is then reached at its own entry.
+    """
     return replace(node, variables={**node.variables, _ENTRY: entry}) if entry else node
 
 
 def base_url(node: Node, arm: str) -> str:
     """Return the arm's URL as seen from the node's loopback; of a closed node the one that is let in."""
     entry = node.variables.get(_ENTRY)
-    port = entry if arm == Arm.CONTAINER and isinstance(entry, int) else port_of(node, arm)
-    return f"http://127.0.0.1:{port}"
+    if isinstance(entry, int) and arm in _PORTS:
+        return f"http://127.0.0.1:{entry if arm == Arm.CONTAINER else entry_to(port_of(node, arm))}"
+    return f"http://127.0.0.1:{port_of(node, arm)}"
 
 
 def start(

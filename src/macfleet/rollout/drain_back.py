@@ -55,10 +55,11 @@ def bring_back(node: Node, back: Service, ports: DrainPorts, lease: Lease) -> Se
 
 def _prove(node: Node, reached: Node, ports: DrainPorts) -> None:
     """Start, warm up and ask the promised routes of a node where it is `reached`."""
-    if not ports.half.start(node):
+    there = ports.half.start(node)
+    if not there:
         return
     ports.events.emit(Event("undrain.started", node.name))
-    problems = tuple(ports.prove(reached))
+    problems = tuple(ports.prove(replace(reached, arms=there)))
     if problems:
         raise MacfleetError(_unproven(node, problem) for problem in problems)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from macfleet.model.json import JsonObject
-from macfleet.model.node import Node
+from macfleet.model.node import Arm, Node
 from macfleet.model.ports import Clock, Events, Executor
 from macfleet.rollout.drain_state import InFlight, Service
 
@@ -23,15 +23,24 @@ class Lease:
 
 
 @dataclass(frozen=True, slots=True)
+class WayIn:
+    """A port where requests enter a node: whether its reject rule stands, and how many are connected."""
+
+    closed: bool
+    connections: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Sight:
     """A node as one look finds it.
 
     Attributes:
-        healthy: the project's containers are healthy and the published port answers.
+        healthy: its containers are healthy and each published port of a project that is there answers.
         service: what the node's own file says; None without one.
-        containers: id by id whether each of the project's containers runs.
+        containers: id by id whether each of its containers runs, the front's too.
         engine: ``ok``, ``absent`` (no VM) or ``silent`` (there, without an answer).
-        closed: whether the reject rule stands.
+        closed: whether the reject rules stand and no port answers.
+        ways: each port where requests enter, the front's first.
     """
 
     healthy: bool
@@ -40,6 +49,7 @@ class Sight:
     containers: Mapping[str, bool] | None = None
     engine: str = "ok"
     closed: bool = False
+    ways: Mapping[int, WayIn] = field(default_factory=dict)
 
 
 class Services(Protocol):
@@ -75,13 +85,13 @@ class NodeHalf(Protocol):
         """See the node (raises NodeUnreachable)."""
 
     def enter(self, node: Node, service: Service) -> None:
-        """Write the state down on the node and close or open its port accordingly (raises MacfleetError)."""
+        """Write the state down on the node and close or open its ports accordingly (raises MacfleetError)."""
 
     def stop(self, node: Node) -> tuple[InFlight, Mapping[str, bool]]:
-        """Stop the project; return what was in flight then, and by id which containers still run."""
+        """Stop the containers, the front's first; return what was in flight, and by id which still run."""
 
-    def start(self, node: Node) -> bool:
-        """Start the project, wait until it is healthy and warm it up; False where there is none to start."""
+    def start(self, node: Node) -> tuple[Arm, ...]:
+        """Start the containers, wait until they are healthy and warm up; return the arms that are there."""
 
     def entry(self, node: Node) -> int:
         """Return the port of the node's loopback that leads to its engine while its own port is closed."""
@@ -93,8 +103,8 @@ class DrainPorts:
 
     Attributes:
         pool_of: the nodes of a node's pool, itself included; empty without a pool.
-        prove: asks the routes the contract promises, at the entry of a node that is closed; returns what is
-            broken.
+        prove: asks each arm of the node it is given for the routes the contract promises, at its entry where
+            the node is closed; returns what is broken.
         holder: who this controller is, unlike every other process.
         who: the person, for the record.
         record: keeps what was done to a node, by its kind, for the history.

@@ -123,13 +123,15 @@ class InFlight:
 
     Attributes:
         requests: requests the engine works on or has queued; None when the engine did not say.
-        connections: peers connected to the published port.
-        running: whether a container of the project runs; without one nothing can be in flight.
+        connections: peers connected to the ports where requests enter, each with its port.
+        running: whether a container runs; without one nothing can be in flight.
+        counts: whether the engine has anything to count requests with; without it the connections decide.
     """
 
     requests: int | None
     connections: tuple[str, ...] = ()
     running: bool = True
+    counts: bool = True
 
     @property
     def count(self) -> int:
@@ -139,7 +141,9 @@ class InFlight:
     @property
     def busy(self) -> bool:
         """Whether the engine works, or may."""
-        return self.running and (self.requests is None or self.requests > 0)
+        if self.requests is None:
+            return self.running and (self.counts or bool(self.connections))
+        return self.running and self.requests > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +197,7 @@ class Progress:
     @property
     def words(self) -> str:
         """What keeps the drain from ending, for people."""
-        if self.last.requests is None and self.last.running and not self.last.connections:
+        if self.last.requests is None and self.last.busy and not self.last.connections:
             return "the engine does not say what is in flight"
         parts = [f"{self.last.count} in flight"]
         if self.idle_connections:

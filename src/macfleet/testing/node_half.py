@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from macfleet.model.diagnostic import Diagnostic, NodeUnreachable
 from macfleet.model.exit_codes import ExitCode
-from macfleet.model.node import Node
+from macfleet.model.node import Arm, Node
 from macfleet.rollout.drain_ports import Sight
 from macfleet.rollout.drain_state import InFlight, Service
 
@@ -76,12 +76,12 @@ class FakeHalf:
             self.stopped.add(node.name)
         return self.flights.get(node.name, [InFlight(0)])[-1], {_CONTAINER: self.stubborn}
 
-    def start(self, node: Node) -> bool:
+    def start(self, node: Node) -> tuple[Arm, ...]:
         """Start the container, if there is one."""
         self._reach(node)
         self.calls.append((node.name, "start"))
         self.stopped.discard(node.name)
-        return node.name not in self.empty
+        return () if node.name in self.empty else (Arm.CONTAINER,)
 
     def entry(self, node: Node) -> int:
         """Return one port for every node."""
