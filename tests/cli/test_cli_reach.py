@@ -138,6 +138,22 @@ def test_a_command_that_hangs_is_ended_at_its_deadline(fleet: Fleet) -> None:
     assert "E0410" in done.stderr
 
 
+@pytest.mark.parametrize("deadline", ["0", "-1", "nan", "inf", "1e9"])
+def test_a_deadline_that_never_comes_is_refused(fleet: Fleet, deadline: str) -> None:
+    done = fleet.run("exec", "--deadline", deadline, "--", "true")
+    assert (done.returncode, "--deadline must be more than 0" in done.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("command", ["/usr/sbin/nologin", "true", "echo welcome; exit 0"])
+def test_an_account_that_runs_something_else_is_not_reachable(fleet: Fleet, command: str) -> None:
+    fleet.run("enrol", "mac-01")
+    keys = fleet.root / "identity.pub"
+    keys.write_text(f'command="{command}" {keys.read_text()}')
+    pinged = fleet.run("ping", "-l", "mac-01")
+    assert (pinged.returncode, pinged.stdout.splitlines()[1].split()[1]) == (5, "unreachable")
+    assert "E0427" in pinged.stderr
+
+
 def test_on_a_terminal_the_nodes_that_are_waited_for_are_seen(fleet: Fleet) -> None:
     fleet.run("enrol", "mac-01")
     wait = f"while [ ! -f {fleet.root}/go ]; do sleep 0.1; done; echo done"

@@ -27,6 +27,8 @@ Answer = TypeVar("Answer")
 
 _HEADS = ("NODE", "HOST", "KEY", "FINGERPRINT", "STATE")
 _PING_DEADLINE = 20.0
+_UP = "up"
+_LONGEST = 7 * 86400.0
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _PATH = "PATH=/opt/homebrew/bin:/opt/homebrew/sbin:/usr/bin:/bin:/usr/sbin:/sbin; export PATH;"
 
@@ -62,7 +64,7 @@ def enrol(fleet: FleetContext, patterns: tuple[str, ...], replace: bool, limit: 
 @limit_option
 @fleet_command
 def ping(fleet: FleetContext, limit: str) -> int:
-    """Log in to nodes, run nothing, and say how long it took."""
+    """Log in to nodes, let the account's shell say one word, and say how long both took."""
     nodes = fleet.nodes(limit)
     results = _each(fleet, "Ping", nodes, lambda node: _timed(fleet, node))
     rows: list[dict[str, Json]] = []
@@ -98,8 +100,8 @@ def exec_(
     the PATH. A secret such as TOKEN=env:TOKEN is a variable of the node's shell, not of its environment;
     pipe it into what wants it.
     """
-    if deadline <= 0:
-        raise click.UsageError("--deadline must be more than 0 seconds.")
+    if not 0 < deadline <= _LONGEST:  # `nan` is neither
+        raise click.UsageError(f"--deadline must be more than 0 and at most {_LONGEST:.0f} seconds, a week.")
     if named and len(command) > 1:
         raise click.UsageError("With --secret, write the command as one word of shell text, in quotes.")
     script = f"{_PATH} {_variables(fleet, named)}{command[0] if len(command) == 1 else words(command)}"
@@ -164,11 +166,20 @@ def _each(
 
 
 def _timed(fleet: FleetContext, node: Node) -> tuple[float, float]:
-    """Return seconds to log in and seconds of an empty script."""
+    """Return seconds to log in and seconds of the smallest script.
+
+    Raises:
+        MacfleetError: the node cannot be reached, or E0427, its account runs no scripts.
+    """
     start = time.monotonic()
     transport = fleet.transports.to(node)
     connected = time.monotonic()
-    transport.run("true", deadline=_PING_DEADLINE)
+    done = transport.run(f"printf {_UP}", deadline=_PING_DEADLINE)
+    if done.exit != 0 or not done.stdout.endswith(_UP.encode()):
+        from macfleet.ssh.trouble import no_shell
+
+        said = (done.stderr or done.stdout).decode("utf-8", "replace")
+        raise MacfleetError(no_shell(node.name, done.exit, said))
     return round(connected - start, 4), round(time.monotonic() - connected, 4)
 
 

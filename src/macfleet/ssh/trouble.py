@@ -79,7 +79,8 @@ def identity_unusable(node: str, identity: str, reason: str) -> Diagnostic:
         code="E0406",
         summary=f"the identity {identity} cannot be used: {reason}",
         why="The inventory or ssh_config names this private key for the node.",
-        mend=f"Check the path; load a key with a passphrase into the agent: `ssh-add {quote(identity)}`, "
+        mend=f"Check the path; load a key with a passphrase into the agent: `ssh-add {quote(identity)}` "
+        "(`ssh-add -l` says whether an agent answers and what it holds), "
         "or name the passphrase: MACFLEET_SSH_PASSPHRASE=keyring:SERVICE/USER.",
         node=node,
         exit_code=ExitCode.UNREACHABLE,
@@ -261,6 +262,22 @@ def proxy_failed(node: str, place: str, command: str, said: str) -> Diagnostic:
         summary=f"the ProxyCommand to {place} failed: {' '.join(said.split())}",
         why=f"ssh_config reaches the node through `{command}`.",
         mend="Run the command by hand: it should print a line that begins with SSH-2.0.",
+        node=node,
+        exit_code=ExitCode.UNREACHABLE,
+    )
+
+
+def no_shell(node: str, exit_status: int, said: str) -> Diagnostic:
+    """The login worked, but the account answers a script with something else."""
+    words = " ".join(said.split())[:200]
+    return Diagnostic(
+        code="E0427",
+        summary=f"the account runs no scripts: what should have said one word ended with {exit_status}"
+        + (f" and said: {words}" if words else ""),
+        why="The login worked. ForceCommand, a command= in authorized_keys, or a login shell such as "
+        "/usr/bin/false takes the place of what macfleet sends.",
+        mend="Give the account a shell on the Mac (`dscl . -read /Users/NAME UserShell`), "
+        "or log in as another.",
         node=node,
         exit_code=ExitCode.UNREACHABLE,
     )
