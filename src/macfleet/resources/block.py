@@ -25,20 +25,20 @@ from macfleet.resources.edits import Pattern
 from macfleet.resources.params import AbsolutePath, Params, Presence, Surroundings
 
 _LONGEST = 65536
-_LOOK = f"""{edits.PLACE}
-$0 == ENVIRON["mf_begin"] {{ begins++; if (ends >= begins) crossed = 1; inside = 1; next }}
-$0 == ENVIRON["mf_end"] {{ ends++; if (ends > begins) crossed = 1; inside = 0; next }}
+_LOOK = f"""{edits.PLACE}{edits.SAME}
+same($0, ENVIRON["mf_begin"]) {{ begins++; if (ends >= begins) crossed = 1; inside = 1; next }}
+same($0, ENVIRON["mf_end"]) {{ ends++; if (ends > begins) crossed = 1; inside = 0; next }}
 inside {{ block = block $0 "\\n"; next }}
 anchored($0) {{ anchors++ }}
 END {{ printf "%d %d %d %d\\n%s", begins, ends, crossed, anchors, block }}
 """
-_SET = f"""{edits.PLACE}
+_SET = f"""{edits.PLACE}{edits.SAME}
 function put() {{
   if (ENVIRON["mf_block"] == "") return
   print ENVIRON["mf_begin"]; print ENVIRON["mf_block"]; print ENVIRON["mf_end"]
 }}
-$0 == ENVIRON["mf_begin"] {{ inside = 1; at = count + 1; next }}
-$0 == ENVIRON["mf_end"] {{ inside = 0; next }}
+same($0, ENVIRON["mf_begin"]) {{ inside = 1; at = count + 1; next }}
+same($0, ENVIRON["mf_end"]) {{ inside = 0; next }}
 !inside {{ lines[++count] = $0 }}
 END {{
   if (!at) at = place(count, lines)

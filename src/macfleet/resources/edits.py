@@ -87,6 +87,11 @@ function anchored(text) {
 """  # noqa: E501  (awk takes no line break before ||)
 """Awk functions: before which line to put something new, and whether a line is one it is put beside."""
 
+SAME = """
+function same(a, b) { return (a "") == (b "") }
+"""
+"""Awk function: whether two texts are equal; awk itself takes 010 and 10 for one number."""
+
 
 def _awk(program: str, values: Mapping[str, str]) -> str:
     settings = " ".join(f"{name}={quote(value)}" for name, value in values.items())

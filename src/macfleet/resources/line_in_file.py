@@ -12,9 +12,9 @@ from macfleet.resources import edits
 from macfleet.resources.edits import Pattern
 from macfleet.resources.params import AbsolutePath, Params, Presence, Surroundings
 
-_COUNT = """
-function wanted(text) { return ENVIRON["mf_line"] != "" && text == ENVIRON["mf_line"] }
-function matching(text) { return ENVIRON["mf_match"] != "" && text ~ ENVIRON["mf_match"] }
+_COUNT = f"""{edits.SAME}
+function wanted(text) {{ return ENVIRON["mf_line"] != "" && same(text, ENVIRON["mf_line"]) }}
+function matching(text) {{ return ENVIRON["mf_match"] != "" && text ~ ENVIRON["mf_match"] }}
 """
 _LOOK = f"""{edits.PLACE}{_COUNT}
 wanted($0) {{ equal++; next }}
