@@ -111,6 +111,23 @@ def test_what_nothing_reads_or_gives_is_a_warning(run, fleet):
     assert "no handlers" in mends["E0333"]
 
 
+@pytest.mark.parametrize(
+    ("file", "before", "after", "code"),
+    [
+        ("playbooks/stage3-layout.yml", "  hosts:", "  hostss:", "E0301"),
+        ("inventory/hosts.yml", "  vars:", "  vars: [", "E0101"),
+        ("roles/layout/tasks/main.yml", "directory:", "direktory:", "E0304"),
+    ],
+)
+def test_what_could_not_be_read_is_no_reason_to_call_anything_else_unused(
+    run, fleet, file, before, after, code
+):
+    edit(fleet, file, before, after)
+    _, document = linted(run)
+    assert code in {each["code"] for each in document["findings"]}
+    assert {each["severity"] for each in document["findings"]} == {"error"}
+
+
 def test_a_finding_about_every_node_is_said_once(run, fleet):
     edit(fleet, "roles/compose/tasks/main.yml", "compose_project }}", "compose_projct }}")
     _, document = linted(run)

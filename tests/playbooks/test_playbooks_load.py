@@ -1,5 +1,5 @@
 import pytest
-from fleet_texts import TextFiles, findings, stage
+from fleet_texts import TextFiles, compiled, findings, stage
 
 from macfleet.model.diagnostic import MacfleetError
 from macfleet.model.stage import StageName, Strategy
@@ -98,6 +98,51 @@ def test_roles_that_depend_on_each_other_are_refused():
 def test_every_finding_is_reported_not_only_the_first():
     texts = stage("- direktory: {}\n- file: {paht: /a}\n- {name: x}", head="  gates: [{a: 1}]\n")
     assert [code for code, *_ in findings(texts)] == ["E0304", "E0303", "E0304", "E0307"]
+
+
+def test_what_is_wrong_with_a_playbook_hides_nothing_of_its_roles_tasks_and_gates():
+    head = "  rolls: [a]\n  roles: [nope]\n  strategy: {canary: 1, batches: 3}\n  gates: [{convergd: {}}]\n"
+    texts = stage("- {directory: {pth: /a}, register: x, wen: y, delegate_to: mac-02}", head=head)
+    texts["playbooks/stage.yml"] = texts["playbooks/stage.yml"].replace("layout", "layuot")
+    assert [(code, summary) for code, _, summary, _ in findings(texts)] == [
+        ("E0301", 'unknown key "batches" for playbook'),
+        ("E0301", 'unknown key "rolls" for playbook'),
+        ("E0305", 'unknown role "nope"'),
+        ("E0303", 'unknown key "pth" for directory'),
+        ("E0304", 'unknown key "register" for task'),
+        ("E0304", 'unknown key "wen" for task'),
+        ("E0328", 'a task cannot be delegated to "mac-02"'),
+        ("E0302", 'unknown stage "layuot"'),
+        ("E0801", 'unknown gate "convergd"'),
+    ]
+
+
+def test_every_file_of_a_role_is_looked_at_and_a_role_that_is_wrong_is_in_no_circle():
+    roles = {
+        "roles/a/meta/main.yml": "dependencies: [zz]\nx: 1\n",
+        "roles/a/tasks/main.yml": "- direktory: {}\n",
+        "roles/a/defaults/main.yml": "- 1\n",
+        "roles/a/vars/main.yml": "7\n",
+        "roles/a/templates/x.j2": b"\xff",
+        "roles/b/meta/main.yml": "dependencies: [a]\n",
+    }
+    found = findings(stage(head="  roles: [a, b, a]\n", **roles))
+    assert [(code, where) for code, where, *_ in found] == [
+        ("E0305", "roles/a/meta/main.yml:2"),
+        ("E0305", "roles/a/meta/main.yml:1"),
+        ("E0304", "roles/a/tasks/main.yml:1"),
+        ("E0315", "roles/a/templates/x.j2:1"),
+        ("E0305", "roles/a/defaults/main.yml:1"),
+        ("E0305", "roles/a/vars/main.yml:1"),
+    ]
+
+
+def test_a_role_that_several_depend_on_acts_once_before_all_of_them():
+    uses = {"a": "[b, c]", "b": "[d]", "c": "[d]"}
+    texts = {f"roles/{name}/meta/main.yml": f"dependencies: {named}\n" for name, named in uses.items()}
+    texts |= {f"roles/{name}/tasks/main.yml": f"- directory: {{path: /{name}}}\n" for name in "abcd"}
+    built = compiled(stage(head="  roles: [a]\n", **texts))
+    assert [each.address for each in built.resources] == [f"directory./{name}" for name in "dbca"]
 
 
 def test_a_missing_playbook_is_said():

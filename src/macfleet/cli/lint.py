@@ -94,7 +94,13 @@ def check_folder(fleet: FleetContext) -> Checked:
     checked = Checked()
     nodes = _inventory(fleet, checked)
     playbooks = _playbooks(fleet, checked)
-    _roles(fleet, playbooks, nodes, checked)
+    _roles(
+        fleet,
+        playbooks,
+        nodes,
+        checked,
+        complete=bool(nodes) and len(playbooks) == checked.counts["playbooks"],
+    )
     desired = _promises(fleet, playbooks, nodes, checked)
     checked.counts |= {"nodes": len(nodes), "compiled stages": 0}
     if desired is not None:
@@ -136,7 +142,12 @@ def _playbooks(fleet: FleetContext, checked: Checked) -> list[ParsedPlaybook]:
 
 
 def _roles(
-    fleet: FleetContext, playbooks: list[ParsedPlaybook], nodes: tuple[Node, ...], checked: Checked
+    fleet: FleetContext,
+    playbooks: list[ParsedPlaybook],
+    nodes: tuple[Node, ...],
+    checked: Checked,
+    *,
+    complete: bool,
 ) -> None:
     from macfleet.inventory.variables import IGNORED, KNOWN, MAGIC
     from macfleet.playbooks.survey import survey
@@ -151,7 +162,7 @@ def _roles(
         *_words(fleet, "inventory"),
         *_words(fleet, "macfleet.yml"),
     }
-    checked.found += survey(fleet.files, playbooks, variables, read)
+    checked.found += survey(fleet.files, playbooks, variables, read, complete=complete)
     checked.counts["roles"] = len({path.split("/")[1] for path in fleet.files.list("roles")})
 
 

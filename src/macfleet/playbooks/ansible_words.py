@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+
+from macfleet.documents import Document
+from macfleet.model.diagnostic import Diagnostic
 
 _NO_RESULT = (
     "There is no register: what is learned by doing belongs to the next stage, behind a gate, or into a lock."
@@ -87,3 +91,13 @@ def said_here(word: str, words: Mapping[str, str]) -> str:
     A module's collection is left out: ``ansible.builtin.copy`` is ``copy``.
     """
     return words.get(word.rpartition(".")[2], "")
+
+
+def answered(
+    found: Iterable[Diagnostic], document: Document, words: Mapping[str, str]
+) -> Iterator[Diagnostic]:
+    """Yield findings about a mapping; one about a word of Ansible's says what is written here."""
+    keys = document.value if isinstance(document.value, Mapping) else ()
+    mends = {document.at(key): said_here(key, words) for key in keys}
+    for each in found:
+        yield replace(each, mend=(each.where and mends.get(each.where)) or each.mend)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
 
 from macfleet.documents import Document, nearest, parse_yaml, validate
 from macfleet.model.diagnostic import Diagnostic, Location, MacfleetError
 from macfleet.model.json import Json
 from macfleet.model.ports import Files
 from macfleet.model.stage import GateSpec, StageName, Strategy
-from macfleet.playbooks.ansible_words import PLAY, said_here
+from macfleet.playbooks.ansible_words import PLAY, answered
 from macfleet.playbooks.grammar import PlayBorder
 from macfleet.playbooks.play import Measure, ParsedPlaybook, Role, Task
 from macfleet.playbooks.roles import RoleReader, read_templates, role_use, variables_of
@@ -29,14 +28,14 @@ def load_stage(files: Files, path: str) -> ParsedPlaybook:
     """
     play = _only_play(files, path)
     problems: list[Diagnostic] = []
-    header = _header(play)
+    header = _header(play, problems)
     roles, templates = _roles(files, play, problems)
     tasks = _tasks(section(play, "tasks"), problems)
-    stage = _stage(play, header.stage, problems)
+    stage = _stage(play, problems)
     gates = _gates(play, problems)
     measure = _measure(play, problems)
-    if problems or stage is None:
-        raise MacfleetError(problems)
+    if problems or header is None or stage is None:
+        raise MacfleetError(dict.fromkeys([*problems, *_wrong_gates(gates)]))
     own = read_templates(files, posixpath.join(posixpath.dirname(path), "templates"))
     chosen = header.strategy
     return ParsedPlaybook(
@@ -56,20 +55,13 @@ def load_stage(files: Files, path: str) -> ParsedPlaybook:
     )
 
 
-def _header(play: Document) -> PlayBorder:
+def _header(play: Document, problems: list[Diagnostic]) -> PlayBorder | None:
     """Return what the play says of itself; Ansible's words are refused with what says the same here."""
     try:
         return validate(play, PlayBorder, code="E0301", kind="playbook")
     except MacfleetError as error:
-        words = (
-            {play.at(key): said_here(key, PLAY) for key in play.value}
-            if isinstance(play.value, Mapping)
-            else {}
-        )
-        raise MacfleetError(
-            replace(each, mend=words.get(each.where) or each.mend) if each.where else each
-            for each in error.diagnostics
-        ) from error
+        problems += answered(error.diagnostics, play, PLAY)
+        return None
 
 
 def _only_play(files: Files, path: str) -> Document:
@@ -105,7 +97,10 @@ def _tasks(listed: Document, problems: list[Diagnostic]) -> tuple[Task, ...]:
         return ()
 
 
-def _stage(play: Document, text: str, problems: list[Diagnostic]) -> StageName | None:
+def _stage(play: Document, problems: list[Diagnostic]) -> StageName | None:
+    text = section(play, "stage").value
+    if not isinstance(text, str):
+        return None  # said with the other keys
     known = [stage.value for stage in StageName]
     if text in known:
         return StageName(text)
@@ -131,6 +126,17 @@ def _gates(play: Document, problems: list[Diagnostic]) -> tuple[GateSpec, ...]:
             play.diagnose("E0307", "a gate is one kind with parameters", "gates", index, mend=mend)
         )
     return tuple(gates)
+
+
+def _wrong_gates(gates: tuple[GateSpec, ...]) -> Iterator[Diagnostic]:
+    """Yield what is wrong with gates: whoever loads a playbook that is well formed builds them himself."""
+    from macfleet.gates import build_gate  # noqa: PLC0415  (only where something else is wrong)
+
+    for gate in gates:
+        try:
+            build_gate(gate)
+        except MacfleetError as error:
+            yield from error.diagnostics
 
 
 def _measure(play: Document, problems: list[Diagnostic]) -> Measure | None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import TypeVar
 
 from macfleet.documents import Document, nearest, validate
-from macfleet.model.diagnostic import MacfleetError
+from macfleet.model.diagnostic import Diagnostic, MacfleetError
 from macfleet.model.json import Json
 from macfleet.model.ports import Files
 from macfleet.playbooks.defaults import ROLES, defaults_file, mapping_in, optional, role_names
@@ -17,6 +18,7 @@ from macfleet.playbooks.play import Condition, Role, Variable
 from macfleet.playbooks.section import section
 from macfleet.playbooks.tasks import parse_tasks, texts_of
 
+Found = TypeVar("Found")
 _NAME = re.compile(r"^[a-z][a-z0-9_-]*$")
 
 
@@ -72,18 +74,35 @@ class RoleReader:
         if name in self.roles:
             self._again(use, used, path, above)
             return
+        problems: list[Diagnostic] = []
         way = (*above, *use.when)
         self._reading.append(name)
-        meta = optional(self._files, f"{ROLES}/{name}/meta/main.yml")
-        if meta is not None:
-            wanted = validate(meta, RoleMetaBorder, code="E0305", kind="meta/main.yml").dependencies
-            uses = [role_use(meta, "dependencies", index) for index in range(len(wanted))]
-            for index, dependency in enumerate(uses):
+        self._below[name] = self._dependencies(use, way, problems)
+        self.roles[name] = self._role(use, way, problems)
+        self._reading.pop()
+        if problems:
+            raise MacfleetError(problems)
+
+    def _dependencies(
+        self, use: RoleUse, way: tuple[Condition, ...], problems: list[Diagnostic]
+    ) -> tuple[RoleUse, ...]:
+        """Read what a role depends on; return those that have their place now."""
+        path = f"{ROLES}/{use.name}/meta/main.yml"
+        meta = _found(lambda: optional(self._files, path), problems)
+        if meta is None:
+            return ()
+        _found(lambda: validate(meta, RoleMetaBorder, code="E0305", kind="meta/main.yml"), problems)
+        listed = section(meta, "dependencies").value
+        uses = []
+        for index in range(len(listed) if isinstance(listed, list) else 0):
+            try:
+                dependency = role_use(meta, "dependencies", index)
                 inherited = replace(dependency, tags=dependency.tags | use.tags)
                 self.read(inherited, meta, "dependencies", index, above=way)
-            self._below[name] = tuple(uses)
-        self.roles[name] = self._role(use, way)
-        self._reading.pop()
+                uses.append(dependency)
+            except MacfleetError as error:
+                problems += error.diagnostics
+        return tuple(uses)
 
     def _again(
         self, use: RoleUse, used: Document, path: tuple[str | int, ...], above: tuple[Condition, ...]
@@ -103,17 +122,18 @@ class RoleReader:
         for below in self._below.get(use.name, ()):
             self._join(below, tags | below.tags, way)
 
-    def _role(self, use: RoleUse, way: tuple[Condition, ...]) -> Role:
-        folder = f"{ROLES}/{use.name}"
-        tasks = optional(self._files, f"{folder}/tasks/main.yml")
-        self.templates |= read_templates(self._files, f"{folder}/templates")
+    def _role(self, use: RoleUse, way: tuple[Condition, ...], problems: list[Diagnostic]) -> Role:
+        """Return a role with all of its files that can be read."""
+        folder, files = f"{ROLES}/{use.name}", self._files
+        listed = _found(lambda: optional(files, f"{folder}/tasks/main.yml"), problems)
+        tasks = _found(lambda: parse_tasks(listed, use.name), problems) if listed is not None else ()
+        self.templates |= _found(lambda: read_templates(files, f"{folder}/templates"), problems) or {}
         prefix = f"{folder}/files/"
-        contents = {
-            path.removeprefix(prefix): self._files.read(path) for path in self._files.list(prefix[:-1])
-        }
-        parsed = parse_tasks(tasks, use.name) if tasks is not None else ()
-        own = {**_mapping(self._files, f"{folder}/vars/main.yml"), **use.variables}
-        return Role(use.name, _defaults(self._files, use.name), own, parsed, contents, use.tags, (way,))
+        contents = {path.removeprefix(prefix): files.read(path) for path in files.list(prefix[:-1])}
+        defaults = _found(lambda: _mapping(files, defaults_file(use.name)), problems)
+        own = _found(lambda: _mapping(files, f"{folder}/vars/main.yml"), problems)
+        given = {**(own or {}), **use.variables}
+        return Role(use.name, defaults or {}, given, tasks or (), contents, use.tags, (way,))
 
     def _unknown(self, name: str, used: Document, path: tuple[str | int, ...]) -> MacfleetError:
         guess = nearest(name, self._known)
@@ -146,8 +166,13 @@ def variables_of(document: Document, *path: str | int) -> dict[str, Variable]:
     }
 
 
-def _defaults(files: Files, name: str) -> dict[str, Variable]:
-    return _mapping(files, defaults_file(name))
+def _found(work: Callable[[], Found], problems: list[Diagnostic]) -> Found | None:
+    """Return what `work` returns; None, and its findings among the problems, where something is wrong."""
+    try:
+        return work()
+    except MacfleetError as error:
+        problems += error.diagnostics
+        return None
 
 
 def _mapping(files: Files, path: str) -> dict[str, Variable]:

@@ -19,6 +19,8 @@ from macfleet.playbooks.roles import RoleReader, RoleUse
 
 BUILT_IN = frozenset({"inventory_hostname", "node", "images", "contract", "network", "weights", "item"})
 """Names that expressions see besides variables."""
+_NEED_ALL = frozenset({"E0330", "E0331", "E0334"})
+"""What can be said only by who has read everything."""
 _READ = frozenset({"tasks/main.yml", "defaults/main.yml", "vars/main.yml", "meta/main.yml", "README.md"})
 
 
@@ -34,7 +36,12 @@ class _Survey:
 
 
 def survey(
-    files: Files, playbooks: Sequence[ParsedPlaybook], variables: Collection[str], read: Iterable[str]
+    files: Files,
+    playbooks: Sequence[ParsedPlaybook],
+    variables: Collection[str],
+    read: Iterable[str],
+    *,
+    complete: bool = True,
 ) -> tuple[Diagnostic, ...]:
     """Return every finding about the fleet folder's roles and the playbooks that could be loaded.
 
@@ -43,8 +50,11 @@ def survey(
         playbooks: those that are well formed; what is wrong with the others is known already.
         variables: names that inventory and settings give to every expression.
         read: names that something besides roles and playbooks reads.
+        complete: whether inventory and playbooks could all be read. Otherwise, and where a role cannot be
+            read, nobody knows what has no value, no reader or no user, and nothing of it is said.
     """
     roles, templates, found = _roles(files)
+    complete = complete and not found
     given = {name for role in roles for name in role.defaults}
     given |= {name for playbook in playbooks for name in playbook.variables}
     work = _Survey(files, frozenset({*variables, *given, *BUILT_IN}), read=set(read), found=found)
@@ -57,7 +67,7 @@ def survey(
     _unread(work, roles, playbooks)
     used = {role.name for playbook in playbooks for role in playbook.roles}
     work.found += [_unused_role(files, role.name) for role in roles if role.name not in used]
-    return tuple(dict.fromkeys(work.found))
+    return tuple(each for each in dict.fromkeys(work.found) if complete or each.code not in _NEED_ALL)
 
 
 def _roles(files: Files) -> tuple[list[Role], Mapping[str, str], list[Diagnostic]]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 
 from macfleet.documents import Document, nearest, validate
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
-from macfleet.playbooks.ansible_words import TASK, said_here
+from macfleet.model.json import Json
+from macfleet.playbooks.ansible_words import TASK, answered, said_here
 from macfleet.playbooks.grammar import TaskBorder
 from macfleet.playbooks.play import Task
 from macfleet.playbooks.section import section
@@ -43,12 +44,13 @@ def _parse_task(document: Document, role: str) -> Task:
     if not isinstance(document.value, Mapping):
         raise MacfleetError(document.diagnose("E0304", "a task must be a mapping", on_value=True))
     kind = _kind(document, document.value)
-    said = {key: value for key, value in document.value.items() if key != kind.kind}
-    _refuse_foreign(document, said)
-    header = validate(replace(document, value=said), TaskBorder, code="E0304", kind="task")
     params = section(document, kind.kind)
-    _refuse_unknown(params, kind)
-    _refuse_elsewhere(document, header.delegate_to)
+    problems = [*_unknown(params, kind)]
+    said = {key: value for key, value in document.value.items() if key != kind.kind}
+    header = _header(document, said, problems)
+    problems += _elsewhere(document, str(said.get("delegate_to") or ""))
+    if problems:
+        raise MacfleetError(problems)
     return Task(
         name=header.name or kind.kind,
         kind=kind,
@@ -90,48 +92,44 @@ def _meant(key: str, known: Collection[str]) -> str:
     return f'did you mean "{guess}"?' if guess else f"Kinds: {', '.join(sorted(PLACES))}."
 
 
-def _refuse_unknown(params: Document, kind: type[Params]) -> None:
-    """Refuse unknown parameters before any node is known; their values are checked once rendered."""
+def _header(document: Document, said: Mapping[str, Json], problems: list[Diagnostic]) -> TaskBorder:
+    """Return what a task says besides its kind, nothing where that is wrong; Ansible's words are answered."""
+    try:
+        return validate(replace(document, value=said), TaskBorder, code="E0304", kind="task")
+    except MacfleetError as error:
+        problems += answered(error.diagnostics, document, TASK)
+        return TaskBorder.model_validate({})
+
+
+def _unknown(params: Document, kind: type[Params]) -> Iterator[Diagnostic]:
+    """Yield unknown parameters before any node is known; their values are checked once rendered."""
     if not isinstance(params.value, Mapping):
         summary = f"{kind.kind} must be a mapping of parameters"
         mend = f"Parameters: {', '.join(kind.model_fields)}."
-        raise MacfleetError(params.diagnose("E0303", summary, mend=mend, on_value=True))
+        yield params.diagnose("E0303", summary, mend=mend, on_value=True)
+        return
     known = set(kind.model_fields)
-    problems = []
     for key in params.value:
         if key not in known:
             guess = nearest(key, known)
             mend = f'did you mean "{guess}"?' if guess else f"Known keys: {', '.join(sorted(known))}."
-            problems.append(params.diagnose("E0303", f'unknown key "{key}" for {kind.kind}', key, mend=mend))
-    if problems:
-        raise MacfleetError(problems)
+            yield params.diagnose("E0303", f'unknown key "{key}" for {kind.kind}', key, mend=mend)
 
 
-def _refuse_foreign(document: Document, said: Collection[str]) -> None:
-    """Refuse Ansible's keywords with what says the same here."""
-    foreign = [key for key in said if key not in TaskBorder.model_fields and said_here(key, TASK)]
-    if foreign:
-        raise MacfleetError(
-            document.diagnose("E0304", f'unknown key "{key}" for task', key, mend=said_here(key, TASK))
-            for key in foreign
-        )
-
-
-def _refuse_elsewhere(document: Document, target: str) -> None:
-    """Refuse to delegate to a machine that cannot act: only the controller and the edge can be named."""
+def _elsewhere(document: Document, target: str) -> Iterator[Diagnostic]:
+    """Yield why a task cannot be delegated to a machine: only the controller and the edge can be named."""
     if target in ("", CONTROLLER):
         return
     if target == EDGE:
         why = "Nothing here can act on an edge yet, and a task must not silently act elsewhere."
         mend = "Write delegate_to: controller, or leave the task to whoever keeps the edge."
-        raise MacfleetError(
-            document.diagnose("E0327", "no edge can be reached", "delegate_to", why=why, mend=mend)
-        )
+        yield document.diagnose("E0327", "no edge can be reached", "delegate_to", why=why, mend=mend)
+        return
     guess = nearest(target, (CONTROLLER, EDGE))
     mend = f'did you mean "{guess}"?' if guess else "Write delegate_to: controller."
     why = "A task acts on its node, the controller or the edge; other nodes have stages of their own."
     summary = f'a task cannot be delegated to "{target}"'
-    raise MacfleetError(document.diagnose("E0328", summary, "delegate_to", why=why, mend=mend, on_value=True))
+    yield document.diagnose("E0328", summary, "delegate_to", why=why, mend=mend, on_value=True)
 
 
 def texts_of(value: bool | str | tuple[str, ...]) -> tuple[str, ...]:  # noqa: FBT001  (a border value)
