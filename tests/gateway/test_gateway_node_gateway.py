@@ -1,6 +1,9 @@
 """What a rollout does to a node in service, with a fake node and the real store."""
 
 import itertools
+import json
+import subprocess
+import sys
 import threading
 from dataclasses import replace
 
@@ -252,3 +255,24 @@ def test_a_kept_lease_is_renewed_until_it_is_let_go(ports, clock):
     kept.let_go("node/mac-01")
     rounds.release()
     assert ports.leases.take("node/mac-01", "bob", 15.0) is not None
+
+
+ASKED = """
+import json, sys
+from macfleet.gateway.node_gateway import NodeHalfGateway
+from macfleet.model.node import Endpoint, Node
+from macfleet.rollout.drain_state import Service, ServiceState
+class Services:
+    def service(self, node):
+        return Service(node, ServiceState.DRAINED, "fan noise", "ana")
+absence = NodeHalfGateway(Services(), None).absence(Node("mac-01", Endpoint("mac-01")))
+print(json.dumps([absence.words, sorted(name for name in sys.modules if name.startswith("macfleet"))]))
+"""
+
+
+def test_to_say_why_a_node_is_out_imports_nothing_that_takes_one_out():
+    done = subprocess.run([sys.executable, "-c", ASKED], capture_output=True, text=True, check=True)
+    words, imported = json.loads(done.stdout)
+    assert words == "drained · ana: fan noise"
+    takes_out = {f"macfleet.rollout.{name}" for name in ("drain", "drain_admit", "drain_back", "drain_lease")}
+    assert (takes_out | {"macfleet.gateway.leases", "macfleet.rollout.drain_ports"}).isdisjoint(imported)

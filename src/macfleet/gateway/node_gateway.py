@@ -5,19 +5,18 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from macfleet.gateway.leases import KeptLeases
 from macfleet.model.diagnostic import MacfleetError
 from macfleet.model.gateway import Absence, Out
-from macfleet.model.node import Node
-from macfleet.model.ports import Events
-from macfleet.model.quantity import show_seconds
-from macfleet.rollout.drain import Drained, drain_held
-from macfleet.rollout.drain_admit import Wish
-from macfleet.rollout.drain_back import bring_back
-from macfleet.rollout.drain_lease import NODE_TTL, take_node
-from macfleet.rollout.drain_ports import DrainPorts, Lease, Services
 from macfleet.rollout.drain_state import Service, ServiceState
+
+if TYPE_CHECKING:
+    from macfleet.gateway.leases import KeptLeases
+    from macfleet.model.node import Node
+    from macfleet.model.ports import Events
+    from macfleet.rollout.drain import Drained
+    from macfleet.rollout.drain_ports import DrainPorts, Lease, Services
 
 
 class NodeHalfGateway:
@@ -35,7 +34,7 @@ class NodeHalfGateway:
         self._services = services
         self._compose = compose
         self._composed: DrainPorts | None = None
-        self._kept = KeptLeases()
+        self._keeping: KeptLeases | None = None
         self._lock = threading.Lock()
         # A cordon that a person gave stands when the node comes back.
         self._cordoned: dict[str, Service] = {}
@@ -49,6 +48,10 @@ class NodeHalfGateway:
 
     def drain(self, node: Node, *, deadline: float, reason: str, run: str, events: Events) -> Out:
         """Take the node out of service for a run and hold it; raises what a drain raises."""
+        from macfleet.rollout.drain import drain_held  # noqa: PLC0415  (a plan takes no node out)
+        from macfleet.rollout.drain_admit import Wish  # noqa: PLC0415
+        from macfleet.rollout.drain_lease import take_node  # noqa: PLC0415
+
         ports = replace(self._ports, events=events)
         lease = take_node(node, ports)
         before = ports.services.service(node.name)
@@ -69,6 +72,9 @@ class NodeHalfGateway:
         Raises:
             MacfleetError: what bringing a node back raises; it then stays out.
         """
+        from macfleet.model.quantity import show_seconds  # noqa: PLC0415  (a plan brings no node back)
+        from macfleet.rollout.drain_back import bring_back  # noqa: PLC0415
+
         ports = replace(self._ports, events=events)
         lease = self._lease(node, ports)
         try:
@@ -84,6 +90,8 @@ class NodeHalfGateway:
 
     def leave_out(self, node: Node, *, why: str) -> str:
         """Keep the reason in store and on the node, and let the node go as it is."""
+        from macfleet.rollout.drain_lease import NODE_TTL  # noqa: PLC0415  (a plan leaves no node out)
+
         lease = self._kept.held(f"node/{node.name}")
         if lease is None:
             return ""
@@ -108,7 +116,18 @@ class NodeHalfGateway:
                 self._composed = self._compose()
             return self._composed
 
+    @property
+    def _kept(self) -> KeptLeases:
+        from macfleet.gateway.leases import KeptLeases  # noqa: PLC0415  (a plan keeps none)
+
+        with self._lock:
+            if self._keeping is None:
+                self._keeping = KeptLeases()
+            return self._keeping
+
     def _lease(self, node: Node, ports: DrainPorts) -> Lease:
+        from macfleet.rollout.drain_lease import take_node  # noqa: PLC0415  (a plan takes none)
+
         kept = self._kept.held(f"node/{node.name}")
         return kept if kept is not None else take_node(node, ports)
 
@@ -120,6 +139,8 @@ class NodeHalfGateway:
 
 
 def _words(done: Drained) -> str:
+    from macfleet.model.quantity import show_seconds  # noqa: PLC0415  (a plan takes no node out)
+
     if done.already:
         return "drained before"
     flight = f"{done.in_flight} in flight finished" if done.in_flight else "nothing in flight"
