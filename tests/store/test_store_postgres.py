@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -36,29 +37,53 @@ def programs():
     return found[-1].parent if found else None
 
 
+class Server:
+    """A server that listens on a socket in a folder of its own."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.url = f"postgresql+psycopg://ops@/postgres?host={folder}"
+        # It refuses to run as root; its package made a user for it.
+        root = os.geteuid() == 0
+        self.be = ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups"] if root else []
+        if root:
+            shutil.chown(folder, "postgres")
+        data = ["-D", folder / "data"]
+        initdb = [*self.be, programs() / "initdb", "-A", "trust", "-U", "ops", "--no-sync", *data]
+        subprocess.run(initdb, check=True, capture_output=True, cwd=folder)
+
+    def start(self):
+        settings = {"listen_addresses": "", "unix_socket_directories": self.folder, "fsync": "off"}
+        options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+        command = [*self.be, programs() / "postgres", "-D", self.folder / "data", *options]
+        self.process = subprocess.Popen(command, cwd=self.folder, stderr=subprocess.DEVNULL)
+        wait_until(lambda: answers(self.url))
+
+    def stop(self):
+        # At once, whoever is connected.
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait(60)
+
+
+@contextmanager
+def served():
+    folder = Path(tempfile.mkdtemp(prefix="macfleet-pg."))
+    server = Server(folder)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+        shutil.rmtree(folder)
+
+
 @pytest.fixture(scope="module")
 def url():
-    """A server that listens on a socket in a folder of its own, gone at the end."""
+    """The address of a server of our own, gone at the end."""
     if programs() is None:
         pytest.skip("no PostgreSQL server here: run scripts/packages.sh")
-    folder = Path(tempfile.mkdtemp(prefix="macfleet-pg."))
-    # The server refuses to run as root; its package made a user for it.
-    be = ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups"] if os.geteuid() == 0 else []
-    if be:
-        shutil.chown(folder, "postgres")
-    initdb = [*be, programs() / "initdb", "-A", "trust", "-U", "ops", "--no-sync", "-D", folder / "data"]
-    subprocess.run(initdb, check=True, capture_output=True, cwd=folder)
-    settings = {"listen_addresses": "", "unix_socket_directories": folder, "fsync": "off"}
-    options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
-    server = subprocess.Popen(
-        [*be, programs() / "postgres", "-D", folder / "data", *options], cwd=folder, stderr=subprocess.DEVNULL
-    )
-    made = f"postgresql+psycopg://ops@/postgres?host={folder}"
-    wait_until(lambda: answers(made))
-    yield made
-    server.terminate()
-    server.wait(20)
-    shutil.rmtree(folder)
+    with served() as server:
+        yield server.url
 
 
 def answers(url):
@@ -175,3 +200,22 @@ def test_leases_of_a_drain_are_held_by_one(states):
     assert mine.leases.take("node/mac-01", "bob", 15.0) is None
     mine.leases.release(lease)
     assert mine.leases.take("node/mac-01", "bob", 15.0).token > lease.token
+
+
+def test_a_server_that_was_restarted_is_used_again_and_one_that_is_gone_is_said():
+    if programs() is None:
+        pytest.skip("no PostgreSQL server here: run scripts/packages.sh")
+    with served() as server:
+        state = SqlState(server.url)
+        state.begin("r1", "rollout site", ["mac-01"], {})
+        server.stop()
+        with pytest.raises(MacfleetError) as gone:
+            state.note("r1", "mac-01", "change.sent", {"address": "file./secret-address"})
+        (problem,) = gone.value.diagnostics
+        assert (problem.code, int(problem.exit_code)) == ("E0598", 1)
+        assert "secret-address" not in f"{problem}{problem.why}"
+        assert "--resume" in problem.mend
+        server.start()
+        state.settle("r1", "mac-01", "ok")
+        assert state.unsettled("r1") == ()
+        state.close()

@@ -101,8 +101,9 @@ def test_when_a_shared_commit_is_refused_everybody_in_it_is_told_and_nothing_is_
 
 def test_whoever_gives_up_waiting_leaves_nothing_behind_to_be_added_by_others(database, monkeypatch):
     monkeypatch.setattr(sqlite_file, "_TURN", 0.01)
-    with database.transaction(), pytest.raises(StoreFailedError, match="no turn"):
+    with database.transaction(), pytest.raises(StoreFailedError) as late:
         database.add(LEASE, [lease("late")])
+    assert "No turn" in late.value.diagnostics[0].why
     database.add(LEASE, [lease("next")])
     assert database.read("SELECT name FROM leases") == [("next",)]
 
@@ -141,6 +142,55 @@ def test_a_file_that_is_no_database_is_refused_by_its_name_and_left_as_it_is(tmp
     assert (problem.code, int(problem.exit_code)) == ("E0597", 1)
     assert (f"{tmp_path}/state.db" in problem.summary, "not a database" in problem.why) == (True, True)
     assert (tmp_path / "state.db").read_text() == letter
+
+
+def damage(path):
+    content = path.read_bytes()
+    path.write_bytes(content[:4096] + b"\x55" * (len(content) - 4096))
+
+
+def fill(database):
+    database.read("PRAGMA max_page_count = 1")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "why", "mend"),
+    [
+        (lambda _, path: damage(path), "malformed", "mv {}* "),
+        (lambda database, _: fill(database), "full", "macfleet run prune --check"),
+        (lambda database, _: database.read("PRAGMA query_only = 1"), "readonly", "ls -ld "),
+    ],
+    ids=["damaged", "full", "read-only"],
+)
+def test_what_the_file_refuses_is_said_with_its_name_and_what_to_do(tmp_path, spoil, why, mend):
+    path = tmp_path / "state.db"
+    with closing(SqliteFile(path)) as database:
+        database.close()
+        spoil(database, path)
+        with pytest.raises(MacfleetError) as refused:
+            database.add(LEASE, [lease("a" * 10_000)])
+        (problem,) = refused.value.diagnostics
+        assert (problem.code, int(problem.exit_code)) == ("E0598", 1)
+        assert (str(path) in problem.summary, why in problem.why) == (True, True)
+        assert mend.format(path) in problem.mend
+
+
+def test_a_place_where_no_folder_can_be_made_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(MacfleetError) as refused:
+        open_database(f"sqlite:///{tmp_path}/file/state.db")
+    (problem,) = refused.value.diagnostics
+    assert (problem.code, int(problem.exit_code)) == ("E0597", 1)
+    assert str(tmp_path / "file") in problem.why
+
+
+@pytest.mark.parametrize("address", ["postgres://ops@h/fleet", "mysqlx://h/fleet", "://"])
+def test_an_address_of_no_database_we_know_is_a_wrong_setting(address):
+    with pytest.raises(MacfleetError) as refused:
+        open_database(address)
+    (problem,) = refused.value.diagnostics
+    assert (problem.code, int(problem.exit_code)) == ("E0599", 2)
+    assert "postgresql://" in problem.mend
 
 
 @pytest.mark.parametrize(

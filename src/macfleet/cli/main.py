@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import sys
@@ -13,6 +14,20 @@ from macfleet import __version__
 from macfleet.cli.commands import COMMANDS
 from macfleet.model.diagnostic import Diagnostic, MacfleetError, Severity
 from macfleet.model.exit_codes import ExitCode
+
+_OF_THE_MACHINE = frozenset(
+    {
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EROFS,
+        errno.EACCES,
+        errno.EPERM,
+        errno.EIO,
+        errno.EMFILE,
+        errno.ENFILE,
+    }
+)
+"""What a full disk, a mode or a limit of the controller does: no bug of ours."""
 
 
 class LazyCommands(click.Group):
@@ -108,6 +123,22 @@ def _run(arguments: list[str]) -> ExitCode | int:  # noqa: PLR0911 (one return p
     return int(result) if isinstance(result, int) else ExitCode.DONE
 
 
+def _refused(error: OSError) -> Diagnostic:
+    from macfleet.model.shell import quote
+
+    place = str(error.filename or "")
+    few = error.errno in (errno.EMFILE, errno.ENFILE)
+    look = f"See who may write there and what is free: ls -ld {quote(place)}; df {quote(place)}"
+    return Diagnostic(
+        "E0002",
+        f"this machine refused{f' {place}' if place else ''}: {error.strerror}",
+        why="What was done by then is in the journal; nothing on a node is half-written.",
+        mend=("Allow more open files: ulimit -n 4096" if few else look if place else "See what is free: df")
+        + "\nThen the same command; a run that broke off goes on with --resume RUN: macfleet run list",
+        exit_code=ExitCode.INTERNAL,
+    )
+
+
 def _show_abort(abort: click.Abort, arguments: list[str]) -> ExitCode:
     # Click calls an end of file from anywhere an interrupt; that of a prompt has no cause.
     if isinstance(abort.__cause__, EOFError):
@@ -117,6 +148,8 @@ def _show_abort(abort: click.Abort, arguments: list[str]) -> ExitCode:
 
 
 def _show_bug(error: Exception, arguments: list[str]) -> ExitCode:
+    if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE:
+        return _show(MacfleetError(_refused(error)), as_json=_wants_json(arguments))
     bug = Diagnostic(
         "E0001",
         f"macfleet failed inside: {type(error).__name__}: {error}",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,8 +23,27 @@ NOTHING: Values = {}
 _FILE = "sqlite:///"
 
 
-class StoreFailedError(Exception):
-    """The database gave no answer, or refused."""
+class StoreFailedError(MacfleetError):
+    """The database gave no answer, or refused (E0598, exit 1).
+
+    Args:
+        why: what it or its library said; place: its file or address; mend: what to do about that.
+    """
+
+    def __init__(self, why: str, place: str, mend: str = "") -> None:
+        self.told = (why, place, mend)
+        said = f"{why[:1].upper()}{why[1:].rstrip('.')}"
+        super().__init__(
+            Diagnostic(
+                "E0598",
+                f"the store {place} failed",
+                why=f"{said}.",
+                mend=mend
+                or "When it answers again, the same command. What broke off goes on with\n"
+                "--resume RUN: macfleet run list",
+                exit_code=ExitCode.INTERNAL,
+            )
+        )
 
 
 class RowTakenError(StoreFailedError):
@@ -77,7 +97,8 @@ def open_database(url: str) -> Database:
         url: SQLAlchemy URL such as ``sqlite:////fleet/.macfleet/state.db``; the folder is made when missing.
 
     Raises:
-        MacfleetError: E0596 the driver is missing, E0597 the server or the file cannot be used.
+        MacfleetError: E0596 the driver is missing, E0597 the server or the file cannot be used, E0599
+            (exit 2) no database is known by such an address.
     """
     path = url.removeprefix(_FILE)
     if url.startswith(_FILE) and path not in ("", ":memory:") and "?" not in path:
@@ -86,18 +107,14 @@ def open_database(url: str) -> Database:
         try:
             return SqliteFile(Path(path))
         except StoreFailedError as error:
-            mend = "See whether the file can be read and written; a copy of it can take its place."
+            found = error.diagnostics[0]
+            summary = f"the store {path} cannot be used"
             raise MacfleetError(
-                unusable("E0597", f"the store {path} cannot be used", str(error), mend)
+                replace(found, code="E0597", summary=summary, exit_code=ExitCode.INTERNAL)
             ) from error
     from macfleet.store.served import open_served  # noqa: PLC0415  (imports SQLAlchemy)
 
     return open_served(url)
-
-
-def unusable(code: str, summary: str, why: str, mend: str) -> Diagnostic:
-    """Return the diagnostic of a store that cannot be opened (exit 1)."""
-    return Diagnostic(code, summary, why=f"{why}.", mend=mend, exit_code=ExitCode.INTERNAL)
 
 
 def insertion(table: str, columns: Sequence[str]) -> str:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, create_engine, inspect, text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import DatabaseError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DatabaseError, IntegrityError, NoSuchModuleError, SQLAlchemyError
 
-from macfleet.model.diagnostic import MacfleetError
+from macfleet.model.diagnostic import Diagnostic, MacfleetError
+from macfleet.model.exit_codes import ExitCode
 from macfleet.store.database import (
     NOTHING,
     Row,
@@ -19,7 +21,6 @@ from macfleet.store.database import (
     StoreFailedError,
     Values,
     spread,
-    unusable,
 )
 from macfleet.store.tables import METADATA
 
@@ -48,6 +49,7 @@ class ServedDatabase:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._told = partial(_told, _shown(engine.url))
 
     @property
     def keeps_time(self) -> bool:
@@ -57,12 +59,12 @@ class ServedDatabase:
     @contextmanager
     def transaction(self) -> Iterator[_Rows]:
         """Commit at the end of the block, roll back where it raises."""
-        with _told(), self._engine.begin() as connection:
+        with self._told(), self._engine.begin() as connection:
             yield _Rows(connection)
 
     def read(self, sql: str, values: Values = NOTHING) -> list[Row]:
         """Return the rows of one query."""
-        with _told(), self._engine.connect() as connection:
+        with self._told(), self._engine.connect() as connection:
             return _Rows(connection).read(sql, values)
 
     def add(self, sql: str, rows: Sequence[Values]) -> None:
@@ -77,20 +79,39 @@ class ServedDatabase:
 
 def open_served(url: str) -> ServedDatabase:
     """Return a server's database, whose tables exist (raises MacfleetError E0596, E0597)."""
-    parsed = make_url(url)
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise MacfleetError(_no_address(url.partition("://")[0])) from error
     if parsed.drivername == "postgresql":
         parsed = parsed.set(drivername="postgresql+psycopg")
-    shown = parsed.render_as_string(hide_password=True)
+    shown = _shown(parsed)
     try:
-        engine = create_engine(parsed)
+        # Asked before each use whether it still answers: a server that was restarted breaks no run.
+        engine = create_engine(parsed, pool_pre_ping=True)
         _make_tables(engine)
+    except NoSuchModuleError as error:
+        raise MacfleetError(_no_address(parsed.drivername)) from error
     except ModuleNotFoundError as error:
-        mend = "pip install 'macfleet[postgres]'"
-        raise MacfleetError(unusable("E0596", f"there is no driver for {shown}", str(error), mend)) from error
+        raise MacfleetError(
+            Diagnostic(
+                "E0596",
+                f"there is no driver for {shown}",
+                why=f"{error}.",
+                mend="pip install 'macfleet[postgres]'",
+                exit_code=ExitCode.INTERNAL,
+            )
+        ) from error
     except DatabaseError as error:
-        why = str(error.orig).strip().partition("\n")[0]
-        mend = "See whether the server runs, and what state: in macfleet.yml and ~/.pgpass say."
-        raise MacfleetError(unusable("E0597", f"the store {shown} cannot be used", why, mend)) from error
+        raise MacfleetError(
+            Diagnostic(
+                "E0597",
+                f"the store {shown} cannot be used",
+                why=f"{_first_line(error)}.",
+                mend="See whether the server runs, and what state: in macfleet.yml and ~/.pgpass say.",
+                exit_code=ExitCode.INTERNAL,
+            )
+        ) from error
     return ServedDatabase(engine)
 
 
@@ -98,7 +119,7 @@ def make_tables_of_file(path: Path) -> None:
     """Make what is missing in an SQLite file (raises StoreFailedError)."""
     engine = create_engine(URL.create("sqlite", database=str(path)), connect_args={"timeout": _BUSY})
     try:
-        with _told():
+        with _told(str(path)):
             _make_tables(engine)
     finally:
         engine.dispose()
@@ -120,11 +141,31 @@ def _make_tables(engine: Engine) -> None:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _told(place: str) -> Iterator[None]:
     """Tell what a library refuses as every database does."""
     try:
         yield
     except IntegrityError as error:
-        raise RowTakenError(str(error.orig)) from error
+        raise RowTakenError(_first_line(error), place) from error
+    except DatabaseError as error:
+        raise StoreFailedError(_first_line(error), place) from error
     except SQLAlchemyError as error:
-        raise StoreFailedError(str(error)) from error
+        raise StoreFailedError(str(error).partition("\n")[0], place) from error
+
+
+def _first_line(error: DatabaseError) -> str:
+    """Return what the server said, without the query and its values."""
+    return str(error.orig).strip().partition("\n")[0]
+
+
+def _shown(url: URL) -> str:
+    return url.render_as_string(hide_password=True)
+
+
+def _no_address(scheme: str) -> Diagnostic:
+    return Diagnostic(
+        "E0599",
+        f'no database is known by an address that begins with "{scheme}"',
+        mend="Write state: postgresql://USER@HOST/DATABASE, or a path inside the fleet folder.\n"
+        "See where it was set: macfleet inventory show --settings",
+    )

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from macfleet.model.shell import quote
 from macfleet.store.database import (
     NOTHING,
     Row,
@@ -67,8 +68,12 @@ class SqliteFile:
         self._guard = threading.Lock()
         self._waiting: list[_Addition] = []
         self._connection: sqlite3.Connection | None = None
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with self._my_turn(), _told():
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            why = f"{error.filename}: {error.strerror}"
+            raise StoreFailedError(why, str(path), _mend("SQLITE_CANTOPEN", path)) from error
+        with self._my_turn(), self._told():
             self._connected()
 
     @contextmanager
@@ -79,7 +84,7 @@ class SqliteFile:
 
     def read(self, sql: str, values: Values = NOTHING) -> list[Row]:
         """Return the rows of one query."""
-        with self._my_turn(), _told():
+        with self._my_turn(), self._told():
             return _Rows(self._connected()).read(sql, values)
 
     def add(self, sql: str, rows: Sequence[Values]) -> None:
@@ -96,7 +101,7 @@ class SqliteFile:
                 if mine in self._waiting:
                     self._waiting.remove(mine)
         if mine.error is not None:
-            raise StoreFailedError(str(mine.error)) from mine.error
+            raise StoreFailedError(*mine.error.told) from mine.error
 
     def close(self) -> None:
         """Close the file, which the next call opens again."""
@@ -109,7 +114,7 @@ class SqliteFile:
         """Add what waits, in the order in which it came; only who has its turn may."""
         with self._guard:
             batch, self._waiting = self._waiting, []
-        error: StoreFailedError | None = StoreFailedError("interrupted before it was written")
+        error: StoreFailedError | None = StoreFailedError(_INTERRUPTED, str(self._path))
         try:
             with self._transaction() as rows:
                 for each in batch:
@@ -129,10 +134,10 @@ class SqliteFile:
         never.
         """
         if not self._line.acquire(timeout=_TURN):
-            raise StoreFailedError(_NO_TURN)
+            raise StoreFailedError(_NO_TURN, str(self._path))
         try:
             if not self._turn.acquire(timeout=_TURN):
-                raise StoreFailedError(_NO_TURN)
+                raise StoreFailedError(_NO_TURN, str(self._path))
         finally:
             self._line.release()
         try:
@@ -142,7 +147,7 @@ class SqliteFile:
 
     @contextmanager
     def _transaction(self) -> Iterator[_Rows]:
-        with _told():
+        with self._told():
             connection = self._connected()
             # Who will write says so at once: it waits for another process now, and never in between.
             connection.execute("BEGIN IMMEDIATE")
@@ -153,6 +158,17 @@ class SqliteFile:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
                 raise
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Tell what SQLite refuses as every database does."""
+        try:
+            yield
+        except sqlite3.IntegrityError as error:
+            raise RowTakenError(str(error), str(self._path)) from error
+        except sqlite3.Error as error:
+            mend = _mend(getattr(error, "sqlite_errorname", ""), self._path)
+            raise StoreFailedError(str(error), str(self._path), mend) from error
 
     def _connected(self) -> sqlite3.Connection:
         if self._connection is None:
@@ -171,18 +187,29 @@ class SqliteFile:
         return self._connection
 
 
-_NO_TURN = f"no turn at the state database within {_TURN:g} s"
+_INTERRUPTED = "interrupted before it was written"
+_NO_TURN = f"no turn at it within {_TURN:g} s"
 
 
-@contextmanager
-def _told() -> Iterator[None]:
-    """Tell what SQLite refuses as every database does."""
-    try:
-        yield
-    except sqlite3.IntegrityError as error:
-        raise RowTakenError(str(error)) from error
-    except sqlite3.Error as error:
-        raise StoreFailedError(str(error)) from error
+def _mend(name: str, path: Path) -> str:
+    """Return what to do about what SQLite calls an error; empty where nothing special is."""
+    file, folder = quote(str(path)), quote(str(path.parent))
+    if name.startswith(("SQLITE_FULL", "SQLITE_IOERR")):
+        return (
+            f"See what is free: df {folder}; what may go: macfleet run prune --check\n"
+            "What broke off goes on with --resume RUN: macfleet run list"
+        )
+    if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")):
+        return f"It and its folder are written to. See who may: ls -ld {folder} {file}"
+    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+        return (
+            "Put a copy of it back, or begin without: "
+            f"mkdir {folder}/damaged && mv {file}* {folder}/damaged\n"
+            "Recorded runs stay; each stage is then proven anew, and nothing can be resumed."
+        )
+    if name.startswith("SQLITE_BUSY"):
+        return f"Another process keeps it. See which: lsof {file}"
+    return ""
 
 
 def _make_tables(path: Path) -> None:
