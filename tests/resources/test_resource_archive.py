@@ -96,6 +96,37 @@ def test_another_archive_goes_over_the_old_one_and_leaves_what_is_not_its_own(ma
     assert (mac.home / "to/a").read_text() == "new"
 
 
+def test_an_unpacking_that_was_cut_is_not_taken_for_done(mac):
+    lacking = {"creates": str(mac.home / "to/a")}
+    resource = built(mac, tar(("a", "x"), ("z", "x")), **lacking)
+    assert unpacked(mac, resource).exit == 0
+    for name in ("a", "z"):
+        (mac.home / "to" / name).unlink()
+    # the node loses power after the first member
+    script = resource.steps(mac.planned(resource))[-1].script
+    cut = script.replace('unpack "$to"\n', 'cp a "$to"; exit 137\n', 1)
+    assert mac.run(cut).exit == 137
+    assert held(mac) == {"a"}
+    assert mac.planned(resource).action is Action.UPDATE
+    assert unpacked(mac, resource).exit == 0
+    assert held(mac) == {"a", "z"}
+
+
+def test_a_link_in_the_folder_leads_no_member_outside(mac):
+    (mac.home / "out").mkdir()
+    (mac.home / "to").mkdir()
+    (mac.home / "to/d").symlink_to(mac.home / "out")
+    content = tar(("c/x", "x"), ("d/e/x", "x"))
+    done = unpacked(mac, built(mac, content))
+    assert (done.exit, f"{mac.home}/to/d is a link where" in done.stderr) == (1, True)
+    (mac.home / "to/d").unlink()
+    (mac.home / "to/d/e").mkdir(parents=True)
+    (mac.home / "to/d/e/x").symlink_to(mac.home / "out/x")
+    assert unpacked(mac, built(mac, content)).exit == 0
+    assert not list((mac.home / "out").iterdir())
+    assert not (mac.home / "to/d/e/x").is_symlink()
+
+
 def test_only_what_was_unpacked_gets_the_owner(mac):
     (mac.home / "to").mkdir()
     (mac.home / "to/kept").write_text("mine")

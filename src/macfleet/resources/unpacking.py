@@ -40,6 +40,12 @@ bad=$(find . -type f -links +1 -exec stat -f '%i %l' {} + | awk '
   { seen[$1]++; links[$1] = $2 }
   END { for (each in seen) if (seen[each] != links[each]) { print each; exit } }')
 [ -z "$bad" ] || refuse 'the archive links to a file outside the folder'
+# and none of its folders may be a link on the node, perhaps one to a folder that only root writes to
+bad=$(find . -mindepth 1 -type d -exec sh -c 'to=$1; shift; for d; do
+  if [ -L "$to/$d" ]; then printf "%s\n" "$d"; exit; fi; done' sh "$to" {} + | head -n 1)
+[ -z "$bad" ] || refuse "$to/${bad#./} is a link where the archive has a folder; move it away"
+# what is there from now on is neither the old archive nor yet the new one
+rm -f "$to/.macfleet-archive"
 unpack "$to"
 [ -z "$owner" ] || find . -mindepth 1 -print0 | (cd "$to" && xargs -0 chown -h "$owner")
 [ -z "$creates" ] || [ -e "$creates" ] || refuse "the archive does not bring $creates"
