@@ -120,6 +120,29 @@ def test_a_transfer_that_was_cut_sends_only_the_rest(site, mac):
 
 
 @pytest.mark.slow
+def test_what_is_kept_of_a_file_that_is_not_wanted_now_goes(site, mac):
+    neighbour = f".f.x.{'1' * 16}.part"
+    for name in (f".f.{'0' * 16}.part", neighbour):
+        (mac.home / name).write_bytes(b"begun")
+    assert fetched(site, mac)[0].exit == 0
+    assert left(mac) == [neighbour, "f"]
+
+
+def test_nothing_is_kept_of_a_file_that_goes_whatever_its_digest_was(mac):
+    for name in ("f", f".f.{'0' * 16}.part"):
+        (mac.home / name).write_bytes(b"begun")
+    gone = built(url="", sha256="", path=str(mac.home / "f"), state="absent")
+    mac.carry_out(gone, mac.planned(gone))
+    assert left(mac) == []
+
+
+@pytest.mark.slow
+def test_braces_and_brackets_of_a_url_are_no_pattern(site, mac):
+    assert fetched(site, mac, "/{a,b}[1-2]")[0].exit == 0
+    assert [path for path, _ in site.asked] == ["/{a,b}[1-2]"]
+
+
+@pytest.mark.slow
 def test_a_server_without_ranges_is_asked_for_the_whole_again(site, mac):
     site.cut, site.ranges = 200_000, False
     assert fetched(site, mac)[0].exit != 0

@@ -20,6 +20,7 @@ _BLOCK = 512  # what POSIX counts `ulimit -f` in
 _HASHED = 100e6  # bytes a second that shasum reads at the least
 _URL = re.compile(r"^https?://([^/?#]+)")
 _DIRT = re.compile(r"[\s\"\\\x00-\x1f\x7f]")
+_NAMED = 16  # digits of the digest in the name of what is kept of a transfer that was cut
 # from here on a transfer that was cut goes on where it stopped
 _FETCH = """set -e; umask 077; again=
 [ ! -L "$part" ] || rm -f "$part"
@@ -170,16 +171,25 @@ class Download:
         if change.action is Action.NOOP:
             return ()
         if change.action is Action.DELETE:
-            return (Run(f"rm -f {quote(self.path)} {quote(self._part)}", become=self.become),)
+            return (Run(f"rm -f {quote(self.path)} {self._parts}", become=self.become),)
         if "sha256" in fields:
             return (Run(self._fetch(), become=self.become, limit=self.limit + 60),)
         commands = ownership.mend(self.path, fields, self.mode, self.owner)
         return (Run("\n".join(["set -e", *commands]), become=self.become),)
 
     @property
-    def _part(self) -> str:
+    def _kept(self) -> str:
         folder, name = posixpath.split(self.path)
-        return posixpath.join(folder, f".{name}.{self.sha256[:16]}.part")
+        return posixpath.join(folder, f".{name}.")
+
+    @property
+    def _part(self) -> str:
+        return f"{self._kept}{self.sha256[:_NAMED]}.part"
+
+    @property
+    def _parts(self) -> str:
+        """Every name, as the shell's pattern, under which something of a file for this path was kept."""
+        return f"{quote(self._kept)}{'?' * _NAMED}.part"
 
     def _fetch(self) -> str:
         """Return the script: fetch beside the path, prove, then rename."""
@@ -189,6 +199,7 @@ class Download:
             "--show-error",
             "--fail",
             "--location",
+            "--globoff",
             "--max-redirs",
             5,
             "--retry",
@@ -201,6 +212,8 @@ class Download:
         mend = ownership.mend(self._part, {"mode", "owner"}, self.mode, self.owner)
         return (
             f"part={quote(self._part)}; want={self.sha256}; most={self.max_size}\n"
+            # what was kept of another file that was wanted here once
+            f'for each in {self._parts}; do [ "$each" = "$part" ] || rm -f "$each"; done\n'
             # -q first: the login's own .curlrc has no say; the URL comes by stdin, not as an argument
             f"fetch() {{ ( ulimit -f {blocks}; printf 'url = \"%s\"\\n' {quote(self.url)} |"
             f' curl -q --config - {words(options)} "$@" ); }}\n'
