@@ -74,8 +74,21 @@ def test_a_wrong_type_points_at_the_value():
     [
         (b"a: [1\n", "E0101", 2),
         (b"a: 1\na: 2\n", "E0102", 2),
-        (b"\xff\xfe\x00", "E0101", 1),
+        (b"\xff\xfea\x00", "E0101", 1),
+        ("a: 1\nb: ü".encode("latin-1"), "E0101", 2),
+        (b"a: 1\n\nb: \x07\n", "E0101", 3),
+        (b"a: 1\nb: " + b"[" * 30_000 + b"]" * 30_000, "E0101", 2),
+        (b"a: 1\n" + b"- " * 30_000, "E0101", 2),
+        (b"a: 1\nb: &b [1, *b]\n", "E0104", 2),
+        (b"a: 1\nb: &b\n  c: {d: *b}\n", "E0104", 2),
+        (b"a: &a {b: 1}\nc:\n  <<: [*a, 5]\n", "E0104", 3),
+        (b"a: &a {b: 1}\nc:\n  <<: *a\n  <<: *a\n", "E0102", 4),
         (b"a: !!python/object x\n", "E0104", 1),
+        (b"a: 1\nb: !!set {x: }\n", "E0104", 2),
+        (b"a: 1\nb: !mine [x]\n", "E0104", 2),
+        (b"a: 1\nb: !!seq x\n", "E0104", 2),
+        (b"a: 1\nb: !!int x\n", "E0104", 2),
+        (b"a: 1\nb: !!binary aGk=\n", "E0104", 2),
     ],
 )
 def test_text_that_is_not_plain_yaml_is_refused_with_its_line(text, code, line):
@@ -92,3 +105,51 @@ def test_words_that_only_look_like_booleans_or_dates_stay_text():
         "c": True,
         "d": "off",
     }
+
+
+def test_aliases_of_aliases_are_refused_before_they_fill_the_memory():
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 20)]
+    with pytest.raises(MacfleetError) as caught:
+        parse_yaml("\n".join(lines).encode(), "x.yml")
+    assert [each.summary for each in caught.value.diagnostics] == ["aliases repeat more than 250,000 values"]
+
+
+def test_aliases_inside_one_another_are_refused_before_the_stack_ends():
+    lines = ["a0: &a0 [x]", *(f"a{n}: &a{n} [*a{n - 1}]" for n in range(1, 400))]
+    with pytest.raises(MacfleetError) as caught:
+        parse_yaml("\n".join(lines).encode(), "x.yml")
+    assert {each.summary for each in caught.value.diagnostics} == {"aliases make more than 200 levels"}
+
+
+def test_a_merge_key_brings_in_what_the_mapping_does_not_say_itself():
+    text = """\
+mini: &mini {chip: m4, memory: 24GiB}
+site: &site {site: par, chip: unknown}
+big: &big
+  <<: [*mini, *site]
+  memory: 64GiB
+bigger: {<<: *big, cores: 14}
+quoted: {"<<": 1}
+"""
+    found = parse_yaml(text.encode(), "x.yml")
+    assert found.value["big"] == {"chip": "m4", "memory": "64GiB", "site": "par"}
+    assert found.value["bigger"] == {**found.value["big"], "cores": 14}
+    assert found.value["quoted"] == {"<<": 1}
+    assert [str(found.at("bigger", key)) for key in ("chip", "memory", "cores")] == [
+        "x.yml:1:14",
+        "x.yml:5:3",
+        "x.yml:6:20",
+    ]
+
+
+def test_an_unclosed_bracket_under_many_others_is_still_placed():
+    with pytest.raises(MacfleetError) as caught:
+        parse_yaml(b"a: 1\nb: [" + b"[]," * 300, "x.yml")
+    assert caught.value.diagnostics[0].where.line == 2
+
+
+def test_an_encrypted_value_says_where_secrets_are_named():
+    ((_, summary, mend),) = problems("name: !vault |\n  $ANSIBLE_VAULT;1.1;AES256\n  6161\n")
+    assert summary == "the tag !vault is not read here"
+    assert "vault:PATH" in mend

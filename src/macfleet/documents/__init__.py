@@ -3,6 +3,7 @@
 from macfleet.documents.border import Border, validate
 from macfleet.documents.nearest import nearest
 from macfleet.documents.quantities import Seconds, Share, Size
+from macfleet.documents.text import decoded
 from macfleet.documents.yaml import Document, parse_yaml
 
-__all__ = ["Border", "Document", "Seconds", "Share", "Size", "nearest", "parse_yaml", "validate"]
+__all__ = ["Border", "Document", "Seconds", "Share", "Size", "decoded", "nearest", "parse_yaml", "validate"]

@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from macfleet.documents import Document, nearest
+from macfleet.documents import Document, decoded, nearest
 from macfleet.inventory.ini_text import IniProblem, Word, has_loose_hash, read_value, split_words
 from macfleet.inventory.names import EVERYTHING, UNGROUPED
 from macfleet.inventory.placing import Placer
 from macfleet.inventory.tree import GroupEntry, Path, Tree
-from macfleet.model.diagnostic import Diagnostic, Location, MacfleetError
 from macfleet.model.json import Json
 
 SECTIONS = ("hosts", "children", "vars")
@@ -24,12 +23,7 @@ def place_ini(tree: Tree, text: bytes, file: str, rank: tuple[int, int]) -> None
     Raises:
         MacfleetError: E0101 the file is not UTF-8.
     """
-    try:
-        lines = tuple(text.decode("utf-8-sig").splitlines())
-    except UnicodeDecodeError as error:
-        raise MacfleetError(
-            Diagnostic("E0101", "the file is not UTF-8 text", why=str(error), where=Location(file))
-        ) from error
+    lines = tuple(decoded(text, file).splitlines())
     marks: dict[Path, tuple[int, int, int]] = {}
     values: dict[Path, tuple[int, int, int]] = {}
     document = Document(None, file, lines, marks, values)
