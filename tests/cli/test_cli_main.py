@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import json
 import os
@@ -15,6 +16,7 @@ import pytest
 
 from macfleet.cli import main as main_module
 from macfleet.cli.commands import COMMANDS
+from macfleet.cli.fleet import FleetContext
 
 SOURCE = Path(__file__).parents[2] / "src"
 HEAVY = {
@@ -219,6 +221,17 @@ def test_an_interrupt_is_exit_130_without_a_traceback():
     )
     assert (done.returncode, done.stdout) == (130, "")
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EMFILE])
+def test_what_the_machine_refuses_is_no_bug_and_names_the_file(fleet, run, monkeypatch, number):
+    def refused(_fleet):
+        raise OSError(number, os.strerror(number), f"{fleet}/.macfleet/runs/r1.partial")
+
+    monkeypatch.setattr(FleetContext, "state", property(refused))
+    code, _, told = run("history")
+    assert (code, "E0002" in told, "E0001" in told) == (1, True, False)
+    assert (".macfleet/runs/r1.partial" in told, os.strerror(number) in told) == (True, True)
 
 
 def test_an_end_of_file_from_inside_is_a_bug_and_no_interrupt(run, monkeypatch):

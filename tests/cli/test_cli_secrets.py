@@ -263,3 +263,11 @@ def test_a_command_that_asks_no_registry_wants_no_password(fleet, run):
 
 def files_below(root):
     return [path for path in root.rglob("*") if path.is_file() and path != root / "kept/token"]
+
+
+def test_the_password_in_the_address_of_the_state_is_shown_by_nobody(fleet, run, monkeypatch):
+    monkeypatch.setenv("MACFLEET_STATE", "postgresql://ops:pa%24s-word@127.0.0.1:1/fleet")
+    for words, code in ((("inventory", "show", "--settings"), 0), (("history",), 1)):
+        ended, out, err = run(*words)
+        assert (ended, "***" in out + err) == (code, True)
+        assert ("pa%24s-word" in out + err, "pa$s-word" in out + err) == (False, False)
