@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from macfleet.cli.whole_file import write_whole
 from macfleet.model.diagnostic import Diagnostic, Location, MacfleetError, Severity
 from macfleet.model.node import Node
-from macfleet.model.stage import StageName
+from macfleet.model.stage_name import StageName
 
 if TYPE_CHECKING:
     from macfleet.cli.fleet import FleetContext

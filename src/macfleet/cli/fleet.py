@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import getpass
 import os
 import socket
 import threading
@@ -93,9 +92,18 @@ class FleetContext:
         from macfleet.sources.inventory_script import InventoryScripts
 
         declared: dict[str, Json] = dict(declared_variables(self.files, None))
-        # A path typed at the terminal starts where the person stands, not at the fleet folder.
-        paths = tuple(str(Path(source).resolve()) for source in self.sources) or self.settings.inventory
+        paths = tuple(self._typed(source) for source in self.sources) or self.settings.inventory
         return load_inventory(self.files, paths, self.settings, declared, InventoryScripts(self.root))
+
+    def _typed(self, source: str) -> str:
+        """Return a path typed at the terminal, which starts where the person stands, not at the fleet folder.
+
+        A link is not followed: variables stand beside it, not beside what it leads to, as in Ansible.
+        """
+        if not source.strip():
+            raise click.UsageError("-i needs a PATH, such as inventory/hosts.yml.")
+        path = Path(os.path.abspath(source))  # noqa: PTH100 (pathlib only resolves links, too)
+        return str(path.relative_to(self.root)) if path.is_relative_to(self.root) else str(path)
 
     def nodes(self, pattern: str) -> tuple[Node, ...]:
         """Return the nodes a pattern selects, in inventory order."""
@@ -249,6 +257,8 @@ class FleetContext:
     @property
     def who(self) -> str:
         """Who runs this, as recorded in locks and manifests."""
+        import getpass
+
         return f"{getpass.getuser()}@{socket.gethostname()}"
 
     def close(self) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from macfleet.model.stage import StageName
+from macfleet.model.stage_name import StageName
 
 if TYPE_CHECKING:
     from macfleet.cli.fleet import FleetContext

@@ -15,7 +15,7 @@ from macfleet.cli.show_stage import show_stage
 from macfleet.cli.tags import chosen_tags, in_part, tag_options
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
 from macfleet.model.exit_codes import ExitCode
-from macfleet.model.stage import StageName
+from macfleet.model.stage_name import StageName
 
 if TYPE_CHECKING:
     from macfleet.cli.saved_plan import SavedPlan

@@ -13,7 +13,7 @@ from macfleet.cli.rollout_all import run_all
 from macfleet.cli.rollout_stage import STAGES, Wanted, run_stage
 from macfleet.cli.tags import tag_options
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
-from macfleet.model.stage import StageName
+from macfleet.model.stage_name import StageName
 
 
 @click.command()

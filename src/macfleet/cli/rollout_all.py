@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from macfleet.cli.rollout_stage import STAGES, Wanted, run_stage
 from macfleet.model.diagnostic import MacfleetError
 from macfleet.model.exit_codes import ExitCode, strongest
-from macfleet.model.stage import StageName
+from macfleet.model.stage_name import StageName
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

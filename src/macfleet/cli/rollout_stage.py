@@ -10,7 +10,7 @@ from macfleet.cli.load_length import Asked
 from macfleet.cli.network_lock import lock_network
 from macfleet.cli.show_stage import show_stage
 from macfleet.cli.tags import chosen_tags, in_part
-from macfleet.model.stage import StageName
+from macfleet.model.stage_name import StageName
 
 if TYPE_CHECKING:
     from macfleet.cli.fleet import FleetContext

@@ -13,8 +13,8 @@ from macfleet.documents import Border, Size
 from macfleet.inventory.names import is_ipv6
 from macfleet.inventory.registries import NodeRegistries
 from macfleet.model.json import Json
-from macfleet.model.load import MOST_PROCESSES
 from macfleet.model.node import Arm, Ownership
+from macfleet.model.processes import MOST_PROCESSES
 
 # Ansible's own variables that change nothing here; a file that Ansible reads stays readable.
 IGNORED = frozenset(

@@ -11,7 +11,8 @@ from macfleet.loadgen.pacer import ARRIVALS
 from macfleet.loadgen.target import Target
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
 from macfleet.model.json import JsonObject
-from macfleet.model.load import MOST_PROCESSES, FixtureBody, LoadSpec
+from macfleet.model.load import FixtureBody, LoadSpec
+from macfleet.model.processes import MOST_PROCESSES
 
 _KINDS: Mapping[str, tuple[type, ...]] = {
     "str": (str,),

@@ -12,9 +12,6 @@ from enum import StrEnum
 
 from macfleet.model.json import Json
 
-MOST_PROCESSES = 16
-"""Client processes that may share one segment."""
-
 
 class Vantage(StrEnum):
     """Where the client sits."""

@@ -11,17 +11,7 @@ from enum import StrEnum
 from macfleet.model.diagnostic import Location
 from macfleet.model.json import Json, JsonObject
 from macfleet.model.resource import Probe
-
-
-class StageName(StrEnum):
-    """The five stages in their order, and `provision` before them."""
-
-    PROVISION = "provision"
-    CONTRACT = "contract"
-    IMAGES = "images"
-    LAYOUT = "layout"
-    NETWORK = "network"
-    LOADTEST = "loadtest"
+from macfleet.model.stage_name import StageName as StageName  # noqa: PLC0414 (named here by most)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from macfleet.analysis.percentiles import GATED_REQUESTS
 from macfleet.analysis.validity import CLIENT_CPU
 from macfleet.model.json import Json
-from macfleet.model.load import MOST_PROCESSES, RequestOutcome, Sample
+from macfleet.model.load import RequestOutcome, Sample
+from macfleet.model.processes import MOST_PROCESSES
 from macfleet.rollout.load_profile import LONGEST, LoadProfile
 
 _UNSETTLED = 2.0

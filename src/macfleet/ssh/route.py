@@ -13,7 +13,6 @@ from macfleet.model.node import Node
 from macfleet.ssh import trouble
 from macfleet.ssh.config_files import ConfigFiles
 from macfleet.ssh.jumps import JumpHop, jump_hops
-from macfleet.ssh.known_hosts import host_name
 from macfleet.ssh.lean import import_paramiko
 from macfleet.ssh.options import Options, options_for
 
@@ -52,6 +51,8 @@ class Hop:
     @property
     def name(self) -> str:
         """How known_hosts names the hop."""
+        from macfleet.ssh.known_hosts import host_name  # noqa: PLC0415  (a stream is opened without it)
+
         return self.options.alias or host_name(self.host, self.port)
 
 
