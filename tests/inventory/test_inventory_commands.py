@@ -83,6 +83,20 @@ def test_explain_points_at_file_and_line(fleet, run):
     assert default.split() == ["·", "built", "in", "linux/arm64"]
 
 
+def test_a_typed_path_starts_where_the_person_stands_and_has_the_variables_beside_it(fleet, run):
+    stage = fleet / "stage"
+    (stage / "group_vars").mkdir(parents=True)
+    (stage / "group_vars" / "all.yml").write_text("environment: stage\n")
+    (stage / "hosts.yml").symlink_to("../shared.yml")
+    (fleet / "shared.yml").write_text("all: {hosts: {mac-09: }}\n")
+    _, out, _ = run("explain", "mac-09.environment", "-i", "../stage/hosts.yml")
+    assert "stage/group_vars/all.yml:1:1" in out.split()
+
+
+def test_an_empty_path_is_a_usage_error(fleet, run):
+    assert run("check", "-i", "")[0] == 2
+
+
 def test_show_names_the_origin_of_every_variable(fleet, run):
     code, out, _ = run("show", "mac-01", "--output", "json")
     variables = json.loads(out)["variables"]

@@ -131,6 +131,7 @@ def test_a_written_ungrouped_holds_only_nodes_of_no_other_group(memory):
         ("hosts.toml", "[web.hosts]\na = {}\n", "TOML"),
         ("aws.yml", "plugin: amazon.aws.aws_ec2\n", "aws_ec2"),
         ("empty.yml/none", None, "no inventory"),
+        ("mac-01,", None, "no inventory"),
     ],
 )
 def test_a_source_that_is_not_read_says_what_to_do(memory, path, text, word):

@@ -46,8 +46,30 @@ def test_a_loop_of_links_and_a_pipe_are_not_listed(root):
     assert DiskFiles(root).list("vars") == ("vars/.hidden", "vars/b.yml", "vars/deep/c.yml", "vars/link.yml")
 
 
+def test_a_linked_folder_is_listed_where_it_is_linked(root, tmp_path_factory):
+    shared = tmp_path_factory.mktemp("shared")
+    (shared / "d.yml").write_text("d")
+    (root / "vars" / "web").symlink_to(shared)
+    (root / "more").symlink_to("vars")
+    files = DiskFiles(root)
+    assert "vars/web/d.yml" in files.list("vars")
+    assert "more/web/d.yml" in files.list("more")
+    assert files.read("more/web/d.yml") == b"d"
+
+
+def test_folders_that_link_to_one_another_end(root):
+    (root / "other").mkdir()
+    (root / "other" / "back").symlink_to(root / "vars")
+    (root / "other" / "e.yml").write_text("e")
+    (root / "vars" / "there").symlink_to(root / "other")
+    below = ("vars/.hidden", "vars/b.yml", "vars/deep/c.yml")
+    assert DiskFiles(root).list("vars") == (*below, "vars/there/e.yml")
+
+
 def test_a_file_that_the_system_refuses_is_a_diagnostic(root):
     (root / "self").symlink_to("self")  # a link to itself cannot be opened, even by root
     with pytest.raises(MacfleetError) as caught:
         DiskFiles(root).read("self")
     assert caught.value.exit_code is ExitCode.INTERNAL
+    with pytest.raises(MacfleetError, match="cannot be read"):
+        DiskFiles(root).list("self")

@@ -72,6 +72,8 @@ class _Reader:
         if not inside:
             why = "A source is a YAML or INI file in Ansible's layout, a program, or a folder of these."
             mend = "Name one with -i PATH, or set `inventory:` in macfleet.yml."
+            if "," in path:
+                mend = "A list such as a,b, is not read: write its nodes into a file."
             summary = f'there is no inventory at "{path}"'
             self.tree.problems.append(Diagnostic("E0201", summary, why=why, mend=mend, where=Location(path)))
         return tuple(inside)
