@@ -1,5 +1,10 @@
+import copy
+import dataclasses
+import json
 import pickle
 import subprocess
+import traceback
+from dataclasses import dataclass
 
 import pytest
 from hypothesis import given, settings
@@ -78,6 +83,47 @@ def test_a_secret_does_not_show_itself():
     for shown in (str(secret), repr(secret), f"{secret}", repr([secret]), "%s" % secret):  # noqa: UP031
         assert "hunter2" not in shown
     assert secret.reveal() == "hunter2"
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    user: str
+    password: Secret
+
+
+def traced(login):
+    return "".join(traceback.format_exception(ValueError(login)))
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        pytest.param(lambda login: f"{login.password:>20}{login.password!r}{login!s}", id="a format"),
+        pytest.param(lambda login: repr(dataclasses.asdict(login)), id="a dataclass as a mapping"),
+        pytest.param(lambda login: repr(dataclasses.astuple(login)), id="a dataclass as a tuple"),
+        pytest.param(lambda login: json.dumps(dataclasses.asdict(login), default=str), id="JSON"),
+        pytest.param(lambda login: repr(copy.deepcopy(login)), id="a copy"),
+        pytest.param(traced, id="a traceback"),
+    ],
+)
+def test_a_secret_inside_of_something_does_not_show_itself_either(shown):
+    text = shown(Login("ana", Secret("hunter2")))
+    assert ("hunter2" in text, "***" in text) == (False, True)
+
+
+def test_a_secret_is_neither_pickled_nor_encoded_nor_changed():
+    secret = Secret("hunter2")
+    for encode in (pickle.dumps, json.dumps):
+        with pytest.raises(TypeError) as refused:
+            encode(secret)
+        assert "hunter2" not in str(refused.value)
+    with pytest.raises(AttributeError):
+        secret._text = "other"
+    assert (secret == Secret("hunter2"), secret == Secret("hunter3"), len({secret, copy.copy(secret)})) == (
+        True,
+        False,
+        1,
+    )
 
 
 # --- plans ----------------------------------------------------------------------------------------------
