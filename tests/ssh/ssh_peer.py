@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import paramiko
-from paramiko.common import MSG_CHANNEL_OPEN_SUCCESS, MSG_SERVICE_ACCEPT
+from paramiko.common import MSG_CHANNEL_OPEN_SUCCESS, MSG_SERVICE_ACCEPT, MSG_USERAUTH_SUCCESS
 from paramiko.packet import Packetizer
 
 from macfleet.model.node import Endpoint, Node
@@ -116,7 +116,7 @@ class _Packets(Packetizer):
             self._held.append(data)
         else:
             # Whoever waits for these has nothing on its way; half a second is long for loopback.
-            waited_for = kind in (MSG_SERVICE_ACCEPT, MSG_CHANNEL_OPEN_SUCCESS)
+            waited_for = kind in (MSG_SERVICE_ACCEPT, MSG_USERAUTH_SUCCESS, MSG_CHANNEL_OPEN_SUCCESS)
             if waited_for and select.select([self._sock], [], [], 0.5)[0]:
                 self._peer.early.append(kind)
             super().send_message(data)

@@ -185,7 +185,7 @@ def test_a_server_that_never_answers_the_login_ends_by_the_login_timeout(
         monkeypatch.setattr(limits, "_need_identities", lambda _: None)
         monkeypatch.setattr("macfleet.ssh.private_keys._public_half", lambda _: line.fall_silent())
         found = failure(lambda: transports.to(server.node(port=line.port, host_key=server.fingerprint())))
-    assert found.code == "E0405"
+    assert (found.code, "no answer to the login" in found.summary) == ("E0401", True)
 
 
 def test_a_step_ends_by_its_deadline(server, tmp_path) -> None:

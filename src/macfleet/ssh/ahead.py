@@ -6,13 +6,16 @@ says what of paramiko 5.1 it relies on.
 
 from __future__ import annotations
 
+import math
 import threading
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 
 import paramiko
 from paramiko.auth_handler import AuthHandler
 from paramiko.common import cMSG_CHANNEL_OPEN
 
+from macfleet.model.diagnostic import MacfleetError
 from macfleet.ssh.packets import Packets
 from macfleet.ssh.wire import Socket
 
@@ -34,12 +37,46 @@ class WrongGuess(Exception):
         self.transport = transport
 
 
+class Unanswered:
+    """A login whose answer is on its way; threads may share it.
+
+    Args:
+        transport: the one that asked.
+        judge: waits for the answer and returns when the login is granted (else raises MacfleetError).
+    """
+
+    def __init__(self, transport: Eager, judge: Callable[[], None]) -> None:
+        self._transport, self._judge = transport, judge
+        self._turn = threading.Lock()
+        self._granted = False
+        self._trouble: MacfleetError | None = None
+
+    def granted(self, until: float) -> bool:
+        """Wait for the answer until a time of the monotonic clock; return whether the login is granted.
+
+        Raises:
+            MacfleetError: it was refused, or not answered in good time; the same for everybody who asks.
+        """
+        with self._turn:
+            if not self._granted and self._trouble is None:
+                if not self._transport.hears_answer(until) and time.monotonic() >= until:
+                    return False
+                try:
+                    self._judge()
+                    self._granted = True
+                except MacfleetError as error:
+                    self._trouble = error
+        if self._trouble is not None:
+            raise self._trouble
+        return True
+
+
 class Eager(paramiko.Transport):
     """A client's transport that waits for fewer answers.
 
     - The first login request follows its service request at once. A server reads both in order; one that
       refuses the service hangs up, as it would have done anyway (RFC 4253, 10).
-    - The first session's requests follow its opening at once, see `open_ahead`.
+    - The first session's requests follow its opening at once, and that the login request: see `open_ahead`.
 
     Attributes:
         may_guess: whether `open_ahead` may assume a number; set it to False before the first session.
@@ -47,6 +84,7 @@ class Eager(paramiko.Transport):
             reached no session, so nothing of it has begun.
         refusal: why the server did not open the session that `open_ahead` returned.
         userauth: whether the server has accepted the service of logging in.
+        unanswered: the login that nobody has waited for so far, when there is one.
     """
 
     packetizer: Packets
@@ -57,9 +95,11 @@ class Eager(paramiko.Transport):
     guessed_wrong = False
     refusal: paramiko.ChannelException | None = None
     userauth = False
+    unanswered: Unanswered | None = None
     _ahead: paramiko.Channel | None = None
 
     def __init__(self, sock: Socket, *, window: int, disabled: Mapping[str, Iterable[str]]) -> None:
+        self._answer = threading.Event()
         super().__init__(
             sock,  # type: ignore[arg-type]  # what paramiko calls on it is there
             default_window_size=window,
@@ -72,24 +112,52 @@ class Eager(paramiko.Transport):
         """Whether the server says that it is OpenSSH's."""
         return self.remote_version.startswith(_KNOWN)
 
-    def auth_publickey(
-        self, username: str, key: paramiko.PKey, event: threading.Event | None = None
-    ) -> list[str]:
-        """Log in as `paramiko.Transport.auth_publickey` does (5.1, transport.py:1558)."""
+    def begin_login(self, username: str, key: paramiko.PKey) -> bool:
+        """Ask to log in as `paramiko.Transport.auth_publickey` does (5.1, transport.py:1558).
+
+        Returns whether the request is on its way, so that what is sent from now on comes behind it: not
+        where an answer of the server has to come first. Wait for the outcome with `login_answered`.
+        """
         if not self.is_active() or not self.initial_kex_done:
             raise paramiko.SSHException("No existing session")
-        done = event if event is not None else threading.Event()
         handler = _Login(self)
         self.auth_handler = handler
-        handler.auth_publickey(username, key, done)
-        return [] if event is not None else handler.wait_for_response(done)
+        self._answer.clear()
+        self._asked = time.monotonic()
+        handler.auth_publickey(username, key, self._answer)
+        if not self.is_active():  # it ended before it knew whom to tell
+            self._answer.set()
+        return handler.is_sent
+
+    def hears_answer(self, until: float) -> bool:
+        """Wait until a time of the monotonic clock; return whether there is an answer to the login by then.
+
+        The end of the connection is one. paramiko looks ten times a second, which this need not.
+        """
+        return self._answer.wait(max(0.0, min(until, self._asked + self.auth_timeout) - time.monotonic()))
+
+    def login_answered(self) -> bool:
+        """Wait for the answer to `begin_login`; return whether the server lets us in.
+
+        Raises:
+            TimeoutError: no answer came in `auth_timeout` seconds.
+            SSHException: the connection ended, the key is refused, or keys are (BadAuthenticationType).
+        """
+        if not self.hears_answer(math.inf):
+            raise TimeoutError(f"no answer to the login within {self.auth_timeout:g} s")
+        handler = self.auth_handler
+        if handler is None or handler.is_authenticated():
+            return True
+        return not handler.wait_for_response(self._answer)
 
     def run(self) -> None:
         """Serve the connection; at its end close a session that was taken for open just then, too.
 
-        paramiko closes the channels it knows before it says that it has ended (transport.py:2165 to 2168).
+        paramiko closes the channels it knows before it says that it has ended (transport.py:2165 to 2168),
+        and wakes who waits for a login only where it was not closed here.
         """
         super().run()
+        self._answer.set()
         with self.lock:
             ahead = self._ahead
         if ahead is not None:
@@ -98,7 +166,9 @@ class Eager(paramiko.Transport):
     def open_ahead(self, size: int) -> paramiko.Channel | None:
         """Return a session that is taken for open before the server's answer, or None where that is no use.
 
-        It is asked for together with what is sent next: `Packets.hold` is in force when this returns.
+        It is asked for together with what is sent next: `Packets.hold` is in force when this returns. A login
+        may be unanswered as long as its request is on its way: the server reads what follows when it has
+        granted that. Where it does not, nothing of what follows begins.
 
         The number of the server's end is a guess: OpenSSH gives 0 to the first channel of a connection. It
         opens the session before it reads the next packet, so what is sent at once finds it. Behind an exec
@@ -188,7 +258,7 @@ class _Login(AuthHandler):
     """
 
     transport: Eager
-    _asked = False
+    is_sent = False
 
     def _request_auth(self) -> None:
         self.transport.packetizer.hold()
@@ -201,7 +271,7 @@ class _Login(AuthHandler):
         if not self.transport.userauth:
             super()._request_auth()  # type: ignore[misc]
         if self.transport.userauth or self._is_certain():
-            self._asked = True
+            self.is_sent = True
             granted = paramiko.Message()
             granted.add_string(_SERVICE)
             granted.rewind()
@@ -221,5 +291,5 @@ class _Login(AuthHandler):
     def _parse_service_accept(self, m: paramiko.Message) -> None:
         self.transport.userauth = m.get_text() == _SERVICE
         m.rewind()
-        if not self._asked:
+        if not self.is_sent:
             super()._parse_service_accept(m)  # type: ignore[misc]

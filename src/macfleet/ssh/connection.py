@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 import secrets
 import threading
 import time
@@ -23,10 +24,11 @@ from macfleet.ssh.conversation import (
     OutputTooLarge,
     close_channel,
 )
+from macfleet.ssh.endings import end_groups
 from macfleet.ssh.heartbeat import Watch
 from macfleet.ssh.slots import Slots, is_refusal
 from macfleet.ssh.tunnel import forward
-from macfleet.ssh.wrapping import GRACE, as_command, ending, on_stdin, shell_on_stdin
+from macfleet.ssh.wrapping import as_command, on_stdin, shell_on_stdin
 
 _SESSIONS = 8
 """Scripts at once on one connection: sshd allows ten sessions, ending a script takes one more."""
@@ -116,8 +118,10 @@ class Connection:
     @contextlib.contextmanager
     def tunnel(self, port: int) -> Iterator[int]:
         """Forward a free local port to `port` of the node's loopback; yields the local port."""
-        with self._in_use(), forward(self._transport, port) as local:
-            yield local
+        with self._in_use():
+            self._logged_in(self._transport, math.inf)
+            with forward(self._transport, port) as local:
+                yield local
 
     def end_running(self) -> None:
         """End the process groups of scripts that run now; whoever waits for one sees it killed."""
@@ -188,6 +192,7 @@ class Connection:
                 transport.packetizer.hold()
                 talk.start(command, pieces)
                 transport.packetizer.let_go()
+                self._logged_in(transport, until)
                 exit_status, stdout, stderr = talk.finish(until)
         return Completed(exit_status, stdout, stderr)
 
@@ -249,11 +254,17 @@ class Connection:
     def _open(self, transport: Eager, limit: float, stdin: int | None = None) -> paramiko.Channel:
         channel = transport.open_ahead(stdin) if stdin is not None else None
         if channel is None:
+            self._logged_in(transport, math.inf)
             channel = transport.open_session(timeout=limit)
             transport.lend_window(channel, stdin or 0)
         with self._lock:
             self.execs += 1
         return channel
+
+    def _logged_in(self, transport: Eager, until: float) -> None:
+        """Wait for a login's answer (raises NodeUnreachable when it was refused, and ConversationLate)."""
+        if transport.unanswered is not None and not transport.unanswered.granted(until):
+            raise ConversationLate
 
     def _give_up(self, talk: Conversation) -> str:
         """End the script of a conversation that this thread stops reading; say what came of it."""
@@ -262,23 +273,7 @@ class Connection:
         return self._end((talk,))
 
     def _end(self, talks: Iterable[Conversation]) -> str:
-        """End the process groups of conversations; return in words what came of it."""
-        talks = [talk for talk in talks if talk.group is not None]
-        groups = {talk.group for talk in talks if talk.group is not None}
-        if not groups:
-            return "It had not started."
-        names = ", ".join(map(str, sorted(groups)))
-        try:
-            channel = self._open(self._transport, _OPEN_TIMEOUT)
-            channel.exec_command(ending(groups))
-            if channel.status_event.wait(GRACE + _OPEN_TIMEOUT) and channel.exit_status == 0:
-                return f"Its process group {names} was ended."
-        except _BROKEN:
-            # No session is left to end them by; the ones they run in take signals too.
-            killed = [talk.kill(GRACE) for talk in talks]
-            if all(killed):
-                return f"Its process group {names} was killed."
-        return f"Its process group {names} could not be ended and may still run on the node."
+        return end_groups(talks, lambda: self._open(self._transport, _OPEN_TIMEOUT), _OPEN_TIMEOUT)
 
     def _not_done(self, transport: Eager, error: BaseException) -> Exception:
         if transport.refusal is not None:
@@ -290,6 +285,11 @@ class Connection:
     def _lost(self, transport: Eager, doing: str, error: BaseException) -> Exception:
         if transport.guessed_wrong and self._again is not None:
             return WrongGuess(transport)
+        if transport.unanswered is not None:
+            try:
+                transport.unanswered.granted(math.inf)
+            except MacfleetError as refused:
+                return refused
         if self._watch is not None and self._watch.silent:
             return NodeUnreachable(trouble.fell_silent(self._node, doing, self._watch.silent))
         # What broke under a writer is broken for whoever asks next, too: the reader has to see it first.

@@ -70,12 +70,13 @@ class Dialer:
         self._jumps: dict[Route, LoggedIn] = {}
         self._narrow: dict[Route, threading.BoundedSemaphore] = {}
 
-    def log_in(self, route: Route, stream: Wire | None = None) -> LoggedIn:
+    def log_in(self, route: Route, stream: Wire | None = None, *, ahead: bool = False) -> LoggedIn:
         """Return a logged-in connection to the last hop of a route.
 
         Args:
             route: the hops; one hop alone when a stream is given.
             stream: to that hop, when it is open already; the first attempt uses it.
+            ahead: as for `macfleet.ssh.handshake.log_in`.
 
         Raises:
             NodeUnreachable: a hop does not answer, is not trusted or refuses the login.
@@ -83,7 +84,7 @@ class Dialer:
         streams = [] if stream is None else [stream]
 
         def greet(hop: Hop, sock: Socket) -> paramiko.SSHClient:
-            return log_in(hop, sock, self._trust, self._private)
+            return log_in(hop, sock, self._trust, self._private, ahead=ahead)
 
         client = self._attempt(route, greet, streams)
         transport = client.get_transport()

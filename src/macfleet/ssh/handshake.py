@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import paramiko
 
 from macfleet.model.diagnostic import Diagnostic, MacfleetError, NodeUnreachable
 from macfleet.ssh import trouble
-from macfleet.ssh.ahead import Eager
+from macfleet.ssh.ahead import Eager, Unanswered
 from macfleet.ssh.algorithms import USER_KEYS, chosen, host_key_algorithms, set_up, too_small
 from macfleet.ssh.known_hosts import HostKey
 from macfleet.ssh.login import Login, LoginRefused
@@ -37,7 +38,9 @@ class ResetBeforeLogin(Exception):
         self.heard = heard
 
 
-def log_in(hop: Hop, sock: Socket, trust: Trust, private: PrivateKeys) -> paramiko.SSHClient:
+def log_in(
+    hop: Hop, sock: Socket, trust: Trust, private: PrivateKeys, *, ahead: bool = False
+) -> paramiko.SSHClient:
     """Exchange keys, check the host key, then authenticate.
 
     Args:
@@ -45,6 +48,7 @@ def log_in(hop: Hop, sock: Socket, trust: Trust, private: PrivateKeys) -> parami
         sock: a connected socket, or a stream through the hop before.
         trust: judges the host key, and says which key types to ask for first.
         private: reads private keys.
+        ahead: leave the answer to the login to `Eager.unanswered` where the server can read on meanwhile.
 
     Raises:
         NodeUnreachable: the host key or the login was refused, or the protocol failed.
@@ -57,7 +61,8 @@ def log_in(hop: Hop, sock: Socket, trust: Trust, private: PrivateKeys) -> parami
     client.set_missing_host_key_policy(_Policy(hop, trust))
     kinds = tuple(key.kind for key in trust.keys(hop))
     keys = host_key_algorithms(kinds, certified=bool(trust.authorities(hop)) and not hop.pin)
-    try:
+    login = Login(hop, private, ahead=ahead)
+    with _explaining(hop, sock, client):
         client.connect(
             hop.host,
             port=hop.port,
@@ -69,8 +74,24 @@ def log_in(hop: Hop, sock: Socket, trust: Trust, private: PrivateKeys) -> parami
             channel_timeout=_CHANNEL_TIMEOUT,
             sock=sock,  # type: ignore[arg-type]  # what paramiko calls on it is there
             transport_factory=lambda sock, **_: _transport(hop, sock, keys),
-            auth_strategy=Login(hop, private),
+            auth_strategy=login,
         )
+    transport = client.get_transport()
+    if login.unanswered and isinstance(transport, Eager):
+        transport.unanswered = Unanswered(transport, lambda: _hear(hop, sock, client, transport, login))
+    return client
+
+
+def _hear(hop: Hop, sock: Socket, client: paramiko.SSHClient, transport: Eager, login: Login) -> None:
+    with _explaining(hop, sock, client):
+        login.answer(transport)
+
+
+@contextlib.contextmanager
+def _explaining(hop: Hop, sock: Socket, client: paramiko.SSHClient) -> Iterator[None]:
+    """Close what fails, and say what failed."""
+    try:
+        yield
     except MacfleetError:
         client.close()
         raise
@@ -81,7 +102,6 @@ def log_in(hop: Hop, sock: Socket, trust: Trust, private: PrivateKeys) -> parami
         begun = _begun(client)
         client.close()
         raise _explained(hop, sock, error, begun=begun) from error
-    return client
 
 
 def host_key_of(hop: Hop, sock: Socket, kinds: Sequence[str]) -> HostKey:

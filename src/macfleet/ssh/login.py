@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from paramiko.auth_strategy import AuthSource, AuthStrategy
 from paramiko.pkey import PublicBlob
 
 from macfleet.ssh.agent import agent_keys
+from macfleet.ssh.ahead import Eager
 from macfleet.ssh.algorithms import too_small
 from macfleet.ssh.certificate import read_certificate
 from macfleet.ssh.known_hosts import HostKey
@@ -49,35 +51,76 @@ class Login(AuthStrategy):
     First the identities in their order, from the agent where it holds them, each with its certificates
     before the bare key; then, unless ssh_config says IdentitiesOnly, what else the agent holds; last the
     usual files of ``~/.ssh``, when nobody names an identity.
+
+    Args:
+        hop: who is called.
+        keys: reads private keys.
+        ahead: leave without the answer where the only key there is was offered: see `unanswered`.
+
+    Attributes:
+        unanswered: whether a request is on its way whose answer nobody waited for; `answer` does.
     """
 
-    def __init__(self, hop: Hop, keys: PrivateKeys) -> None:
+    def __init__(self, hop: Hop, keys: PrivateKeys, *, ahead: bool = False) -> None:
         super().__init__(ssh_config=None)  # type: ignore[arg-type]  # it is only kept there
         self._hop = hop
         self._keys = keys
+        self._ahead = ahead
+        self._tried: list[str] = []
         self._unusable: list[tuple[str, str]] = []
+        self.unanswered = False
 
     def get_sources(self) -> Iterator[AuthSource]:
         """Return nothing: `authenticate` does not go through paramiko's list, which cannot end early."""
         return iter(())
 
     def authenticate(self, transport: paramiko.Transport) -> None:  # type: ignore[override]
-        """Log in (raises LoginRefused when no key is accepted, and SSHException when the server goes)."""
-        tried: list[str] = []
+        """Log in.
+
+        Raises:
+            LoginRefused: no key is accepted, or the server hung up.
+            TimeoutError: the server does not answer.
+        """
+        if not isinstance(transport, Eager):
+            raise TypeError(f"{transport!r} was not opened here")
         with agent_keys(self._hop.options.agent) as held:
             for offer in self._offers(held):
-                tried.append(offer.label)
-                try:
-                    left = transport.auth_publickey(self._hop.user, offer.key)
-                except paramiko.BadAuthenticationType:
-                    break
-                except paramiko.SSHException:
-                    if transport.is_active():
-                        continue
-                    raise LoginRefused(tried, self._unusable, ended=len(tried) > 1) from None
-                if not left:
-                    return
-        raise LoginRefused(tried, self._unusable, ended=False)
+                self._tried.append(offer.label)
+                with self._next_where_refused(transport):
+                    is_sent = transport.begin_login(self._hop.user, offer.key)
+                    self.unanswered = is_sent and self._ahead and self._is_only(offer, held)
+                    if self.unanswered or transport.login_answered():
+                        return
+        raise self._refused()
+
+    def answer(self, transport: Eager) -> None:
+        """Wait for the answer to a login that is unanswered; raises the same as `authenticate`."""
+        with self._next_where_refused(transport):
+            if transport.login_answered():
+                return
+        raise self._refused()
+
+    @contextlib.contextmanager
+    def _next_where_refused(self, transport: Eager) -> Iterator[None]:
+        try:
+            yield
+        except paramiko.BadAuthenticationType:
+            raise self._refused() from None
+        except paramiko.SSHException:
+            if not transport.is_active():
+                raise self._refused(ended=len(self._tried) > 1) from None
+
+    def _refused(self, *, ended: bool = False) -> LoginRefused:
+        return LoginRefused(self._tried, self._unusable, ended=ended)
+
+    def _is_only(self, offer: _Offer, held: Sequence[AgentKey]) -> bool:
+        """Whether there is surely nothing to offer after this; not where that takes reading a key."""
+        others = () if self._hop.options.identities_only else held
+        return (
+            len(self._hop.identities) + len(self._usual()) <= 1
+            and not (self._hop.identities and _is_certified(offer.key))
+            and all(key.asbytes() == offer.key.asbytes() for key in others)
+        )
 
     def _offers(self, held: Sequence[AgentKey]) -> Iterator[_Offer]:
         hop = self._hop
@@ -91,11 +134,14 @@ class Login(AuthStrategy):
                 seen = not _is_certified(key) and key.asbytes() in offered
                 if not seen and not too_small(key, hop.options.rsa_bits):
                     yield _Offer(f"agent key {key.comment or key.get_name()}", key)
-        if hop.search:
-            for name in _USUAL:
-                path = str(Path("~/.ssh").expanduser() / name)
-                if Path(path).exists():
-                    yield from self._identity(path, plain, configured, offered)
+        for path in self._usual():
+            yield from self._identity(path, plain, configured, offered)
+
+    def _usual(self) -> list[str]:
+        if not self._hop.search:
+            return []
+        paths = [Path("~/.ssh").expanduser() / name for name in _USUAL]
+        return [str(path) for path in paths if path.exists()]
 
     def _identity(
         self,

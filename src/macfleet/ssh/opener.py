@@ -37,23 +37,26 @@ class Opener:
             heartbeat=self._heartbeat,
         )
 
-    def open(self, node: str, route: Route, stream: Wire | None) -> Connection:
+    def open(self, node: str, route: Route, stream: Wire | None, *, ahead: bool) -> Connection:
         """Return a connection to a node, over `stream` where that is open already.
+
+        With `ahead` it may wait for the answer to its login in the first call that needs it.
 
         Raises:
             NodeUnreachable: a hop does not answer, is not trusted or refuses the login.
         """
-        client, transport, watch = self._logged_in(node, route, stream)
+        client, transport, watch = self._logged_in(node, route, stream, ahead=ahead)
 
         def again() -> Watched:
             self._unguessable.add(node)
-            return self._logged_in(node, route, None)
+            return self._logged_in(node, route, None, ahead=False)
 
         return Connection(node, client, transport, watch=watch, again=again)
 
-    def _logged_in(self, node: str, route: Route, stream: Wire | None) -> Watched:
-        client, transport = self._dialer.log_in(route, stream)
-        transport.may_guess = node not in self._unguessable
+    def _logged_in(self, node: str, route: Route, stream: Wire | None, *, ahead: bool) -> Watched:
+        may_guess = node not in self._unguessable
+        client, transport = self._dialer.log_in(route, stream, ahead=ahead and may_guess)
+        transport.may_guess = may_guess
         watch = self._heartbeat.watch(transport, sock_of(transport), route[-1].options)
         return client, transport, watch
 

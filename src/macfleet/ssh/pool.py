@@ -109,15 +109,18 @@ class SshTransports:
     def _begin(self, node: Node) -> None:
         with self._turn(node):
             try:
-                fresh = self._opened(node)
+                fresh = self._opened(node, ahead=True)
             except Exception as error:  # noqa: BLE001 (raised where the connection is wanted)
                 self._trouble[node.name] = error
                 return
         if self._closed:
             fresh.close()
 
-    def _opened(self, node: Node) -> Connection:
-        """Return the kept connection, or a new one; by whoever has the node's turn."""
+    def _opened(self, node: Node, *, ahead: bool = False) -> Connection:
+        """Return the kept connection, or a new one; by whoever has the node's turn.
+
+        One that is opened ahead of the first call is handed to it before its login is answered.
+        """
         kept = self._open.get(node.name)
         if kept is not None and kept.alive:
             return kept
@@ -126,7 +129,7 @@ class SshTransports:
         route = self._routes.to(node)
         self._make_room()
         try:
-            fresh = self._open_over(self._stream_ahead(route), node.name, route)
+            fresh = self._open_over(self._stream_ahead(route), node.name, route, ahead=ahead)
             with self._lock:
                 self._open[node.name] = fresh
         finally:
@@ -144,14 +147,14 @@ class SshTransports:
                 return None
         return stream_to(route[0])
 
-    def _open_over(self, stream: Wire | None, node: str, route: Route) -> Connection:
+    def _open_over(self, stream: Wire | None, node: str, route: Route, *, ahead: bool) -> Connection:
         try:
             opener = self._made_opener()
         except BaseException:
             if stream is not None:
                 stream.close()
             raise
-        return opener.open(node, route, stream)
+        return opener.open(node, route, stream, ahead=ahead)
 
     def _made_opener(self) -> Opener:
         with self._making:
