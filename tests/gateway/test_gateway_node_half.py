@@ -70,7 +70,7 @@ pfctl() {{
     *" -F rules "*) sed -i '/^block/d' "$HOME/rules" ;;
     *" -F nat "*) sed -i '/^rdr/d' "$HOME/rules" ;;
     *" -E "*) echo 'Token : 4711' >&2 ;;
-    *" rules "*) sed -n '/^block/s/ port / port = /p' "$HOME/rules" ;;
+    *" rules "*) sed -n '/^block/s/ port 8080 / port = http-alt /; s/ port 8090 / port = 8090 /; /^block/p' "$HOME/rules" ;;
     *" References "*) echo "0 pfctl $(cat "$HOME/.macfleet/pf.token" 2>/dev/null) 0 days" ;;
   esac
 }}
@@ -143,7 +143,7 @@ def test_a_draining_node_refuses_connections_and_remembers_why(mac, half):
     assert (mac.home / ".macfleet/drained").exists()
     assert (mac.home / "rules").read_text() == (
         "rdr pass on lo0 inet proto tcp from any to 127.0.0.1 port 18080 -> 127.0.0.1 port 8080\n"
-        "block return in quick proto tcp from any to any port 8080 flags S/SA\n"
+        'block return in quick proto tcp from any to any port 8080 flags S/SA label "macfleet-8080"\n'
     )
 
 
@@ -204,8 +204,8 @@ def test_every_port_where_requests_enter_is_closed_at_once_and_opened_again(fron
     assert (fronted.home / "rules").read_text() == (
         "rdr pass on lo0 inet proto tcp from any to 127.0.0.1 port 18090 -> 127.0.0.1 port 8090\n"
         "rdr pass on lo0 inet proto tcp from any to 127.0.0.1 port 18080 -> 127.0.0.1 port 8080\n"
-        "block return in quick proto tcp from any to any port 8090 flags S/SA\n"
-        "block return in quick proto tcp from any to any port 8080 flags S/SA\n"
+        'block return in quick proto tcp from any to any port 8090 flags S/SA label "macfleet-8090"\n'
+        'block return in quick proto tcp from any to any port 8080 flags S/SA label "macfleet-8080"\n'
     )
     sight = half.look(FRONTED)
     assert (sight.closed, sight.ways) == (True, {8090: WayIn(True), 8080: WayIn(True)})

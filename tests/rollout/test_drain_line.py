@@ -217,6 +217,74 @@ def test_a_node_that_was_lost_stays_draining_until_somebody_reaches_it(ports, ha
     assert drain(ONE, Wish(), ports).service.state is ServiceState.DRAINED
 
 
+def test_a_node_that_does_not_answer_on_the_way_is_waited_for(ports, half, clock):
+    looks = iter(range(100))
+
+    def wanders_off(_node):
+        half.gone = {"mac-01"} if next(looks) in range(3, 12) else set()
+
+    half.before_look = wanders_off
+    began = clock.now()
+    assert drain(ONE, Wish(), ports).cut == 0
+    assert clock.now() - began > 8.0
+    waiting = [event.data["words"] for event in ports.events.seen if event.kind == "drain.waiting"]
+    assert "the node does not answer" in waiting
+
+
+def test_a_node_that_does_not_answer_at_the_deadline_stays_draining_and_nothing_else_is_said(ports, half):
+    looks = iter(range(100))
+
+    def is_lost(_node):
+        half.gone = {"mac-01"} if next(looks) >= 3 else set()
+
+    half.before_look = is_lost
+    half.flights["mac-01"] = [BUSY]
+    with pytest.raises(MacfleetError) as failed:
+        drain(ONE, Wish(deadline=20.0), ports)
+    overdue, unreachable = failed.value.diagnostics
+    assert (overdue.code, unreachable.code) == ("E0872", "E0401")
+    assert overdue.summary == "not drained: the deadline came: the node does not answer"
+    assert "stays draining" in overdue.why
+    assert ports.services.service("mac-01").state is ServiceState.DRAINING
+    assert half.services["mac-01"].closed
+
+
+class Opened(FakeHalf):
+    """A node at which the reject rule goes twice while it drains: a restart, or somebody's hand."""
+
+    def look(self, node):
+        sight = FakeHalf.look(self, node)
+        gone = node is ONE and len(self.looks) in (5, 9)
+        return replace(sight, closed=sight.closed and not gone)
+
+
+def test_a_port_that_is_open_again_on_the_way_is_closed_again(ports):
+    half = Opened(flights={"mac-01": [BUSY] * 12 + [InFlight(0)]})
+    drain(ONE, Wish(), replace(ports, half=half))
+    assert half.calls == [*[("mac-01", "draining")] * 3, ("mac-01", "stop"), ("mac-01", "drained")]
+    assert sum(event.kind == "drain.reclosed" for event in ports.events.seen) == 2
+
+
+def test_where_an_engine_counts_no_requests_its_connections_are_waited_for(ports, half, clock):
+    uncounted = InFlight(None, ("a", "b"), counts=False)
+    half.flights["mac-01"] = [uncounted] * 25 + [InFlight(None, counts=False)]
+    began = clock.now()
+    assert drain(ONE, Wish(), ports).cut == 0
+    assert clock.now() - began == 25.0
+
+
+def test_a_drain_that_fails_says_where_the_node_stands_and_is_kept_in_the_history(ports, half):
+    half.flights["mac-01"] = [BUSY]
+    kept = []
+    with pytest.raises(MacfleetError):
+        drain(ONE, Wish(once=True), replace(ports, record=lambda *row: kept.append(row)))
+    said = next(event for event in ports.events.seen if event.kind == "drain.failed")
+    assert said.data["words"] == "stays cordoned, its port open again"
+    ((node, kind, detail),) = kept
+    assert (node, kind, detail["who"]) == ("mac-01", "drain.failed", "ana")
+    assert "2 in flight" in detail["reason"]
+
+
 class KilledError(BaseException):
     """Stands for a controller that ends without any word."""
 
@@ -348,6 +416,22 @@ def test_uncordon_refuses_a_node_that_is_further_on_its_way(ports, before):
     with pytest.raises(MacfleetError) as refused:
         uncordon(ONE, ports)
     assert code(refused) == ("E0870", 7)
+
+
+def test_cordon_leaves_a_node_out_that_only_the_node_knows_to_be_out(ports, half):
+    elsewhere = Service("mac-01", ServiceState.DRAINED, "moved", "bob", token=int(1.8e12))
+    half.services["mac-01"] = elsewhere
+    assert cordon(ONE, "to be re-imaged", ports) == elsewhere
+    with pytest.raises(MacfleetError) as refused:
+        uncordon(ONE, ports)
+    assert code(refused) == ("E0870", 7)
+    assert half.calls == []
+
+
+def test_uncordon_takes_a_cordon_back_that_another_store_gave(ports, half):
+    half.services["mac-01"] = Service("mac-01", ServiceState.CORDONED, "moved", "bob", token=5)
+    assert uncordon(ONE, ports).state is ServiceState.ACTIVE
+    assert half.services["mac-01"].state is ServiceState.ACTIVE
 
 
 def _with_sleep(clock, sleep):

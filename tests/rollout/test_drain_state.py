@@ -1,5 +1,7 @@
 """The machine's moves, what polls add up to, and the guard's arithmetic."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +14,7 @@ ACTIVE, CORDONED, DRAINING, DRAINED = ServiceState
 NOTHING = InFlight(0)
 ONE = InFlight(1, ("127.0.0.1.50001",))
 KEPT_OPEN = InFlight(0, ("127.0.0.1.50002",))
+UNCOUNTED = InFlight(None, counts=False)
 MOVES = {
     (ACTIVE, CORDONED),
     (CORDONED, DRAINING),
@@ -59,6 +62,8 @@ def test_the_port_is_closed_while_a_node_is_draining_or_drained():
         ([(0, KEPT_OPEN), (5, ONE), (IDLE, KEPT_OPEN), (IDLE + 1, KEPT_OPEN)], False),
         ([(0, InFlight(None)), (1, InFlight(None))], False),
         ([(0, InFlight(None, running=False)), (1, InFlight(None, running=False))], True),
+        ([(0, UNCOUNTED), (1, UNCOUNTED)], True),
+        ([(0, replace(UNCOUNTED, connections=("a",))), (60, replace(UNCOUNTED, connections=("a",)))], False),
     ],
 )
 def test_two_polls_without_anything_in_flight_make_a_node_quiet(polls, quiet):
@@ -94,6 +99,8 @@ def test_what_holds_a_drain_up_is_said_in_words():
     assert Progress().after(KEPT_OPEN, 3.0).words == (
         "0 in flight, 1 connection without a request, oldest at least 0 s"
     )
+    assert Progress().after(InFlight(None, heard=False), 3.0).words == "the node does not answer"
+    assert Progress().after(UNCOUNTED, 3.0).words == "0 in flight"
     assert Progress().after(InFlight(None), 3.0).words == "the engine does not say what is in flight"
 
 

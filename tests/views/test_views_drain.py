@@ -1,12 +1,13 @@
 """What people read while nodes leave and come back, and the table of where each stands."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from macfleet.model.event import Event
 from macfleet.rollout.drain import Drained
-from macfleet.rollout.drain_ports import Sight
+from macfleet.rollout.drain_ports import Sight, WayIn
 from macfleet.rollout.drain_state import InFlight, Service, ServiceState
 from macfleet.testing import FakeClock
 from macfleet.views.drain import (
@@ -51,6 +52,12 @@ def sight(service=None, *, running=True, closed=False, healthy=True):
             {"containers": 1},
             "mac-01   ✓   5 s   compose stopped, 1 container proven stopped",
         ),
+        (
+            "drain.reclosed",
+            {"words": "its port was open again, and is closed"},
+            "mac-01   !   5 s   its port was open again, and is closed",
+        ),
+        ("drain.failed", {"words": "stays cordoned"}, "mac-01   ✗   5 s   stays cordoned"),
         ("drain.queued", {"holder": "bob\x1b[2J"}, "mac-01   ⌛   5 s   waits for bob\\x1b[2J"),
     ],
 )
@@ -101,10 +108,46 @@ def test_the_table_says_who_serves_and_why_others_do_not():
         (Service("mac-01", token=3), sight(OUT, running=False), "this controller's store says active"),
         (Service("mac-01", token=9), sight(OUT), ""),
         (OUT, None, ""),
+        (
+            replace(OUT, state=ServiceState.DRAINING, token=9),
+            sight(),
+            "its port is open: it restarted, or somebody removed the rule",
+        ),
+        (
+            OUT,
+            replace(sight(OUT), ways={8090: WayIn(False, 1), 8080: WayIn(True)}),
+            "port 8090 is open: it restarted, or somebody removed the rule",
+        ),
     ],
 )
 def test_where_store_and_node_part_is_said(kept, found, words):
     assert Standing("mac-01", "chat", kept, found).disagrees == words
+
+
+def test_every_port_where_requests_enter_is_shown():
+    closed = replace(sight(OUT, closed=True), ways={8090: WayIn(True, 2), 8080: WayIn(True)})
+    standing = Standing("mac-01", "chat", replace(OUT, run="x"), closed)
+    *_, line = status_lines([standing], NOW)
+    assert line.endswith("ports 8090 and 8080 closed · fan noise · by ana")
+    (row,) = status_document([standing])["nodes"]
+    assert row["ports"] == [
+        {"port": 8090, "closed": True, "connections": 2},
+        {"port": 8080, "closed": True, "connections": 0},
+    ]
+
+
+def test_why_a_node_did_not_come_back_is_shown_though_it_could_not_be_told():
+    kept = replace(OUT, failure="the node did not start")
+    *_, line = status_lines([Standing("mac-01", "chat", kept, sight(OUT, running=False))], NOW)
+    assert "the node did not start" in line
+
+
+def test_a_drain_nobody_goes_on_with_says_how_to():
+    draining = replace(OUT, state=ServiceState.DRAINING)
+    standing = Standing("mac-01", "chat", draining, sight(draining, closed=True), abandoned=True)
+    *_, line = status_lines([standing], NOW)
+    assert "no controller drains it any more; go on with: macfleet drain mac-01" in line
+    assert status_document([standing])["nodes"][0]["abandoned"] is True
 
 
 def test_json_has_absolute_times():

@@ -17,6 +17,7 @@ from macfleet.model.exit_codes import ExitCode, strongest
 
 if TYPE_CHECKING:
     from macfleet.model.node import Node
+    from macfleet.model.ports import Clock
     from macfleet.views.drain import Standing
 
 
@@ -55,14 +56,17 @@ def watch(fleet: FleetContext, names: tuple[str, ...]) -> int:
     return follow(fleet, named(fleet, names) if names else fleet.nodes(""), until_settled=False)
 
 
-def follow(fleet: FleetContext, nodes: Sequence[Node], *, until_settled: bool) -> int:
-    """Show a table whenever it differs from the one before; end when no node is draining, if asked to."""
+def follow(
+    fleet: FleetContext, nodes: Sequence[Node], *, until_settled: bool, clock: Clock | None = None
+) -> int:
+    """Show a table whenever it differs from the one before; end when nobody drains a node, if asked to."""
     from macfleet.rollout.drain_state import ServiceState
     from macfleet.sources.clock import SystemClock
     from macfleet.views.drain import status_document, status_lines
     from macfleet.views.terminal import show, show_json
 
-    clock, shown = SystemClock(), None
+    clock = clock or SystemClock()
+    shown, abandoned = None, set[str]()
     while True:
         standings = _standings(fleet, nodes)
         found = status_document(standings)
@@ -73,16 +77,19 @@ def follow(fleet: FleetContext, nodes: Sequence[Node], *, until_settled: bool) -
             else:
                 show([*status_lines(standings, clock.now()), ""])
             sys.stdout.flush()
-        services = [standing.service for standing in standings]
-        if until_settled and not any(service.state is ServiceState.DRAINING for service in services):
-            failed = any(service.failure for service in services)
+        draining = {each.node for each in standings if each.service.state is ServiceState.DRAINING}
+        # Twice in a row: a lease may end while its holder looks at a node that answers late.
+        if until_settled and draining <= abandoned:
+            failed = draining or any(each.service.failure for each in standings)
             return int(strongest([ExitCode.HELD] if failed else []))
+        abandoned = {each.node for each in standings if each.abandoned}
         clock.sleep(1.0)
 
 
 def _standings(fleet: FleetContext, nodes: Sequence[Node]) -> list[Standing]:
     """See every node at once; one that does not answer has no sight."""
     from macfleet.gateway.node_half import NodeScripts
+    from macfleet.rollout.drain_state import ServiceState
     from macfleet.views.drain import Standing
 
     half = NodeScripts(fleet.transports)
@@ -90,7 +97,11 @@ def _standings(fleet: FleetContext, nodes: Sequence[Node]) -> list[Standing]:
     for error in failed:
         if not isinstance(error, NodeUnreachable) and error.exit_code is not ExitCode.UNREACHABLE:
             raise error
-    return [
-        Standing(node.name, node.pool, fleet.state.services.service(node.name), sights.get(node.name))
-        for node in nodes
-    ]
+    standings = []
+    for node in nodes:
+        # The lease first: it is given back after the last state was kept.
+        lease = fleet.state.leases.lease(f"node/{node.name}")
+        kept = fleet.state.services.service(node.name)
+        abandoned = lease is None and kept.state is ServiceState.DRAINING
+        standings.append(Standing(node.name, node.pool, kept, sights.get(node.name), abandoned=abandoned))
+    return standings

@@ -7,13 +7,13 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
+from macfleet.gateway.node_scripts import LABEL, WORDS
 from macfleet.rollout.drain_ports import Sight, WayIn
 from macfleet.rollout.drain_state import InFlight, Service, ServiceState
 
 _MARK = "now stopping"
-_REASON = 500
 _LARGEST = 2.0**53
-_RULE = re.compile(r" port (?:= )?(\d{1,5})\b", re.ASCII)
+_RULE = re.compile(rf'label "{LABEL}(\d{{1,5}})"', re.ASCII)
 _OK, _FAULTS = 200, 500
 _NOBODY = "7"
 """curl's exit status where a connection was refused."""
@@ -181,7 +181,7 @@ def _service(node: str, text: str) -> Service | None:
 
     def words(key: str) -> str:
         value = document.get(key)
-        return value[:_REASON] if isinstance(value, str) else ""
+        return value[:WORDS] if isinstance(value, str) else ""
 
     def number(key: str) -> float:
         value = document.get(key)

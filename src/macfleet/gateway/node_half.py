@@ -107,7 +107,9 @@ def _taken_over(node: Node) -> Diagnostic:
         "E0873",
         "another controller took this node over",
         why="The node's own file carries a newer lease than this command holds; nothing was changed.",
-        mend=f"See where it stands: macfleet status -l {node.name}",
+        mend=f"See where it stands: macfleet status -l {node.name}\n"
+        "If nobody works on it and a clock was wrong, begin anew: "
+        f"macfleet exec -l {node.name} -- rm .macfleet/service.json",
         node=node.name,
         exit_code=ExitCode.LOCKED,
     )

@@ -29,6 +29,10 @@ STILL_OPEN = 78
 NO_ENTRY = 79
 """Exit status: the rule stands and an entry leads nowhere."""
 ANCHOR = "com.apple/macfleet"
+WORDS = 500
+"""Characters of a reason, and of a failure, that the node's own file keeps."""
+LABEL = "macfleet-"
+"""What the label of a reject rule begins with; the port follows."""
 _FOLDER = "$HOME/.macfleet"
 _LABELS = ('{{.Label "com.docker.compose.project"}}', '{{.Label "com.docker.compose.service"}}')
 _ROW = "|".join(("{{.ID}}", "{{.State}}", "{{.Status}}", *_LABELS))
@@ -90,7 +94,7 @@ def look(target: Target) -> str:
     """Return the script that prints file, ports, rules, connections, containers and what engines work on."""
     return f"""{ENVIRONMENT}
 if [ -f "{_FOLDER}/service.json" ]; then
-  printf 'service '; head -c 8192 "{_FOLDER}/service.json" | tr -d '\\n'; echo
+  printf 'service '; head -c 65536 "{_FOLDER}/service.json" | tr -d '\\n'; echo
 fi
 {_lines(f"echo {quote(f'port {way.port} {way.project}')}" for way in target.ways)}
 [ ! -s "{_FOLDER}/pf.token" ] || sudo -n pfctl -a {ANCHOR} -s rules 2>/dev/null | sed 's/^/rule /'
@@ -170,11 +174,11 @@ def document(service: Service) -> str:
         {
             "schema": 1,
             "state": str(service.state),
-            "reason": service.reason,
+            "reason": service.reason[:WORDS],
             "who": service.who,
             "since": service.since,
             "deadline": service.deadline,
-            "failure": service.failure,
+            "failure": service.failure[:WORDS],
             "token": service.token,
             "run": service.run,
         }
@@ -257,7 +261,11 @@ def _close(target: Target) -> str:
         f"rdr pass on lo0 inet proto tcp from any to {here} {entry_to(port)} -> {here} {port}"
         for port in ports
     )
-    refuses = (f"block return in quick proto tcp from any to any port {port} flags S/SA" for port in ports)
+    # pfctl may show a port by its name; a label it shows as it was given.
+    refuses = (
+        f'block return in quick proto tcp from any to any port {port} flags S/SA label "{LABEL}{port}"'
+        for port in ports
+    )
     rules = " ".join(quote(rule) for rule in (*lets_in, *refuses))
     return f""": >"{_FOLDER}/drained" || exit 1
 {_lines(f"{_tried(port)}; before_{port}=$?" for port in ports)}

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from macfleet.model.diagnostic import Diagnostic, MacfleetError, NodeUnreachable
+from macfleet.model.diagnostic import Diagnostic, MacfleetError
 from macfleet.model.event import Event
 from macfleet.model.exit_codes import ExitCode
 from macfleet.model.json import Json
 from macfleet.model.node import Node
 from macfleet.rollout.drain_admit import Wish, admit
-from macfleet.rollout.drain_lease import NODE_TTL, STEP_TTL, held
+from macfleet.rollout.drain_lease import DEAF_TTL, NODE_TTL, STEP_TTL, held
 from macfleet.rollout.drain_ports import DrainPorts, Lease, Sight
 from macfleet.rollout.drain_state import POLL, InFlight, OnDeadline, Progress, Service, ServiceState
 
@@ -96,8 +96,8 @@ def _wait(node: Node, service: Service, wish: Wish, ports: DrainPorts, lease: Le
     """
     progress, said, most = Progress(), -_SAY_EVERY, 0
     while True:
-        ports.leases.renew(lease, NODE_TTL)
-        progress = progress.after(_poll(node, ports), ports.clock.monotonic())
+        ports.leases.renew(lease, NODE_TTL if progress.last.heard else DEAF_TTL)
+        progress = progress.after(_poll(node, service, ports), ports.clock.monotonic())
         most = max(most, progress.last.count)
         left = service.deadline - ports.clock.now()
         if progress.quiet:
@@ -116,12 +116,19 @@ def _wait(node: Node, service: Service, wish: Wish, ports: DrainPorts, lease: Le
         ports.clock.sleep(POLL)
 
 
-def _poll(node: Node, ports: DrainPorts) -> InFlight:
-    """Look once; a node that does not answer is not known to be quiet."""
+def _poll(node: Node, service: Service, ports: DrainPorts) -> InFlight:
+    """Look once and close a port that a restart or somebody else opened.
+
+    A node that does not answer, or not in time, is not known to be quiet.
+    """
     try:
-        return ports.half.look(node).in_flight
-    except NodeUnreachable:
-        return InFlight(None)
+        sight = ports.half.look(node)
+    except MacfleetError:
+        return InFlight(None, heard=False)
+    if not sight.closed:
+        ports.half.enter(node, service)
+        _say(ports, "drain.reclosed", node, {"words": "its port was open again, and is closed"})
+    return sight.in_flight
 
 
 def _stop(node: Node, ports: DrainPorts, lease: Lease) -> int:
@@ -146,7 +153,7 @@ def _stop(node: Node, ports: DrainPorts, lease: Lease) -> int:
 
 
 def _fail(node: Node, service: Service, ports: DrainPorts, lease: Lease, error: MacfleetError) -> None:
-    """Leave the node cordoned and open with the reason; one that cannot be reached stays draining."""
+    """Leave the node cordoned and open with the reason; one that cannot be told stays draining."""
     problem = error.diagnostics[0]
     if problem.code == "E0873" or service.state is not ServiceState.DRAINING:
         return
@@ -155,15 +162,22 @@ def _fail(node: Node, service: Service, ports: DrainPorts, lease: Lease, error: 
         ports.half.enter(node, back)
     except MacfleetError as second:
         ports.services.keep_service(replace(service, failure=problem.summary))
+        _say(ports, "drain.failed", node, {"words": "stays draining: it could not be told to open its port"})
         raise MacfleetError(dict.fromkeys((*error.diagnostics, *second.diagnostics))) from error
     ports.services.keep_service(back)
+    _say(ports, "drain.failed", node, {"words": "stays cordoned, its port open again"})
+    detail: dict[str, Json] = {"who": ports.who, "reason": problem.summary, "run": service.run}
+    ports.record(node.name, "drain.failed", detail)
 
 
 def _overdue(node: Node, progress: Progress, what: str) -> Diagnostic:
+    stays = "The node stays cordoned and takes requests again."
+    if not progress.last.heard:
+        stays = "The node is told to open its port again; while it does not answer it stays draining."
     return Diagnostic(
         "E0872",
-        f"not drained: {what} with {progress.words}",
-        why="Nothing was cut. The node stays cordoned and takes requests again.",
+        f"not drained: {what}: {progress.words}",
+        why=f"Nothing was cut. {stays}",
         mend=f"Wait longer: macfleet drain {node.name} --deadline 2h\n"
         f"or cut what is left: macfleet drain {node.name} --on-deadline cancel\n"
         f"or leave it in service: macfleet uncordon {node.name}",

@@ -73,11 +73,13 @@ def _open(node: Node, back: Service, ports: DrainPorts) -> Service:
 def cordon(node: Node, reason: str, ports: DrainPorts) -> Service:
     """Mark a node as leaving; it goes on serving. One that is cordoned, draining or drained stays so."""
     with held(node, ports) as lease:
-        known = ports.services.service(node.name)
+        known = _newest(node, ports)
         if known.state is not ServiceState.ACTIVE:
             return known
         moved = known.moved(ServiceState.CORDONED, ports.clock.now(), lease.token)
-        return _keep(node, replace(moved, reason=reason, who=ports.who), ports)
+        marked = _keep(node, replace(moved, reason=reason, who=ports.who), ports)
+        ports.record(node.name, "service.cordoned", {"who": ports.who, "reason": reason})
+        return marked
 
 
 def uncordon(node: Node, ports: DrainPorts, *, cancel: bool = False) -> Service:
@@ -87,14 +89,14 @@ def uncordon(node: Node, ports: DrainPorts, *, cancel: bool = False) -> Service:
         MacfleetError: E0870 the node is draining and `cancel` is not given, or drained (exit 7).
     """
     with held(node, ports, force=cancel) as lease:
-        known = ports.services.service(node.name)
+        known = _newest(node, ports)
         if known.state is ServiceState.ACTIVE:
             return known
         if known.closed and not (cancel and known.state is ServiceState.DRAINING):
             raise MacfleetError(no_such_move(known, ServiceState.ACTIVE))
         if known.closed:
             known = known.moved(ServiceState.CORDONED, ports.clock.now(), lease.token)
-        return _keep(node, known.moved(ServiceState.ACTIVE, ports.clock.now(), lease.token), ports)
+        return _open(node, known.moved(ServiceState.ACTIVE, ports.clock.now(), lease.token), ports)
 
 
 def _keep(node: Node, service: Service, ports: DrainPorts) -> Service:
@@ -102,6 +104,12 @@ def _keep(node: Node, service: Service, ports: DrainPorts) -> Service:
     ports.half.enter(node, service)
     ports.services.keep_service(service)
     return service
+
+
+def _newest(node: Node, ports: DrainPorts) -> Service:
+    """Return what the store knows, or what another controller's store wrote on the node after it."""
+    known, own = ports.services.service(node.name), ports.half.look(node).service
+    return own if own is not None and own.token > known.token else known
 
 
 def _left_closed(node: Node, ports: DrainPorts) -> bool:

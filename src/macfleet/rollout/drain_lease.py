@@ -14,6 +14,8 @@ from macfleet.rollout.drain_ports import DrainPorts, Lease
 
 NODE_TTL = 15.0
 """Seconds a node's lease lasts between two polls: how long a killed controller blocks its successor."""
+DEAF_TTL = 90.0
+"""Seconds it lasts while the node does not answer, for a look at it takes long then."""
 STEP_TTL = 240.0
 """Seconds it lasts while containers are started or stopped, which is one exec without a pause."""
 _POOL_TTL = 60.0

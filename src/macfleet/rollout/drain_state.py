@@ -126,12 +126,14 @@ class InFlight:
         connections: peers connected to the ports where requests enter, each with its port.
         running: whether a container runs; without one nothing can be in flight.
         counts: whether the engine has anything to count requests with; without it the connections decide.
+        heard: whether the node answered at all.
     """
 
     requests: int | None
     connections: tuple[str, ...] = ()
     running: bool = True
     counts: bool = True
+    heard: bool = True
 
     @property
     def count(self) -> int:
@@ -197,6 +199,8 @@ class Progress:
     @property
     def words(self) -> str:
         """What keeps the drain from ending, for people."""
+        if not self.last.heard:
+            return "the node does not answer"
         if self.last.requests is None and self.last.busy and not self.last.connections:
             return "the engine does not say what is in flight"
         parts = [f"{self.last.count} in flight"]

@@ -68,6 +68,7 @@ class Standing:
 
     Attributes:
         left: whether launchd has an engine with the GPU off that a load test left there.
+        abandoned: whether it drains and no controller works on it any more.
     """
 
     node: str
@@ -75,12 +76,16 @@ class Standing:
     kept: Service
     sight: Sight | None = None
     left: bool = False
+    abandoned: bool = False
 
     @property
     def service(self) -> Service:
         """The node's own word counts: another controller may have moved it."""
         own = self.sight.service if self.sight else None
-        return own if own is not None and own.token >= self.kept.token else self.kept
+        if own is None or own.token < self.kept.token:
+            return self.kept
+        # One lease wrote both: the store says besides why a node that could not be told did not come back.
+        return self.kept if (own.token, own.state) == (self.kept.token, self.kept.state) else own
 
     @property
     def disagrees(self) -> str:
@@ -90,10 +95,12 @@ class Standing:
         if self.service.state is not self.kept.state:
             return f"this controller's store says {self.kept.state}"
         running = any((self.sight.containers or {}).values())
-        own = self.sight.service
-        both = self.service.closed and own is not None and own.closed
-        if both and running and not self.sight.closed:
-            return "its port is open: it restarted, or somebody removed the rule"
+        if self.service.closed and running and not self.sight.closed:
+            ports = [f"port {port}" for port, way in self.sight.ways.items() if not way.closed] or [
+                "its port"
+            ]
+            still = "is" if len(ports) == 1 else "are"
+            return f"{' and '.join(ports)} {still} open: it restarted, or somebody removed the rule"
         if self.service.state is ServiceState.DRAINED and running and not self.service.run:
             return "containers run all the same"
         return ""
@@ -118,6 +125,8 @@ def status_document(standings: Sequence[Standing]) -> dict[str, Json]:
             "serving": _serving(each),
             "in_flight": each.sight.in_flight.requests if each.sight else None,
             "connections": len(each.sight.in_flight.connections) if each.sight else None,
+            "ports": _ports(each),
+            "abandoned": each.abandoned,
             "disagrees": each.disagrees,
             "left_engine": each.left,
         }
@@ -133,11 +142,22 @@ def _cells(standing: Standing, now: float) -> tuple[str, ...]:
     flight = "?" if sight is None else "–" if sight.in_flight.requests is None else str(sight.in_flight.count)
     notes = [f"! {standing.disagrees}"] if standing.disagrees else []
     notes += ["✗ does not answer"] if sight is None else []
+    if standing.abandoned:
+        notes.append(f"! no controller drains it any more; go on with: macfleet drain {standing.node}")
+    if sight is not None and len(sight.ways) > 1 and sight.closed:
+        notes.append(f"ports {' and '.join(map(str, sight.ways))} closed")
     if standing.left:
         notes.append(f"! a load test left an engine with the GPU off: {_ENDS} -l {standing.node}")
     notes += [part for part in (service.failure, service.reason, service.who and f"by {service.who}") if part]
     state = f"{SYMBOLS[service.state]} {service.state}"
     return standing.node, standing.pool or "–", state, since, serving, flight, " · ".join(notes)
+
+
+def _ports(standing: Standing) -> list[Json]:
+    ways = standing.sight.ways if standing.sight else {}
+    return [
+        {"port": port, "closed": way.closed, "connections": way.connections} for port, way in ways.items()
+    ]
 
 
 def _serving(standing: Standing) -> bool:

@@ -46,6 +46,8 @@ def event_words(event: Event) -> tuple[str, str] | None:
             "✓",
             f"compose stopped, {count} container{'' if count == 1 else 's'} proven stopped",
         ),
+        "drain.reclosed": ("!", str(told)),
+        "drain.failed": ("✗", str(told)),
         "drain.queued": ("⌛", f"waits for {data.get('holder')}"),
         "drain.forced": ("!", f"forced: {told}"),
         "drain.turn": ("⌛", f"waits for its turn: {told}"),

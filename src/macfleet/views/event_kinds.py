@@ -180,6 +180,8 @@ KINDS: tuple[Kind, ...] = (
         (_WORDS, Field("left", "number", "seconds until the deadline")),
     ),
     Kind("drain.quiet", "Nothing is in flight any more.", (_WORDS, Field("polls", "integer", "zero polls"))),
+    Kind("drain.reclosed", "A port of a node that drains was open again and is closed.", (_WORDS,)),
+    Kind("drain.failed", "The drain ended without the node being drained.", (_WORDS,)),
     Kind("drain.cancelled", "The deadline came; what is in flight is cut.", (_WORDS,)),
     Kind(
         "drain.stopped",

@@ -144,6 +144,8 @@ _WORDS: Mapping[str, Callable[[Mapping[str, Json]], str]] = {
     "service.closed": _closed,
     "service.opened": _opened,
     "drain.forced": _forced,
+    "drain.failed": lambda detail: f"not drained{_for_run(detail)}",
+    "service.cordoned": lambda _detail: "cordoned",
     "lock.broken": lambda _detail: "lock broken",
     "runs.pruned": _pruned,
 }
