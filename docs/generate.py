@@ -194,7 +194,8 @@ def playbook_page() -> str:
         parts += [f"### {title}\n", tables.model_table(model)]
     words = [*sorted(ansible_words.PLAY.items()), *sorted(ansible_words.TASK.items())]
     rows = [f"| `{word}` | {tables.cell(said)} |" for word, said in words]
-    return "\n".join([*parts, text.ANSIBLE_WORDS, *dict.fromkeys(rows), ""])
+    names = [f"| `{name}` | {tables.cell(said)} |" for name, said in sorted(ansible_words.NAMES.items())]
+    return "\n".join([*parts, text.ANSIBLE_WORDS, *dict.fromkeys(rows), text.ANSIBLE_NAMES, *names, ""])
 
 
 def _command_part(path: tuple[str, ...], command: click.Command, shared: set[str]) -> str:

@@ -34,6 +34,12 @@ Refused with what says the same here:
 | word | here |
 |---|---|"""
 
+ANSIBLE_NAMES = """
+Names that an expression has not, and what it has instead:
+
+| name | here |
+|---|---|"""
+
 MEANINGS = {
     ExitCode.DONE: (
         "Done, or nothing to do.",

@@ -5,7 +5,7 @@ import re
 import pytest
 from fleet_texts import findings, stage
 
-from macfleet.playbooks.ansible_words import PLAY, TASK
+from macfleet.playbooks.ansible_words import NAMES, PLAY, TASK
 from macfleet.playbooks.grammar import PlayBorder, TaskBorder
 from macfleet.resources import KINDS
 
@@ -23,6 +23,13 @@ def test_a_word_in_a_task_is_answered(word):
 def test_a_word_in_a_play_is_answered(word):
     ((code, where, _, mend),) = findings(stage(head=f"  {word}: 1\n"))
     assert (code, where, mend) == ("E0301", "playbooks/stage.yml:4", PLAY[word])
+
+
+@pytest.mark.parametrize("name", sorted(NAMES))
+def test_a_name_in_an_expression_is_answered(name):
+    ((code, where, summary, mend),) = findings(stage(f"- directory: {{path: /a}}\n  when: {name} == 1"))
+    assert (code, where, summary) == ("E0310", "playbooks/stage.yml:6", f"'{name}' is undefined")
+    assert mend == NAMES[name]
 
 
 def test_a_modules_collection_does_not_matter():

@@ -1,6 +1,7 @@
 import pytest
 from fleet_texts import HEX, IMAGE, NODE, compiled, findings, stage
 
+from macfleet.model.diagnostic import MacfleetError
 from macfleet.model.resource import Assemble
 
 COMPOSE = "services:\n  engine:\n    image: {image}\n    volumes:\n      - /Users/ops/models:/models:ro\n"
@@ -127,6 +128,35 @@ def test_what_cannot_be_compiled_is_refused_with_its_line(tasks, expected):
     assert found[0][0].startswith(code)
     assert found[0][1] == f"playbooks/stage.yml:{line}"
     assert words in found[0][2]
+
+
+@pytest.mark.parametrize(
+    ("when", "code", "summary", "why", "mend"),
+    [
+        ("found.rc == 0", "E0310", "'found' is undefined", "before anything is done", ""),
+        ("facts.macos > 1", "E0310", "'facts' is undefined", "before anything is done", "node.chip"),
+        ("node.chp == 'm4'", "E0310", "node has no chp", "before anything is done", 'did you mean "chip"?'),
+        ("node.roots.zz == 'a'", "E0310", "node.roots has no zz", "", "It has: cache, logs, weights."),
+        ("node.chip", "E0312", "when: gives '', neither true nor false", "", "Compare it"),
+        ("{{ port == 8080 }}", "E0311", "not a valid expression", "", "leave {{ and }} out"),
+    ],
+)
+def test_a_condition_that_asks_for_more_than_is_known_beforehand_is_refused_with_the_reason(
+    when, code, summary, why, mend
+):
+    with pytest.raises(MacfleetError) as caught:
+        compiled(stage(f'- directory: {{path: /a}}\n  when: "{when}"'))
+    (found,) = caught.value.diagnostics
+    assert (found.code, found.where.line) == (code, 6)
+    assert summary in found.summary
+    assert why in found.why
+    assert mend in found.mend
+
+
+def test_a_part_that_a_name_in_a_template_has_not_is_named_with_the_templates_line():
+    texts = stage("- file: {path: /a, template: x}", **{"playbooks/templates/x": "a\n{{ node.chp }}\n"})
+    (found,) = findings(texts)
+    assert found == ("E0310", "playbooks/templates/x:2", "node has no chp", 'did you mean "chip"?')
 
 
 def test_values_in_shell_text_are_quoted_once():

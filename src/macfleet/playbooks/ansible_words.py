@@ -84,6 +84,41 @@ PLAY: Mapping[str, str] = {
 }
 """By what stands in a play."""
 
+_DECLARED = (
+    "What is declared of a node is in node: node.chip, node.platform, node.memory. "
+    "What a probe finds is judged by a gate."
+)
+_RENDERS_ALIKE = "A rendering is the same every time: give the value in the inventory."
+NAMES: Mapping[str, str] = {
+    "facts": _DECLARED,
+    "ansible_facts": _DECLARED,
+    "ansible_architecture": "Write node.platform, such as linux/arm64, or node.chip.",
+    "ansible_distribution": _DECLARED,
+    "ansible_os_family": _DECLARED,
+    "ansible_system": _DECLARED,
+    "ansible_memtotal_mb": "Write node.memory, in bytes.",
+    "ansible_processor": "Write node.chip.",
+    "ansible_user": "Write node.user.",
+    "ansible_host": "Write node.host.",
+    "ansible_hostname": "Write inventory_hostname.",
+    "ansible_fqdn": "Write node.host.",
+    "ansible_check_mode": "A plan says what apply would do, so nothing may depend on which of them it is.",
+    "ansible_date_time": _RENDERS_ALIKE,
+    "now": _RENDERS_ALIKE,
+    "lookup": f"{_RENDERS_ALIKE} A secret is named where it is: env:NAME, file:PATH, keyring:….",
+    "query": _RENDERS_ALIKE,
+    "hostvars": "A node sees its own variables; put what several nodes share into group_vars/.",
+    "vars": "Name the variable itself; say what it is without one: NAME | default(…).",
+    "groups": "node.groups are the groups a node is in.",
+    "group_names": "Write: 'GROUP' in node.groups.",
+    "play_hosts": "Nodes are planned one by one; waves are strategy:.",
+    "ansible_play_hosts": "Nodes are planned one by one; waves are strategy:.",
+    "omit": "Leave the key out, or make two tasks with when:.",
+    "register": _NO_RESULT,
+    "result": _NO_RESULT,
+}
+"""By a name that an expression uses."""
+
 
 def said_here(word: str, words: Mapping[str, str]) -> str:
     """Return what says the same as a word of Ansible's; empty for any other word.

@@ -153,7 +153,12 @@ class Compiler:
         items = self._renderer.value(task.loop, scope, task.document, "loop")
         if isinstance(items, list):
             return [(item,) for item in items]
-        raise MacfleetError(task.document.diagnose("E0313", "loop: must be a list", "loop", on_value=True))
+        why = f"It gives {items!r}"[:80]
+        mend = "Write a list, or an expression that gives one; of a mapping: {{ things | dictsort }}."
+        found = task.document.diagnose(
+            "E0313", "loop: must be a list", "loop", why=f"{why}.", mend=mend, on_value=True
+        )
+        raise MacfleetError(found)
 
     def _wanted(self, task: Task, scope: Scope) -> bool:
         conditions = enumerate(task.when)

@@ -29,7 +29,9 @@ def refuse_duplicates(expanded: Iterable[Expanded], problems: list[Diagnostic]) 
         taken = first.setdefault(each.address, each)
         if taken is not each:
             why = f"The first stands at {taken.task.params.at()}."
-            found = each.task.params.diagnose("E0320", f"{each.address} is there twice", why=why)
+            looped = each.task.loop is not None
+            mend = "Put {{ item }} into it." if looped else "Keep one of the two; give a command an id."
+            found = each.task.params.diagnose("E0320", f"{each.address} is there twice", why=why, mend=mend)
             problems.append(found)
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from macfleet.documents import Document
-from macfleet.model.diagnostic import MacfleetError
+from macfleet.model.diagnostic import Diagnostic, MacfleetError
 from macfleet.model.json import Json
 from macfleet.playbooks.filled import MARKS, Filled, filled_text, plain_json
 from macfleet.playbooks.scope import MISSING, Scope
@@ -15,6 +16,11 @@ from macfleet.playbooks.shell_text import quotes_an_expression, shell_word
 
 if TYPE_CHECKING:
     from macfleet.playbooks.sandbox import Sandbox
+
+_KNOWN_BEFORE = (
+    "when: sees the inventory with what it declares of the node, variables and lock files, "
+    "so that a plan is known before anything is done."
+)
 
 
 class Renderer:
@@ -59,13 +65,16 @@ class Renderer:
 
     def condition(self, text: str, scope: Scope, document: Document, *path: str | int) -> bool:
         """Return whether a ``when`` expression is true (raises MacfleetError unless it is true or false)."""
-        result = self._sandbox.result(text, scope, document, path)
+        try:
+            result = self._sandbox.result(text, scope, document, path)
+        except MacfleetError as error:
+            raise MacfleetError(_about_when(each, text) for each in error.diagnostics) from error
         if isinstance(result, bool):
             return result
         shown = f"{result!r}"[:60]
-        raise MacfleetError(
-            document.diagnose("E0312", f"when: gives {shown}, neither true nor false", *path, on_value=True)
-        )
+        summary = f"when: gives {shown}, neither true nor false"
+        mend = 'Compare it, as in x == "a", x > 1 or "a" in x; or ask x is defined, x | length > 0.'
+        raise MacfleetError(document.diagnose("E0312", summary, *path, mend=mend, on_value=True))
 
     def template(self, name: str, scope: Scope, document: Document, *path: str | int) -> str:
         """Return a template file rendered; findings name the template's line."""
@@ -110,3 +119,12 @@ class Renderer:
         from macfleet.playbooks.sandbox import Sandbox  # noqa: PLC0415  (many playbooks need no Jinja2)
 
         return Sandbox(self._templates)
+
+
+def _about_when(found: Diagnostic, text: str) -> Diagnostic:
+    """Return a finding about a condition with the reason why it sees no more."""
+    if found.code == "E0310":
+        return replace(found, why=found.why or _KNOWN_BEFORE)
+    if "{{" in text:
+        return replace(found, mend="when: is an expression already: leave {{ and }} out.")
+    return found

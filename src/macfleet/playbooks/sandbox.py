@@ -15,14 +15,16 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import missing
 
 from macfleet.documents import Document, nearest
-from macfleet.model.diagnostic import Location, MacfleetError
+from macfleet.model.diagnostic import Diagnostic, Location, MacfleetError
 from macfleet.model.json import Json
 from macfleet.playbooks import filters
+from macfleet.playbooks.ansible_words import NAMES
 from macfleet.playbooks.filled import plain_json
 from macfleet.playbooks.scope import MISSING, Scope
 
 Result = TypeVar("Result")
 _UNDEFINED = re.compile(r"^'(\w+)' is undefined$")
+_NO_PART = re.compile(r"^'dict object' has no attribute '(\w+)'$")
 _SCOPE = "macfleet scope"  # cannot be written as a name in a template
 
 
@@ -111,15 +113,12 @@ class Sandbox:
         document: Document,
         path: tuple[str | int, ...],
     ) -> MacfleetError:
-        undefined = _UNDEFINED.match(summary)
-        guess = nearest(undefined.group(1), scope.names) if undefined else None
-        mend = f'did you mean "{guess}"?' if guess else ""
-        found = document.diagnose(code, summary, *path, mend=mend, on_value=True)
+        found = document.diagnose(code, summary, *path, on_value=True)
         where = self._line_in_template(error)
-        if where is None:
-            return MacfleetError(found)
-        snippet = self._templates[where.file].splitlines()[where.line - 1 : where.line]
-        return MacfleetError(replace(found, where=where, snippet="".join(snippet), span=0))
+        if where is not None:
+            snippet = self._templates[where.file].splitlines()[where.line - 1 : where.line]
+            found = replace(found, where=where, snippet="".join(snippet), span=0)
+        return MacfleetError(_mended(found, scope))
 
     def _line_in_template(self, error: Exception) -> Location | None:
         """Return the innermost line of a template file that the error came from."""
@@ -180,6 +179,32 @@ def environment(
         del environment.filters[chance]  # a rendering must be the same each time
     del environment.globals["lipsum"]
     return environment
+
+
+def _mended(found: Diagnostic, scope: Scope) -> Diagnostic:
+    """Return a finding about a name or a part of one with what may have been meant."""
+    if undefined := _UNDEFINED.match(found.summary):
+        name = undefined.group(1)
+        guess = nearest(name, scope.names)
+        return replace(found, mend=NAMES.get(name) or (f'did you mean "{guess}"?' if guess else ""))
+    if lacking := _NO_PART.match(found.summary):
+        part = lacking.group(1)
+        whole = re.search(rf"([A-Za-z_][\w.]*)\.{part}\b", found.snippet)
+        parts = _parts(whole.group(1), scope) if whole else ()
+        if whole and parts:
+            guess = nearest(part, parts)
+            mend = f'did you mean "{guess}"?' if guess else f"It has: {', '.join(parts)}."
+            return replace(found, summary=f"{whole.group(1)} has no {part}", mend=mend)
+    return found
+
+
+def _parts(name: str, scope: Scope) -> tuple[str, ...]:
+    """Return the keys of what a dotted name leads to, sorted; nothing where that is no mapping."""
+    first, *others = name.split(".")
+    value = scope.find(first)
+    for part in others:
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return tuple(sorted(map(str, value))) if isinstance(value, Mapping) else ()
 
 
 def _variables(scope: Scope) -> dict[str, object]:

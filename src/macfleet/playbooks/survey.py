@@ -12,6 +12,7 @@ import jinja2
 from macfleet.documents import Document, nearest
 from macfleet.model.diagnostic import Diagnostic, Location, MacfleetError, Severity
 from macfleet.model.ports import Files
+from macfleet.playbooks.ansible_words import NAMES
 from macfleet.playbooks.defaults import role_names
 from macfleet.playbooks.names import Named, Reader, Text, message, texts_in, texts_of_task
 from macfleet.playbooks.play import ParsedPlaybook, Role, Task, Variable
@@ -175,6 +176,7 @@ def _missing(work: _Survey, named: Named, own: frozenset[str]) -> list[str]:
 def _nowhere(work: _Survey, name: str, own: frozenset[str]) -> tuple[str, str]:
     guess = nearest(name, work.known | own)
     mend = f'did you mean "{guess}"?' if guess else "Give it in the role's defaults/main.yml."
+    mend = NAMES.get(name, mend)
     return f"nothing gives {name} a value", mend
 
 
