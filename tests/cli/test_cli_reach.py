@@ -206,7 +206,7 @@ def test_a_changed_host_key_exits_5_with_both_fingerprints_until_it_is_replaced(
         assert all(each in "".join(done.stderr.split()) for each in both)
         assert "macfleet enrol mac-01 --replace" in done.stderr
     assert old in known.read_text()
-    assert fleet.run("enrol", "mac-01", "--replace").stdout.rstrip().endswith("replaced")
+    assert fleet.run("enrol", "mac-01", "--replace").stdout.rstrip().endswith(f"replaced, was {both[0]}")
     assert fleet.run("ping", "-l", "mac-01").returncode == 0
     assert old not in known.read_text()
 

@@ -6,6 +6,7 @@ import base64
 import shutil
 import string
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -113,6 +114,25 @@ def test_forgetting_one_name_of_a_line_keeps_the_other_and_all_other_lines(tmp_p
         f"@revoked mac-01 ssh-ed25519 {TEXT}",
         f"mac-01 ssh-rsa {other}",
     ]
+
+
+def test_other_lines_and_the_mode_of_the_file_stay_to_the_byte(tmp_path: Path) -> None:
+    path, link = tmp_path / "shared", tmp_path / "known_hosts"
+    mine = b"# caf\xe9 \x0b \xe2\x80\xa8 one line\r\n@cert-authority *.example ssh-ed25519 " + TEXT.encode()
+    path.write_bytes(mine + b"\n")
+    path.chmod(0o664)
+    link.symlink_to(path)
+    record(link, {"mac-01": OTHER})
+    assert path.read_bytes().startswith(mine + b"\nmac-01 ssh-rsa ")
+    assert (link.is_symlink(), path.stat().st_mode & 0o777) == (True, 0o664)
+
+
+def test_what_two_enrolments_add_at_once_is_all_there_and_once(tmp_path: Path) -> None:
+    path = tmp_path / "known_hosts"
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda n: record(path, {f"mac-{n}": KEY, "gate": OTHER}), range(40)))
+    names = [line.split()[0] for line in path.read_text().splitlines()]
+    assert sorted(names) == sorted(["gate", *(f"mac-{n}" for n in range(40))])
 
 
 @given(st.text())

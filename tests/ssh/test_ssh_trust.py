@@ -12,7 +12,7 @@ import pytest
 from relay import relay
 from sshd_server import Server, free_port, make_key
 
-from macfleet.model.diagnostic import Diagnostic, NodeUnreachable
+from macfleet.model.diagnostic import Diagnostic, MacfleetError, NodeUnreachable
 from macfleet.model.exit_codes import ExitCode
 from macfleet.model.node import Endpoint, Node
 from macfleet.ssh import EnrolmentOutcome, SshTransports, enrol
@@ -134,6 +134,33 @@ def test_a_key_that_is_not_the_pinned_one_is_never_enrolled(server, known_hosts,
     assert row.outcome == EnrolmentOutcome.REFUSED
     assert row.diagnostics[0].code == "E0404"
     assert not known_hosts.exists()
+
+
+def test_a_new_pin_is_enough_for_a_re_imaged_node(server, known_hosts, no_config) -> None:
+    enrol([server.node()], known_hosts, ssh_config=no_config)
+    server.new_host_key()
+    pinned = server.node(host_key=server.fingerprint())
+    assert answers(pinned, known_hosts, no_config)
+    (row,) = enrol([pinned], known_hosts, ssh_config=no_config)
+    assert row.outcome == EnrolmentOutcome.REPLACED
+    assert answers(server.node(), known_hosts, no_config)
+
+
+def test_a_list_that_cannot_be_read_or_written_is_named(server, known_hosts, no_config) -> None:
+    known_hosts.mkdir(parents=True)
+    for attempt in (
+        lambda: enrol([server.node()], known_hosts, ssh_config=no_config),
+        lambda: answers(server.node(), known_hosts, no_config),
+    ):
+        with pytest.raises(MacfleetError) as caught:
+            attempt()
+        assert [each.code for each in caught.value.diagnostics] == ["E0428"]
+        assert str(known_hosts) in caught.value.diagnostics[0].summary
+    known_hosts.rmdir()
+    known_hosts.parent.rmdir()
+    known_hosts.parent.write_text("a file where the folder should be")
+    with pytest.raises(MacfleetError, match="cannot be written"):
+        enrol([server.node()], known_hosts, ssh_config=no_config)
 
 
 def test_a_pin_of_another_key_type_is_found_and_asked_for_from_then_on(

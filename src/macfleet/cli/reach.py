@@ -43,8 +43,8 @@ _PATH = "PATH=/opt/homebrew/bin:/opt/homebrew/sbin:/usr/bin:/bin:/usr/sbin:/sbin
 def enrol(fleet: FleetContext, patterns: tuple[str, ...], replace: bool, limit: str) -> int:
     """Learn the host keys of nodes and print their fingerprints to compare.
 
-    Keys go to .macfleet/known_hosts of the fleet folder. A key that changed, or that is not the one
-    the inventory pins, is refused.
+    Keys go to .macfleet/known_hosts of the fleet folder. A key that changed is refused without --replace, one
+    that is not the pinned one of the inventory is refused always.
     """
     from macfleet.ssh import enrol as enrol_nodes
 
@@ -52,7 +52,14 @@ def enrol(fleet: FleetContext, patterns: tuple[str, ...], replace: bool, limit: 
         raise click.UsageError("Name a NODE, or select with --limit.")
     nodes = fleet.nodes(":".join((*patterns, *([limit] if limit else []))))
     known_hosts = fleet.root / ".macfleet" / "known_hosts"
-    rows = enrol_nodes(nodes, known_hosts, replace, passphrase=fleet.passphrases, say=fleet.warn)
+    rows = enrol_nodes(
+        nodes,
+        known_hosts,
+        replace,
+        others=fleet.inventory.nodes,
+        passphrase=fleet.passphrases,
+        say=fleet.warn,
+    )
     if fleet.output == "json":
         _print_json("enrol", {"hosts": [_enrolment_json(row) for row in rows]})
     else:
@@ -197,7 +204,8 @@ def _report(diagnostics: Sequence[Diagnostic]) -> int:
 
 
 def _enrolment_row(row: Enrolment) -> tuple[str, ...]:
-    return row.node, row.host, row.key_type or "–", row.fingerprint or "–", str(row.outcome)
+    state = f"{row.outcome}, was {', '.join(row.before)}" if row.before else str(row.outcome)
+    return row.node, row.host, row.key_type or "–", row.fingerprint or "–", state
 
 
 def _enrolment_json(row: Enrolment) -> dict[str, Json]:
@@ -207,6 +215,7 @@ def _enrolment_json(row: Enrolment) -> dict[str, Json]:
         "key_type": row.key_type or None,
         "fingerprint": row.fingerprint or None,
         "state": str(row.outcome),
+        "before": list(row.before),
         "errors": _errors_json(row.diagnostics),
     }
 

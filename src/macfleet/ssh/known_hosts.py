@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+import fcntl
 import hashlib
 import hmac
 import os
+import stat
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,13 +46,16 @@ class KnownHosts:
     def __init__(self, text: str) -> None:
         self._plain: dict[str, list[HostKey]] = {}
         self._others: list[_Entry] = []
-        for line in text.splitlines():
+        for line in text.split("\n"):
             self._take(line)
 
     @classmethod
     def read(cls, path: Path) -> KnownHosts:
-        """Read a file; a missing one knows nobody."""
-        return cls(path.read_text(errors="replace") if path.is_file() else "")
+        """Read a file; a missing one knows nobody (raises OSError for one that cannot be read)."""
+        try:
+            return cls(_text(path))
+        except (FileNotFoundError, NotADirectoryError):
+            return cls("")
 
     def keys(self, name: str) -> tuple[HostKey, ...]:
         """Return every key enrolled for a host name as `host_name` writes it."""
@@ -98,26 +104,60 @@ def host_name(host: str, port: int) -> str:
 
 
 def record(path: Path, entries: Mapping[str, HostKey], forget: Iterable[str] = ()) -> None:
-    """Add keys to a known_hosts file, replacing it in one step.
+    """Add keys to a known_hosts file, replacing it in one step; one process at a time.
 
     Args:
-        path: the file; created with its folder when missing.
+        path: the file; created with its folder when missing. Where it is a link, what it leads to.
         entries: new key by host name.
         forget: host names whose old keys are dropped; every other line stays as it is.
+
+    Raises:
+        OSError: the file or its folder cannot be written.
     """
     gone = frozenset(forget)
-    old = path.read_text(errors="replace").splitlines() if path.exists() else []
-    kept = [line for line in (_without(line, gone) for line in old) if line is not None]
-    new = [
-        f"{name} {key.kind} {base64.b64encode(key.blob).decode()}" for name, key in sorted(entries.items())
-    ]
+    path = path.resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
+    with _alone(path):
+        old = _text(path).split("\n") if path.exists() else []
+        kept = [line for line in (_without(line, gone) for line in old) if line is not None]
+        known = KnownHosts("\n".join(kept))
+        new = [
+            f"{name} {key.kind} {base64.b64encode(key.blob).decode()}"
+            for name, key in sorted(entries.items())
+            if key not in known.keys(name)  # another enrolment was faster
+        ]
+        while kept and not kept[-1]:
+            kept.pop()
+        _put(path, "".join(f"{line}\n" for line in (*kept, *new)))
+
+
+@contextlib.contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Keep other enrolments out: what two of them add at once must both be there."""
+    with path.with_name(f".{path.name}.lock").open("a") as guard:
+        fcntl.flock(guard, fcntl.LOCK_EX)
+        yield
+
+
+def _put(path: Path, text: str) -> None:
     handle, draft = tempfile.mkstemp(dir=path.parent, prefix=".known_hosts-")
-    with os.fdopen(handle, "w") as file:
-        file.writelines(f"{line}\n" for line in (*kept, *new))
-        file.flush()
-        os.fsync(file.fileno())
-    Path(draft).replace(path)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+            if path.exists():  # colleagues who could read it still can
+                os.fchmod(file.fileno(), stat.S_IMODE(path.stat().st_mode))
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(draft).replace(path)
+    except BaseException:
+        Path(draft).unlink(missing_ok=True)
+        raise
+
+
+def _text(path: Path) -> str:
+    # Bytes that are no text stay as they are when the file is written again, and so do ends of lines.
+    with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+        return file.read()
 
 
 def _parsed(line: str) -> _Entry | None:

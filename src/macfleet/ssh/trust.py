@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from macfleet.model.diagnostic import MacfleetError, NodeUnreachable
-from macfleet.ssh import trouble
+from macfleet.ssh import distrust, trouble
 from macfleet.ssh.algorithms import USER_KEYS, chosen
 from macfleet.ssh.certificate import Certificate, is_certified, read_certificate
 from macfleet.ssh.known_hosts import HostKey, KnownHosts
@@ -24,12 +24,15 @@ class Trust:
     Args:
         fleet: the fleet's own list.
         now: seconds since the epoch, for certificates; the system's clock when None.
+
+    Raises:
+        MacfleetError: E0428, the fleet's list cannot be read.
     """
 
     def __init__(self, fleet: Path, now: Callable[[], float] | None = None) -> None:
         self._fleet = fleet
         self._now: Callable[[], float] = now if now is not None else time.time
-        self._lists = {str(fleet): KnownHosts.read(fleet)}
+        self._lists = {str(fleet): _own(fleet)}
         self._lock = threading.Lock()
 
     def keys(self, hop: Hop) -> tuple[HostKey, ...]:
@@ -45,19 +48,21 @@ class Trust:
         certificate = _certificate(hop, shown)
         key = certificate.key if certificate is not None else shown
         self.refuse_revoked(hop, shown)
-        if hop.pin and key.fingerprint != hop.pin:
-            raise NodeUnreachable(trouble.pin_mismatch(hop.node, hop.name, str(key), hop.pin))
-        if certificate is not None and not hop.pin and certificate.authority in self.authorities(hop):
+        if hop.pin:
+            if key.fingerprint != hop.pin:
+                raise NodeUnreachable(distrust.pin_mismatch(hop.node, hop.name, str(key), hop.pin))
+            return
+        if certificate is not None and certificate.authority in self.authorities(hop):
             objection = self._objection(hop, certificate)
             if objection:
-                raise NodeUnreachable(trouble.bad_certificate(hop.node, hop.name, objection))
+                raise NodeUnreachable(distrust.bad_certificate(hop.node, hop.name, objection))
             return
         listed = self.keys(hop)
         if key not in listed and listed:
             known = tuple(str(each) for each in listed)
-            raise NodeUnreachable(trouble.changed_key(hop.node, hop.name, str(key), known))
-        if key not in listed and not hop.pin:
-            raise NodeUnreachable(trouble.unknown_key(hop.node, hop.name, str(key), str(self._fleet)))
+            raise NodeUnreachable(distrust.changed_key(hop.node, hop.name, str(key), known))
+        if key not in listed:
+            raise NodeUnreachable(distrust.unknown_key(hop.node, hop.name, str(key), str(self._fleet)))
 
     def _objection(self, hop: Hop, certificate: Certificate) -> str:
         wanted = dict(hop.options.algorithms).get("casignaturealgorithms", "")
@@ -71,7 +76,7 @@ class Trust:
         keys = (shown,) if certificate is None else (certificate.key, certificate.authority)
         for key in keys:
             if any(each.is_revoked(hop.name, key) for each in self._lists_for(hop)):
-                raise NodeUnreachable(trouble.revoked(hop.node, hop.name, str(key)))
+                raise NodeUnreachable(distrust.revoked(hop.node, hop.name, str(key)))
 
     def _lists_for(self, hop: Hop) -> tuple[KnownHosts, ...]:
         with self._lock:
@@ -79,6 +84,14 @@ class Trust:
                 if name not in self._lists:
                     self._lists[name] = _read(hop, name)
             return tuple(self._lists[name] for name in (str(self._fleet), *hop.options.known_hosts))
+
+
+def _own(fleet: Path) -> KnownHosts:
+    try:
+        return KnownHosts.read(fleet)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise MacfleetError(distrust.list_unusable(str(fleet), "read", reason)) from error
 
 
 def _read(hop: Hop, name: str) -> KnownHosts:
@@ -95,4 +108,4 @@ def _certificate(hop: Hop, shown: HostKey) -> Certificate | None:
         return read_certificate(shown)
     except (ValueError, IndexError) as error:
         reason = f"it cannot be read: {error}"
-        raise NodeUnreachable(trouble.bad_certificate(hop.node, hop.name, reason)) from error
+        raise NodeUnreachable(distrust.bad_certificate(hop.node, hop.name, reason)) from error
