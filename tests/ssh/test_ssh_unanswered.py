@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -222,3 +223,41 @@ def test_closing_wakes_who_waits_for_a_login(peer: Peer, pool: SshTransports) ->
     wait_until(lambda: MSG_CHANNEL_EOF in peer.took[0], 60)
     node._client.close()
     assert ended.wait(10), "it went on to the login's own timeout of 20 s"
+
+
+@pytest.mark.parametrize(
+    ("settings", "held", "ahead"),
+    [
+        ("", (), True),
+        ("", ("identity",), True),
+        ("", ("identity", "other"), False),
+        ("IdentitiesOnly yes", ("identity", "other"), True),
+    ],
+)
+def test_a_login_is_left_unanswered_where_no_other_key_could_follow(
+    peer: Peer,
+    tmp_path: Path,
+    no_config: Path,
+    agent: Path,
+    settings: str,
+    held: tuple[str, ...],
+    ahead: bool,
+) -> None:
+    make_key(tmp_path / "other", "ed25519")
+    for name in held:
+        subprocess.run(["ssh-add", "-q", tmp_path / name], check=True, env={"SSH_AUTH_SOCK": str(agent)})
+    no_config.write_text(f"IdentityFile {tmp_path}/identity\n{settings}\n")
+    pool = SshTransports(tmp_path / "known_hosts", ssh_config=no_config)
+    node = begun(pool, peer.node(identity_file=""))
+    assert (node._transport.unanswered is not None) == ahead
+    assert b"echo in" in node.run("echo in", deadline=60).stdout
+    pool.close()
+
+
+def test_a_key_with_a_certificate_beside_it_is_waited_for(peer: Peer, tmp_path: Path, pool) -> None:
+    make_key(tmp_path / "ca", "ed25519")
+    signing = ["ssh-keygen", "-q", "-s", tmp_path / "ca", "-I", "me", "-n", "ops", tmp_path / "identity.pub"]
+    subprocess.run(signing, check=True)
+    node = begun(pool, peer.node())
+    assert node._transport.unanswered is None
+    assert b"echo in" in node.run("echo in", deadline=60).stdout
