@@ -38,6 +38,14 @@ def test_each_spelling_is_found_and_named(name):
     assert name in HUNT.in_bytes(b"before " + SPELLINGS[name] + b" after")
 
 
+@pytest.mark.parametrize(
+    "gap", [b"\n", b"\r\n", b"\n    ", b"\\n"], ids=["plain", "MIME", "indented", "JSON"]
+)
+def test_a_line_break_amid_a_spelling_hides_nothing(gap):
+    encoded = base64.b64encode(b"o" * 41 + DATA + b"o" * 41)
+    assert "base64" in HUNT.in_bytes(gap.join(encoded[at : at + 76] for at in range(0, len(encoded), 76)))
+
+
 def test_innocent_text_is_let_go():
     assert HUNT.in_text("planted s3cret, and base64 of it: cGxhbnRlZA==") == ()
 

@@ -80,6 +80,33 @@ def test_base64_of_more_than_the_secret_leaves_at_most_its_edges(before, after, 
     assert len(tail.lstrip("*")) <= len(encoded) - 8 * (len(before) + len(secret.encode())) // 6
 
 
+BREAKS = {
+    "as coreutils": (76, "\n"),
+    "as PEM": (64, "\n"),
+    "indented in a log": (76, "\n      "),
+    "as MIME in JSON": (76, "\\r\\n"),
+}
+
+
+@pytest.mark.parametrize("breaking", BREAKS)
+@given(before=st.binary(max_size=120), after=st.binary(max_size=120), secret=SECRETS)
+def test_no_line_break_of_a_program_tears_a_secret_in_two(breaking, before, after, secret):
+    assume(len(secret.encode()) >= 8)
+    width, gap = BREAKS[breaking]
+    encoded = base64.b64encode(before + secret.encode() + after).decode()
+    lines = [encoded[at : at + width] for at in range(0, len(encoded), width)]
+    head, mask, tail = redactor(secret).text(gap.join(lines)).partition("***")
+    assert mask
+    left = [len(part.replace(gap, "").replace("*", "")) for part in (head, tail)]
+    assert left[0] <= -(-8 * len(before) // 6)
+    assert left[1] <= len(encoded) - 8 * (len(before) + len(secret.encode())) // 6
+
+
+def test_words_on_either_side_of_a_line_break_stay():
+    text = "one\n two\\n three\n"
+    assert redactor(PLANTED).text(text) == text
+
+
 def test_a_login_header_does_not_show_the_password():
     header = base64.b64encode(b"fleet:" + PLANTED.encode()).decode()
     shown = redactor(PLANTED).text(f"Authorization: Basic {header}")
@@ -161,7 +188,7 @@ def test_a_stream_that_cannot_encode_a_character_shows_its_escape():
     stream = RedactingStream(io.TextIOWrapper(data, encoding="ascii"), redactor(PLANTED))
     stream.write(f"· {PLANTED}\n")
     stream.flush()
-    assert data.getvalue() == b"\\xb7 ***\n"
+    assert data.getvalue() == b"\\u00b7 ***\n"
 
 
 def test_a_block_is_hushed_and_the_streams_come_back(capsys):

@@ -20,6 +20,7 @@ from urllib.parse import quote, quote_plus
 
 _PAUSE = 0.02
 _PROC = Path("/proc")
+_BREAK = re.compile(rb"(?:\\[rn]|[\r\n])[ \t]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,12 @@ class Hunt:
 
     def in_bytes(self, data: bytes) -> tuple[str, ...]:
         """Return the names of the spellings that are in `data`, sorted."""
-        return tuple(sorted({name for spelling, name in self.spellings().items() if spelling in data}))
+        # What a program broke into lines is looked for in one piece, too.
+        joined = _BREAK.sub(b"", data)
+        found = {
+            name for spelling, name in self.spellings().items() if spelling in data or spelling in joined
+        }
+        return tuple(sorted(found))
 
     def in_text(self, text: str) -> tuple[str, ...]:
         """Return the names of the spellings that are in a text, sorted."""

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import threading
-from collections.abc import Mapping
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from typing import TypeVar, cast
 
 from macfleet.model.secret import Secret
 
 MASK = "***"
+_GAP = re.compile(r"(?:\\[rn]|\s)+")
+"""A break between lines with their indentation, also as JSON writes it."""
 
 Item = TypeVar("Item")
 
@@ -21,6 +25,7 @@ class Redactor:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._forms: tuple[str, ...] = ()
+        self._coded: tuple[str, ...] = ()
 
     @property
     def forms(self) -> tuple[str, ...]:
@@ -30,9 +35,10 @@ class Redactor:
     def learn(self, secret: Secret) -> None:
         """Take a secret out of everything from now on."""
         # Loaded with the first secret: most commands never have one.
-        from macfleet.views.secret_forms import forms  # noqa: PLC0415
+        from macfleet.views.secret_forms import coded, forms  # noqa: PLC0415
 
         with self._lock:
+            self._coded = tuple({*self._coded, *coded(secret)})
             known = {*self._forms, *forms(secret)}
             self._forms = tuple(sorted(known, key=lambda form: (-len(form), form)))
 
@@ -64,14 +70,7 @@ class Redactor:
 
     def spans(self, text: str) -> list[tuple[int, int]]:
         """Return where secrets stand, in order; those that overlap are one."""
-        found: list[tuple[int, int]] = []
-        for form in self._forms:
-            if len(form) > len(text):
-                continue
-            at = text.find(form)
-            while at >= 0:
-                found.append((at, at + len(form)))
-                at = text.find(form, at + 1)
+        found = [*_found(self._forms, text), *_across_lines(self._coded, text)]
         merged: list[tuple[int, int]] = []
         for start, end in sorted(found):
             if merged and start < merged[-1][1]:
@@ -108,3 +107,35 @@ class Redactor:
             if after != before:
                 changed[field.name] = after
         return dataclasses.replace(item, **changed) if changed else item  # type: ignore[type-var]
+
+
+def _found(forms: Iterable[str], text: str) -> Iterator[tuple[int, int]]:
+    """Yield where any of the forms stands in a text, however they overlap."""
+    for form in forms:
+        at = text.find(form)
+        while at >= 0:
+            yield at, at + len(form)
+            at = text.find(form, at + 1)
+
+
+def _across_lines(forms: Sequence[str], text: str) -> Iterator[tuple[int, int]]:
+    """Yield where forms stand in a text that a program broke into lines, with the breaks inside of them."""
+    if not forms or ("\n" not in text and "\\n" not in text):
+        return
+    # Where each kept piece begins, in the text and among the pieces put together.
+    pieces, begins, joined, at, length = [], [], [], 0, 0
+    for gap in (*_GAP.finditer(text), None):
+        end = gap.start() if gap else len(text)
+        if end > at:
+            pieces.append(text[at:end])
+            begins.append(at)
+            joined.append(length)
+            length += end - at
+        at = gap.end() if gap else end
+
+    def place(position: int) -> int:
+        piece = bisect_right(joined, position) - 1
+        return begins[piece] + position - joined[piece]
+
+    for start, end in _found(forms, "".join(pieces)):
+        yield place(start), place(end - 1) + 1

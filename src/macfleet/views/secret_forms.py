@@ -35,6 +35,17 @@ def forms(secret: Secret) -> tuple[str, ...]:
     return tuple(sorted((form for form in found if form), key=lambda form: (-len(form), form)))
 
 
+def coded(secret: Secret) -> tuple[str, ...]:
+    """Return the base64 and hexadecimal texts of `forms` that stay one when line breaks are taken out.
+
+    Programs break both after so many characters of *all* that they encode: the break falls anywhere.
+    """
+    text = secret.reveal()
+    found = {text, text.strip()}
+    spelled = {each for plain in found for each in (*_base64(plain), *_hex(plain))}
+    return tuple(sorted(each for each in spelled if len(each) >= _LEAST))
+
+
 def _escaped(text: str) -> Iterator[str]:
     for ascii_only in (True, False):
         once = json.dumps(text, ensure_ascii=ascii_only)[1:-1]
