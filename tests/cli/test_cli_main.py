@@ -195,6 +195,65 @@ def test_a_reader_that_goes_away_is_no_error(made, arguments, code):
     assert (gone.returncode, gone.stderr) == (code, "")
 
 
+@pytest.mark.parametrize("form", ["human", "json", "ndjson"])
+@pytest.mark.parametrize("streams", [">&3", "2>&3", ">&3 2>&3", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_command_ends_as_it_would_when_nobody_reads_what_it_tells(fleet, form, streams):
+    script = f'exec 3> >(:); wait $!; "$PY" -m macfleet drift --output {form} {streams}'
+    gone = shell(script)
+    assert (gone.returncode, "Traceback" in gone.stderr) == (5, False)
+    assert "E0001" not in gone.stdout + gone.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments", ["--help", "explain E0310", "inventory list", "inventory list --output json", "drift"]
+)
+def test_a_full_disk_under_the_output_is_an_error_that_says_so(fleet, arguments):
+    full = shell(f'"$PY" -m macfleet {arguments} >/dev/full')
+    assert full.returncode == 1
+    assert "No space left on device" in full.stderr
+    assert not re.search(r"E0001|Traceback", full.stderr)
+
+
+def test_a_full_disk_under_the_progress_does_not_end_the_command(fleet):
+    full = shell('"$PY" -m macfleet drift --output json 2>/dev/full')
+    assert (full.returncode, json.loads(full.stdout)["exit_code"]) == (5, 5)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_a_document_is_json_in_an_encoding_that_lacks_its_letters(fleet, encoding):
+    (fleet / "inventory/hosts.yml").write_text("all: {hosts: {'mäc–😀': {}}}\n")
+    told = subprocess.run(
+        [sys.executable, "-m", "macfleet", "inventory", "list", "--output", "json"],
+        env=environment(PYTHONIOENCODING=encoding),
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+    found = json.loads(told.stdout.decode(encoding))["diagnostics"]
+    assert told.returncode == 2
+    assert any("mäc–😀" in each["summary"] for each in found)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "about"),
+    [
+        (("plan",), "PLAYBOOK"),
+        (("rollout", "stage9"), "stage9"),
+        (("rolout",), "Did you mean"),
+        (("facts", "--forks", "x"), "--forks"),
+    ],
+)
+def test_wrong_usage_is_a_document_too_where_json_was_asked_for(run, arguments, about):
+    code, out, err = run(*arguments, "--output", "json")
+    document = json.loads(out)
+    (found,) = document["diagnostics"]
+    assert (code, document["kind"], found["code"], found["exit_code"]) == (2, "diagnostics", "E0004", 2)
+    assert about in found["summary"]
+    assert found["mend"].startswith("macfleet")
+    assert found["mend"].endswith("--help")
+    assert "Usage:" in err
+
+
 def test_output_that_is_not_a_terminal_has_no_colour(tmp_path):
     done = shell(f'"$PY" -m macfleet plan x --fleet {tmp_path}', FORCE_COLOR="1")
     assert done.returncode == 2

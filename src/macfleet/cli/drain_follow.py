@@ -63,6 +63,7 @@ def follow(
     from macfleet.rollout.drain_state import ServiceState
     from macfleet.sources.clock import SystemClock
     from macfleet.views.drain import status_document, status_lines
+    from macfleet.views.redacting_stream import nobody_reads
     from macfleet.views.terminal import show, show_json
 
     clock = clock or SystemClock()
@@ -77,6 +78,8 @@ def follow(
             else:
                 show([*status_lines(standings, clock.now()), ""])
             sys.stdout.flush()
+            if nobody_reads(sys.stdout):
+                return int(ExitCode.DONE)
         draining = {each.node for each in standings if each.service.state is ServiceState.DRAINING}
         # Twice in a row: a lease may end while its holder looks at a node that answers late.
         if until_settled and draining <= abandoned:

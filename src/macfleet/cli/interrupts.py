@@ -9,12 +9,13 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import TYPE_CHECKING
 
 from macfleet.model.event import Event
 from macfleet.model.exit_codes import ExitCode
+from macfleet.views.terminal import drawable
 
 if TYPE_CHECKING:
     from macfleet.cli.fleet import FleetContext
@@ -69,5 +70,7 @@ def _say(fleet: FleetContext, kind: str, words: str) -> None:
         at = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")
         line = json.dumps(document(Event(kind, "", {"words": words}), at), ensure_ascii=False)
     else:
-        line = f"{_SHOW_CURSOR if sys.stderr.isatty() else ''}\n{words}"
-    os.write(1 if fleet.stream else 2, f"{line}\n".encode())
+        line = f"{_SHOW_CURSOR if drawable(sys.stderr) else ''}\n{words}"
+    # The terminal may be what ended: nobody reads it then, and the run is still to be tidied up.
+    with suppress(OSError):
+        os.write(1 if fleet.stream else 2, f"{line}\n".encode())

@@ -62,9 +62,11 @@ class _Looking:
     def follow(self) -> Watched:
         """Show the run until it ends or turns out to have been killed; return what was seen last."""
         from macfleet.views.loadtest_watch import lines
+        from macfleet.views.redacting_stream import nobody_reads
+        from macfleet.views.terminal import drawable
 
         shown = [self.look()]
-        live = self.fleet.output != "json" and sys.stderr.isatty() and shown[0].going
+        live = self.fleet.output != "json" and drawable(sys.stderr) and shown[0].going
         told: Callable[[Watched], None] = (lambda _seen: None) if live else _Told(self.fleet.output == "json")
         with ExitStack() as drawing:
             if live:
@@ -74,7 +76,7 @@ class _Looking:
                     drawn(lambda width, height: lines(shown[0], width)[: max(height - 2, 1)])
                 )
             told(shown[0])
-            while shown[0].going:
+            while shown[0].going and not nobody_reads(sys.stdout):
                 self.clock.sleep(_EVERY)
                 shown[0] = self.look()
                 told(shown[0])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import importlib
+import io
 import os
 import sys
 from typing import NoReturn
@@ -88,12 +89,29 @@ def cli(debug: bool) -> None:
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line and exit with the code of the table in the CLI reference."""
     given = sys.argv[1:] if arguments is None else arguments
-    code = int(_run(given))
+    _open_streams()
+    code = int(ExitCode.DONE)
     try:
+        code = int(_run(given))
         sys.stdout.flush()
     except BrokenPipeError:
         _nobody_reads()
+    except OSError as error:
+        code = int(_unwritten(error))
     sys.exit(code)
+
+
+def _open_streams() -> None:
+    """Give a command that was started without a stream one that leads nowhere, and each every character."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            # The lowest free descriptor is the closed one: no file of ours gets into its place.
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115 (stays open)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and not stream.encoding.lower().startswith("utf"):
+            from macfleet.views.redacting_stream import ESCAPED
+
+            stream.reconfigure(errors=ESCAPED)
 
 
 def _run(arguments: list[str]) -> ExitCode | int:  # noqa: PLR0911 (one return per way to end)
@@ -105,8 +123,7 @@ def _run(arguments: list[str]) -> ExitCode | int:  # noqa: PLR0911 (one return p
     except click.Abort as abort:
         return _show_abort(abort, arguments)
     except click.ClickException as error:
-        error.show(sys.stderr)
-        return ExitCode.USAGE
+        return _show_usage(error, arguments)
     except MacfleetError as error:
         return _show(error, as_json=_wants_json(arguments))
     except BrokenPipeError:
@@ -139,6 +156,20 @@ def _refused(error: OSError) -> Diagnostic:
     )
 
 
+def _show_usage(error: click.ClickException, arguments: list[str]) -> ExitCode:
+    error.show(sys.stderr)
+    if _wants_json(arguments):
+        from macfleet.views.diagnostics import json_text
+
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context else "macfleet"
+        found = Diagnostic(
+            "E0004", error.format_message(), mend=f"{command} --help", exit_code=ExitCode.USAGE
+        )
+        print(json_text((found,)))
+    return ExitCode.USAGE
+
+
 def _show_abort(abort: click.Abort, arguments: list[str]) -> ExitCode:
     # Click calls an end of file from anywhere an interrupt; that of a prompt has no cause.
     if isinstance(abort.__cause__, EOFError):
@@ -160,6 +191,14 @@ def _show_bug(error: Exception, arguments: list[str]) -> ExitCode:
     return _show(MacfleetError(bug), as_json=_wants_json(arguments))
 
 
+def _unwritten(error: OSError) -> ExitCode:
+    """Say that stdout could not be written; nothing else goes there."""
+    from macfleet.views.redacting_stream import leave, unwritten
+
+    leave(sys.stdout)
+    return _show(MacfleetError(unwritten(error)), as_json=False)
+
+
 def _nobody_reads() -> ExitCode:
     """Send the rest of stdout nowhere: a reader that has seen enough is no error."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
@@ -169,8 +208,9 @@ def _nobody_reads() -> ExitCode:
 def _show(error: MacfleetError, *, as_json: bool) -> ExitCode:
     from macfleet.views.diagnostics import json_text, text
 
-    for diagnostic in error.diagnostics:
-        print(text(diagnostic, colour=_colour()), file=sys.stderr)
+    for position, diagnostic in enumerate(error.diagnostics):
+        apart = "\n" if position else ""
+        print(f"{apart}{text(diagnostic, colour=_colour())}", file=sys.stderr)
     if as_json:
         print(json_text(error.diagnostics, error.document))
     errors = [d for d in error.diagnostics if d.severity is Severity.ERROR]
@@ -183,4 +223,6 @@ def _wants_json(arguments: list[str]) -> bool:
 
 
 def _colour() -> bool:
-    return sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+    from macfleet.views.terminal import coloured
+
+    return coloured(sys.stderr)

@@ -20,6 +20,7 @@ from macfleet.rollout.result import NodeOutcome
 from macfleet.views.diagnostics import clean
 from macfleet.views.drain_events import event_words
 from macfleet.views.symbols import NODES, OUTCOMES
+from macfleet.views.terminal import drawable
 
 _BAR = 12
 _SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
@@ -38,7 +39,7 @@ def watching(
     if as_json:
         yield EventLines(as_json=True, on_stdout=on_stdout)
         return
-    if not sys.stderr.isatty():
+    if not drawable(sys.stderr):
         count = f"{len(nodes)} node{'' if len(nodes) == 1 else 's'}"
         print(f"{title}: connecting to {count} and planning", file=sys.stderr, flush=True)
         yield EventLines(as_json=False)
@@ -53,7 +54,7 @@ def watching(
 @contextmanager
 def asking(title: str, nodes: Sequence[str]) -> Iterator[Callable[[str], None]]:
     """Yield what is told of each node that answered; on a terminal the others are seen to be waited for."""
-    if not sys.stderr.isatty():
+    if not drawable(sys.stderr):
         yield lambda _node: None
         return
     from macfleet.views.live import drawn  # noqa: PLC0415  (rich is loaded only where a terminal shows it)

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable
+from typing import TextIO
 
 from macfleet.model.json import Json
 from macfleet.views.symbols import COLOURS
@@ -13,9 +14,19 @@ from macfleet.views.symbols import COLOURS
 
 def show(lines: Iterable[str]) -> None:
     """Print result lines on stdout."""
-    colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    colour = coloured(sys.stdout)
     for line in lines:
         print(paint(line) if colour else line)
+
+
+def drawable(stream: TextIO) -> bool:
+    """Whether a stream is a terminal that can colour and draw lines anew; one that is dumb cannot."""
+    return stream.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
+
+
+def coloured(stream: TextIO) -> bool:
+    """Whether what goes to a stream may be coloured."""
+    return drawable(stream) and not os.environ.get("NO_COLOR")
 
 
 def show_json(document: Json) -> None:
