@@ -154,5 +154,6 @@ VARIABLES = """## Variables of a node
 What macfleet itself reads from `hosts.yml`, `group_vars/` and `host_vars/`. Another variable must be declared
 in a role's defaults or under `variables:` of `macfleet.yml`, else it is refused with the nearest known name.
 `macfleet inventory explain NODE.VARIABLE` shows every place that gives a variable a value, the strongest
-first.
+first, with file and line: groups and the node itself, `macfleet.yml`, and what roles and playbooks give within
+themselves.
 """

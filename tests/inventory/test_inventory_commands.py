@@ -83,6 +83,21 @@ def test_explain_points_at_file_and_line(fleet, run):
     assert default.split() == ["·", "built", "in", "linux/arm64"]
 
 
+def test_explain_names_the_roles_that_give_a_variable(fleet, run):
+    (fleet / "roles/idle/defaults").mkdir(parents=True)
+    (fleet / "roles/idle/defaults/main.yml").write_text("idle_minutes: 5\n")
+    code, out, _ = run("explain", "mac-01.idle_minutes")
+    assert code == 0
+    assert out.splitlines()[0] == "mac-01.idle_minutes: not in the inventory"
+    assert "roles/idle/defaults/main.yml:1:1   5   (in role idle alone)" in out
+    hosts = fleet / "inventory" / "host_vars" / "mac-01.yml"
+    hosts.write_text(hosts.read_text() + "idle_minutes: 7\n")
+    _, out, _ = run("explain", "mac-01.idle_minutes", "--output", "json")
+    rows = json.loads(out)["contenders"]
+    assert [(row["value"], row["winner"]) for row in rows] == [(7, True), (5, False)]
+    assert rows[1]["scope"] == "role idle"
+
+
 def test_a_typed_path_starts_where_the_person_stands_and_has_the_variables_beside_it(fleet, run):
     stage = fleet / "stage"
     (stage / "group_vars").mkdir(parents=True)
@@ -130,7 +145,15 @@ def test_the_graph_as_json_holds_every_nodes_variables(fleet, run):
 
 
 @pytest.mark.parametrize(
-    "arguments", [("show",), ("explain", "mac-01"), ("show", "mca-01"), ("explain", "mac-01.pol")]
+    "arguments",
+    [
+        ("show",),
+        ("explain", "mac-01"),
+        ("show", "mca-01"),
+        ("explain", "mac-01.pol"),
+        ("explain", "mac-01."),
+        ("explain", ".pool"),
+    ],
 )
 def test_wrong_words_end_with_the_usage_code_and_no_result(fleet, run, arguments):
     code, out, err = run(*arguments)

@@ -90,26 +90,25 @@ def graph(fleet: FleetContext) -> None:
 @click.argument("variable", metavar="NODE.VAR")
 @fleet_command
 def explain(fleet: FleetContext, variable: str) -> None:
-    """Show every place that gives a variable of a node a value, the strongest first."""
+    """Show every place that gives a variable of a node a value, the strongest first.
+
+    What a role or a playbook gives counts within itself alone; a role's defaults give way to the inventory.
+    """
     from macfleet.inventory import explain as explain_variable
+    from macfleet.playbooks.contenders import contenders_around
 
     node, dot, name = variable.rpartition(".")
-    if not dot:
+    if not (node and dot and name):
         raise click.UsageError(f'"{variable}" is not NODE.VAR, such as mac-01.pool.')
-    contenders = explain_variable(fleet.inventory, node, name)
+    contenders = explain_variable(fleet.inventory, node, name, *contenders_around(fleet.files, name))
     value = fleet.inventory.node(node).variables.get(name)
     if fleet.output == "json":
         rows = [_contender_json(each) for each in reversed(contenders)]
         _print_json("inventory-explain", {"node": node, "variable": name, "value": value, "contenders": rows})
         return
-    click.echo(f"{node}.{name} = {_text(value)}")
-    _print_table(
-        (),
-        [
-            ("✓" if each.winner else "·", each.origin, str(each.where or ""), _text(each.value))
-            for each in reversed(contenders)
-        ],
-    )
+    given = name in fleet.inventory.contenders[node]
+    click.echo(f"{node}.{name} = {_text(value)}" if given else f"{node}.{name}: not in the inventory")
+    _print_table((), [_contender_row(each) for each in reversed(contenders)])
 
 
 @inventory.command(epilog="Example: macfleet inventory check")
@@ -201,6 +200,13 @@ def _branch_lines(branch: Branch, indent: str = "") -> Iterable[str]:
         yield f"{indent}  {node}"
 
 
+def _contender_row(contender: Contender) -> tuple[str, ...]:
+    mark = "✓" if contender.winner else "·"
+    value = _text(contender.value)
+    alone = f"   (in {contender.scope} alone)" if contender.scope and contender.winner else ""
+    return (mark, contender.origin, str(contender.where or ""), value + alone)
+
+
 def _contender_json(contender: Contender) -> dict[str, Json]:
     where = contender.where
     return {
@@ -209,6 +215,7 @@ def _contender_json(contender: Contender) -> dict[str, Json]:
         "file": where.file if where else None,
         "line": where.line if where else None,
         "winner": contender.winner,
+        "scope": contender.scope or None,
     }
 
 

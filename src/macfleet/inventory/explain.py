@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 from macfleet.documents import nearest
 from macfleet.inventory.fleet import Contender, Group, Inventory
@@ -20,14 +21,31 @@ class Branch:
     kind: str = ""
 
 
-def explain(inventory: Inventory, node: str, variable: str) -> tuple[Contender, ...]:
-    """Return every place that gives the node's variable a value, the weakest first, one of them the winner.
+def explain(
+    inventory: Inventory,
+    node: str,
+    variable: str,
+    weaker: Iterable[Contender] = (),
+    stronger: Iterable[Contender] = (),
+) -> tuple[Contender, ...]:
+    """Return every place that gives the node's variable a value, the weakest first.
+
+    One place of the inventory is the winner. What roles and playbooks say of the variable, each within
+    itself, is given: `weaker` counts where the inventory says nothing, `stronger` whatever it says.
 
     Raises:
         MacfleetError: E0220 the node does not exist, or nothing gives it this variable.
     """
     contenders = inventory.contenders[inventory.node(node).name]
-    if variable not in contenders:
+    own = contenders.get(variable, ())
+    above = tuple(stronger)
+    last = {each.scope: each for each in above}
+    found = (
+        *(replace(each, winner=not own and each.scope not in last) for each in weaker),
+        *own,
+        *(replace(each, winner=each is last[each.scope]) for each in above),
+    )
+    if not found:
         guess = nearest(variable, contenders)
         raise MacfleetError(
             Diagnostic(
@@ -38,7 +56,7 @@ def explain(inventory: Inventory, node: str, variable: str) -> tuple[Contender, 
                 else f"`macfleet inventory show {node}` lists them all.",
             )
         )
-    return contenders[variable]
+    return found
 
 
 def graph(inventory: Inventory) -> tuple[Branch, ...]:

@@ -21,6 +21,7 @@ class Contender:
         origin: who gives it: ``group serving``, ``node mac-01``, ``macfleet.yml``, ``built in``.
         where: the place; None for what is built in.
         winner: whether this value counts.
+        scope: where alone it counts, such as ``role macos``; empty: everywhere.
     """
 
     variable: str
@@ -28,6 +29,7 @@ class Contender:
     origin: str
     where: Location | None = None
     winner: bool = False
+    scope: str = ""
 
 
 @dataclass(frozen=True, slots=True)
