@@ -387,3 +387,20 @@ def test_any_text_is_read_or_refused(tmp_path_factory, text) -> None:
         return
     with contextlib.suppress(ValueError):
         options_for(ConfigFiles(config), "mac-01")
+
+
+def test_a_config_that_others_may_write_is_refused_as_ssh_does(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    folder = tmp_path / ".ssh"
+    folder.mkdir()
+    for name, text in (("config", "Include more\nUser ops\n"), ("more", "Port 2222\n")):
+        (folder / name).write_text(text)
+        (folder / name).chmod(0o644)
+    assert options_for(ConfigFiles(), "mac-01").port == 2222
+    for name in ("config", "more"):
+        (folder / name).chmod(0o664)
+        with pytest.raises(ValueError, match=rf"^{folder / name}: others may write it"):
+            ConfigFiles()
+        # As with `ssh -F`: whoever names a file answers for it.
+        assert options_for(ConfigFiles(folder / "config"), "mac-01").user == "ops"
+        (folder / name).chmod(0o600)

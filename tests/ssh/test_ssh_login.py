@@ -228,3 +228,33 @@ def test_a_small_rsa_key_is_not_offered_when_ssh_config_wants_larger_ones(server
     assert (found.code, "RequiredRSASize" in found.summary) == ("E0406", True)
     add(tmp_path / "mine")
     assert refused(server, tmp_path, "RequiredRSASize 3072\n", identity_file="").code == "E0405"
+
+
+def said_by_ssh(server: Server, identity: Path) -> str:
+    """Return what ssh itself says of a private key."""
+    options = (
+        "BatchMode=yes",
+        "IdentitiesOnly=yes",
+        "StrictHostKeyChecking=no",
+        "UserKnownHostsFile=/dev/null",
+    )
+    words = [word for option in options for word in ("-o", option)]
+    command = ["ssh", "-F", "none", *words, "-i", identity, "-p", str(server.port), "127.0.0.1", "true"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stderr
+
+
+@pytest.mark.parametrize("locked", [False, True])
+def test_a_private_key_that_others_may_read_is_taken_by_neither_ssh_nor_us(
+    server, tmp_path, monkeypatch, locked
+) -> None:
+    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+    if locked:
+        lock(server.identity)
+    server.identity.chmod(0o644)
+    found = refused(server, tmp_path, passphrase=Passphrases(lambda: Secret(PHRASE)))
+    assert (found.code, "mode 0644" in found.summary) == ("E0406", True)
+    assert f"chmod 600 {server.identity}" in found.summary
+    if shutil.which("ssh"):
+        assert "This private key will be ignored." in said_by_ssh(server, server.identity)
+    server.identity.chmod(0o400)
+    assert reach(server, tmp_path, passphrase=Passphrases(lambda: Secret(PHRASE))) == "in"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from macfleet.ssh.config_settings import Setting, Settings
 from macfleet.ssh.config_text import Line, lines_of, matches_list
 
 _DEEPEST = 16
+_USER = Path("~/.ssh")
 _SYSTEM = Path("/etc/ssh")
 
 
@@ -34,15 +36,17 @@ class ConfigFiles:
         only: read instead of both when given, as `ssh -F` does.
 
     Raises:
-        ValueError: a file cannot be read or a quote is not closed; names file and line.
+        ValueError: a file cannot be read, others may write the user's, or a quote is not closed; names file
+            and line.
     """
 
     def __init__(self, only: Path | None = None) -> None:
         if only is not None:
-            files = [(only, True)]
+            files = [_Reader(only, _USER)]
         else:
-            files = [(Path("~/.ssh/config").expanduser(), True), (_SYSTEM / "ssh_config", False)]
-        self._files = [_read(path, user=user, depth=0) for path, user in files if path.exists()]
+            own = Path("~/.ssh/config").expanduser()
+            files = [_Reader(own, _USER, guarded=True), _Reader(_SYSTEM / "ssh_config", _SYSTEM)]
+        self._files = [each.read() for each in files if each.path.exists()]
 
     def settings(self, host: str, user: str, port: int | None) -> Settings:
         """Return what counts for a host that is asked for as ``ssh -l USER -p PORT HOST`` would.
@@ -66,28 +70,52 @@ class ConfigFiles:
             _walk(items, found, active=True, never=False)
 
 
-def _read(path: Path, *, user: bool, depth: int) -> tuple[_Item, ...]:
-    if depth > _DEEPEST:
-        raise ValueError(f"{path}: too many files include one another")
-    try:
-        text = path.read_text(encoding="utf-8", errors="surrogateescape")
-    except OSError as error:
-        raise ValueError(f"{path}: {error.strerror}") from error
-    return tuple(_with_includes(lines_of(text, str(path)), user=user, depth=depth))
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """Reads a file and what it includes.
 
+    Attributes:
+        path: the file.
+        home: where relative paths of an Include start.
+        guarded: whether nobody else may have written it: what it says is run as a command.
+        depth: files between this and the first one.
+    """
 
-def _with_includes(lines: Iterator[Line], *, user: bool, depth: int) -> Iterator[_Item]:
-    for line in lines:
-        if line.keyword != "include":
-            yield replace(line, keyword=ALIASES[line.keyword]) if line.keyword in ALIASES else line
-            continue
+    path: Path
+    home: Path
+    guarded: bool = False
+    depth: int = 0
+
+    def read(self) -> tuple[_Item, ...]:
+        """Return settings and included files in their order (raises ValueError)."""
+        if self.depth > _DEEPEST:
+            raise ValueError(f"{self.path}: too many files include one another")
         try:
-            words = line.words()
-        except ValueError as error:
-            raise ValueError(f"{line.file}:{line.number}: {error}") from error
-        home = Path("~/.ssh").expanduser() if user else _SYSTEM
-        paths = [path for word in words for path in _found(home / Path(word).expanduser())]
-        yield _Included(tuple(_read(Path(path), user=user, depth=depth + 1) for path in paths))
+            with self.path.open(encoding="utf-8", errors="surrogateescape") as file:
+                if self.guarded:
+                    self._refuse_foreign(os.fstat(file.fileno()))
+                text = file.read()
+        except OSError as error:
+            raise ValueError(f"{self.path}: {error.strerror}") from error
+        return tuple(self._with_includes(lines_of(text, str(self.path))))
+
+    def _with_includes(self, lines: Iterator[Line]) -> Iterator[_Item]:
+        for line in lines:
+            if line.keyword != "include":
+                yield replace(line, keyword=ALIASES[line.keyword]) if line.keyword in ALIASES else line
+                continue
+            try:
+                words = line.words()
+            except ValueError as error:
+                raise ValueError(f"{line.file}:{line.number}: {error}") from error
+            home = self.home.expanduser()
+            paths = [path for word in words for path in _found(home / Path(word).expanduser())]
+            readers = (replace(self, path=Path(path), depth=self.depth + 1) for path in paths)
+            yield _Included(tuple(each.read() for each in readers))
+
+    def _refuse_foreign(self, found: os.stat_result) -> None:
+        if found.st_uid not in (0, os.getuid()) or found.st_mode & 0o022:
+            raise ValueError(f"{self.path}: others may write it, so ssh refuses it, too; chmod go-w it")
 
 
 def _found(pattern: Path) -> list[str]:

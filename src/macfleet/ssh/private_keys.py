@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import contextlib
 import copy
+import os
+import stat
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +15,7 @@ import paramiko
 from paramiko.pkey import PublicBlob, UnknownKeyType
 
 from macfleet.model.secret import Secret
+from macfleet.model.shell import quote
 
 Passphrase = Callable[[str], Secret | None]
 
@@ -64,15 +67,16 @@ class PrivateKeys:
     def _read(self, path: str) -> paramiko.PKey | str:
         """Return the key, or why there is none."""
         try:
-            return paramiko.PKey.from_path(path)
+            key = paramiko.PKey.from_path(path)
         except TypeError:  # cryptography's answer where a passphrase is wanted
-            return self._unlocked(path)
+            return _exposed(path) or self._unlocked(path)
         except FileNotFoundError:
             return "there is no such file"
         except OSError as error:
             return error.strerror or str(error)
         except (ValueError, UnknownKeyType, paramiko.SSHException):
             return "it is no private key"
+        return _exposed(path) or key
 
     def _unlocked(self, path: str) -> paramiko.PKey | str:
         phrase = self._passphrase(path)
@@ -83,6 +87,14 @@ class PrivateKeys:
             return paramiko.PKey.from_path(path, phrase.reveal().encode())  # type: ignore[arg-type]
         except (TypeError, ValueError, OSError, paramiko.SSHException):
             return "the passphrase is not the right one"
+
+
+def _exposed(path: str) -> str:
+    """Return why a key is not taken that others on this machine may read; ssh takes none such either."""
+    found = Path(path).stat()
+    if found.st_uid != os.getuid() or not found.st_mode & 0o077:
+        return ""
+    return f"others may read it (mode {stat.S_IMODE(found.st_mode):04o}); chmod 600 {quote(path)}"
 
 
 def _public_half(path: str) -> bytes | None:
