@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 from threading import Barrier
 
 import pytest
@@ -103,6 +104,24 @@ def test_a_store_keeps_its_identity_and_no_two_have_the_same(state, url, tmp_pat
         closing(SqlState(f"sqlite:///{tmp_path}/b.db")) as other,
     ):
         assert again.locks.identity == state.locks.identity != other.locks.identity
+
+
+def test_a_copy_of_a_store_is_another_one_and_a_moved_store_is_not(state, url, tmp_path, clock):
+    state.locks.take(NODES, ANA, "r1", "apply", 60.0, ())
+    first = state.locks.identity
+    state.close()
+    file = Path(url.removeprefix("sqlite:///"))
+    copied = file.with_name("copied.db")
+    copied.write_bytes(file.read_bytes())
+    with closing(SqlState(f"sqlite:///{copied}", clock.now)) as copy:
+        other = copy.locks.identity
+        assert other != first
+        assert copy.locks.take(NODES, ANA, "r2", "apply", 60.0, ()).store == other
+    moved = file.rename(tmp_path / "moved.db")
+    with closing(SqlState(f"sqlite:///{moved}", clock.now)) as again:
+        assert again.locks.identity == first
+    with closing(SqlState(f"sqlite:///{copied}", clock.now)) as again:
+        assert again.locks.identity == other
 
 
 def test_a_lock_lapses_unless_it_is_renewed(state, clock):

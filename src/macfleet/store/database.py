@@ -77,6 +77,10 @@ class Database(Reads, Protocol):
     def keeps_time(self) -> bool:
         """Whether its clock counts and rows are locked before they are changed: a server has many clients."""
 
+    @property
+    def place(self) -> str:
+        """What tells it from a copy of it; empty where nobody copies one beside the other."""
+
     def transaction(self) -> AbstractContextManager[Rows]:
         """Commit at the end of the block, roll back where it raises."""
 

@@ -47,6 +47,8 @@ class _Rows:
 class ServedDatabase:
     """A `Database` over an engine, with a connection for each thread that needs one."""
 
+    place = ""
+
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._told = partial(_told, _shown(engine.url))

@@ -40,6 +40,7 @@ _AT = "UPDATE locks SET run = :run WHERE owner = :owner AND token = :token"
 _RELEASE = "UPDATE locks SET owner = '', expires = 0.0 WHERE owner = :owner AND token = :token"
 _CLEAR = "UPDATE locks SET owner = '', expires = 0.0 WHERE node IN :nodes"
 _IDENTITY = insertion("identity", ("only", "name"))
+_RENAMED = "UPDATE identity SET name = :name WHERE name = :before"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +67,21 @@ class SqlLocks:
 
     @property
     def identity(self) -> str:
-        """A name of this store, made with it: nodes compare tokens of one store only."""
+        """A name of this store, made with it: nodes compare tokens of one store only.
+
+        A copy of a store's file is another store, which knows nothing of what the first lets in: it gets a
+        name of its own.
+        """
         if not self._identity:
+            place = f".{self._database.place}" if self._database.place else ""
+            fresh = f"{secrets.token_hex(8)}{place}"
             found = self._named()
             if not found:
-                self._insert(_IDENTITY, {"only": 1, "name": secrets.token_hex(8)})
-                found = self._named()
-            self._identity = found
+                self._insert(_IDENTITY, {"only": 1, "name": fresh})
+            elif not found.endswith(place):
+                with self._database.transaction() as rows:
+                    rows.change(_RENAMED, {"name": fresh, "before": found})
+            self._identity = self._named()
         return self._identity
 
     def _named(self) -> str:

@@ -76,6 +76,14 @@ class SqliteFile:
         with self._my_turn(), self._told():
             self._connected()
 
+    @property
+    def place(self) -> str:
+        """The number that the file system gave the file; moving it keeps it, copying it does not."""
+        try:
+            return str(self._path.stat().st_ino)
+        except OSError:
+            return ""
+
     @contextmanager
     def transaction(self) -> Iterator[_Rows]:
         """Commit at the end of the block, roll back where it raises."""
