@@ -164,7 +164,10 @@ def _show_usage(error: click.ClickException, arguments: list[str]) -> ExitCode:
         context = getattr(error, "ctx", None)
         command = context.command_path if context else "macfleet"
         found = Diagnostic(
-            "E0004", error.format_message(), mend=f"{command} --help", exit_code=ExitCode.USAGE
+            "E0004",
+            f"the command line is not understood: {error.format_message()}",
+            mend=f"{command} --help",
+            exit_code=ExitCode.USAGE,
         )
         print(json_text((found,)))
     return ExitCode.USAGE
