@@ -10,7 +10,8 @@ One file a kind in ``tests/cases/conformance``; a kind without one fails. `HOME`
   must refuse.
 - ``unperturbed``: fields of the desired state that no hand can change alone, each with the reason.
 - ``absent: true``: the same params with ``state: absent`` leave the Mac as it was before the resource, apart
-  from the paths in ``left`` (below `ROOT`).
+  from the paths in ``left`` (below `ROOT`). So do the params that name it alone: those of ``named``, or
+  those that every task of the kind must give.
 """
 
 import re
@@ -27,7 +28,7 @@ from macfleet.model.image import ResolvedImage
 from macfleet.model.node import Endpoint, Node
 from macfleet.model.resource import Action
 from macfleet.playbooks import CompileContext, compile_stage, load_stage
-from macfleet.resources import KINDS
+from macfleet.resources import KINDS, params_of
 
 pytestmark = pytest.mark.slow  # thousands of real shells
 
@@ -73,9 +74,12 @@ class Case:
             text = re.sub(rf"(?<![$\w])\b{name}\b", str(folder), text)
         self.document = yaml.safe_load(text)
 
-    def stage(self, **params):
+    def stage(self, only=None, **params):
         """Compile the tasks as a playbook; return all resources in order, and the kind's own."""
-        task = {self.kind: {**self.document["params"], **params}, "name": "the task"}
+        said = {
+            name: value for name, value in self.document["params"].items() if only is None or name in only
+        }
+        task = {self.kind: {**said, **params}, "name": "the task"}
         tasks = [*self.document.get("also", ()), task]
         play = [{"name": "A play", "stage": "layout", "hosts": "all", "tasks": tasks}]
         stage = load_stage(Texts({"playbooks/p.yml": yaml.safe_dump(play).encode()}), "playbooks/p.yml")
@@ -97,6 +101,11 @@ class Case:
             self.mac.carry_out(each, change)
             taken.append(change.action)
         return taken
+
+    def named(self):
+        """The params that say which one is meant."""
+        fields = params_of(self.kind).model_fields
+        return self.document.get("named", [name for name, field in fields.items() if field.is_required()])
 
     def perturbed(self):
         return self.document.get("perturbed", {})
@@ -186,15 +195,16 @@ def without_times(snapshot, left):
     return {path: (mode, held) for path, (mode, _, held) in kept.items() if path not in left}
 
 
+@pytest.mark.parametrize("named", [False, True], ids=["said in full", "named alone"])
 @pytest.mark.parametrize("kind", removable())
-def test_what_is_to_be_absent_goes_without_a_trace_and_only_once(kind, mac):
+def test_what_is_to_be_absent_goes_without_a_trace_and_only_once(kind, named, mac):
     case = Case(kind, mac)
     case.prepare()
     resources, _ = case.stage()
     case.converge(resources[:-1])
     before = mac.snapshot()
     case.converge(resources)
-    _, gone = case.stage(state="absent")
+    _, gone = case.stage(only=case.named() if named else None, state="absent")
     change = mac.planned(gone)
     assert change.action is Action.DELETE
     mac.carry_out(gone, change)

@@ -131,6 +131,8 @@ def test_a_binary_file_is_left_alone(mac):
         (LineInFileParams, {"state": "absent"}, "which line goes"),
         (LineInFileParams, {"line": "a\nb"}, "use block"),
         (LineInFileParams, {"line": "a", "match": r"^\d+"}, r"write \[0-9\]"),
+        (LineInFileParams, {"line": "a", "match": "a(b"}, "no regular expression: missing"),
+        (BlockParams, {"name": "b", "block": "x", "after": "[a"}, "no regular expression: unterminated"),
         (LineInFileParams, {"line": "a", "match": "(?i)a"}, "no extended regular expression"),
         (LineInFileParams, {"line": "a", "after": "x", "before": "y"}, "not both"),
         (LineInFileParams, {"line": "a", "matches": "x"}, 'unknown key "matches"'),

@@ -58,7 +58,7 @@ class BlockParams(Params):
 
     path: AbsolutePath = Field(description="Absolute path of the file on the node.")
     name: str = Field(description="Tells the block from others of the file; part of its markers.")
-    block: str = Field("", description="The lines.")
+    block: str = Field("", description="The lines. Needed unless absent.")
     begin: str = Field("", description="The line before it; # BEGIN macfleet NAME unless given.")
     end: str = Field("", description="The line after it; # END macfleet NAME unless given.")
     after: Pattern = Field("", description="A new block is put after the last line that matches.")

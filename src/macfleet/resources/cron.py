@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from macfleet.model.resource import Action, Change, Probe, ProbeOutput, Run, State, Step, compare, removal
 from macfleet.model.shell import quote, words
@@ -51,12 +51,15 @@ class CronParams(Params):
     shell: ClassVar[frozenset[str]] = frozenset({"run"})
 
     name: str = Field(description="Name of the line, in the comment it ends with.")
-    schedule: str = Field(description='Five fields such as "*/5 * * * *", or @daily and the like.')
+    schedule: str = Field(
+        "", description='Five fields such as "*/5 * * * *", or @daily and the like. Needed unless absent.'
+    )
     run: str | tuple[str, ...] = Field(
-        description="Shell text, or a list of words that are quoted; programs by absolute path."
+        "",
+        description="Shell text, or a list of words, quoted; programs by full path. Needed unless absent.",
     )
     user: str = Field("", description="Whose crontab, through sudo -n; the login's unless given.")
-    state: Presence = Field("present", description="absent removes the line.")
+    state: Presence = Field("present", description="absent removes the line; its name is enough.")
 
     @field_validator("name")
     @classmethod
@@ -87,6 +90,13 @@ class CronParams(Params):
             # whether cron takes one of two backslashes away depends on its version; % is escaped in build
             raise ValueError("write % without a backslash, and a command with two of them into a file")
         return value
+
+    @model_validator(mode="after")
+    def _complete(self) -> CronParams:
+        missing = [name for name in ("schedule", "run") if not getattr(self, name)]
+        if missing and self.state == "present":
+            raise ValueError(f"{' and '.join(missing)} missing")
+        return self
 
     def address(self, task: str) -> str:  # noqa: ARG002  (the name names it)
         """Return ``cron.`` and the name."""

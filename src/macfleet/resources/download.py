@@ -51,9 +51,9 @@ class DownloadParams(Params):
 
     kind: ClassVar[str] = "download"
 
-    url: str = Field("", description="Where it comes from; https, redirects too.")
+    url: str = Field("", description="Where it comes from; https, redirects too. Needed unless absent.")
     path: AbsolutePath = Field(description="Absolute path on the node.")
-    sha256: str = Field("", description="SHA-256 of the file, 64 hexadecimal digits.")
+    sha256: str = Field("", description="SHA-256 of the file, 64 hexadecimal digits. Needed unless absent.")
     mode: Mode = Field("0644", description="Octal mode in quotes.")
     owner: Owner = Field("", description="user or user:group; empty leaves it alone.")
     http: bool = Field(False, description="Allow a URL without encryption; the checksum is still proven.")

@@ -7,6 +7,7 @@ step by a copy with the same mode, owner and extended attributes; a link or a bi
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Mapping
 from typing import Annotated
 
@@ -25,6 +26,12 @@ def _pattern(value: str) -> str:
         raise ValueError(
             f"{value!r} is no extended regular expression of POSIX: write [0-9] or [[:space:]], and no (?"
         )
+    try:
+        with warnings.catch_warnings():  # [[:space:]] is a set of sets to come in Python's own
+            warnings.simplefilter("ignore")
+            re.compile(value)
+    except re.error as error:
+        raise ValueError(f"{value!r} is no regular expression: {error}") from error
     return value
 
 

@@ -62,11 +62,17 @@ class FirewallRuleParams(Params):
     kind: ClassVar[str] = "firewall_rule"
 
     name: str = Field(description="Name of the anchor below com.apple/macfleet., such as engine.")
-    action: Literal["allow", "deny"] = Field(description="What the sources may do.")
-    port: int = Field(description="Port of the node; that of SSH is refused.", ge=1, le=65535)
+    action: Literal["allow", "deny"] | None = Field(
+        None, description="What the sources may do. Needed unless absent."
+    )
+    port: int | None = Field(
+        None, description="Port of the node; that of SSH is refused. Needed unless absent.", ge=1, le=65535
+    )
     protocol: Literal["tcp", "udp"] = Field("tcp", description="Protocol of the port.")
     sources: tuple[Source, ...] = Field((), description="Addresses and networks, such as 10.0.0.0/8.")
-    state: Presence = Field("present", description="absent removes the rules; pf itself stays enabled.")
+    state: Presence = Field(
+        "present", description="absent removes the rules, by their name; pf itself stays enabled."
+    )
 
     @field_validator("name")
     @classmethod
@@ -77,6 +83,9 @@ class FirewallRuleParams(Params):
 
     @model_validator(mode="after")
     def _somebody(self) -> FirewallRuleParams:
+        missing = [name for name in ("action", "port") if getattr(self, name) is None]
+        if missing and self.state == "present":
+            raise ValueError(f"{' and '.join(missing)} missing")
         if self.action == "allow" and not self.sources:
             raise ValueError("allow needs sources; without a rule everybody is let in")
         return self
@@ -87,11 +96,13 @@ class FirewallRuleParams(Params):
 
     def build(self, around: Surroundings) -> FirewallRule:
         """Return the rules (raises ValueError where they could lock macfleet out)."""
+        if self.state == "absent":
+            return FirewallRule(self.name, (), True, around.needs)
         if self.port in {22, around.node.endpoint.port} and self.protocol == "tcp":
             raise ValueError(
                 f"port {self.port} is how the node is reached; a wrong rule would lock everybody out"
             )
-        return FirewallRule(self.name, self._rules(), self.state == "absent", around.needs)
+        return FirewallRule(self.name, self._rules(), needs=around.needs)
 
     def _rules(self) -> tuple[str, ...]:
         """Return rules of pf.conf(5) without labels; the first that matches decides."""

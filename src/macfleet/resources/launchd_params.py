@@ -4,35 +4,39 @@ from __future__ import annotations
 
 import hashlib
 import re
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from macfleet.documents import Seconds
 from macfleet.model.json import Json
 from macfleet.resources.daemon import STAMP, Daemon
 from macfleet.resources.launchd_service import LaunchdService
-from macfleet.resources.params import AbsolutePath, Owner, Params, Presence, Surroundings
+from macfleet.resources.params import AbsolutePath, Owner, Params, PlistText, Presence, Surroundings
 
 _LABEL = re.compile(r"^[A-Za-z0-9][A-Za-z0-9.-]{0,120}$")
+_VARIABLE = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
+_LARGEST = 2**31 - 1
 
 
 class LaunchdParams(Params):
     """What daemons and timers have in common."""
 
     label: str = Field(description="Reverse-DNS label, such as macfleet.engine.")
-    program: tuple[str, ...] = Field(
-        description="Program and arguments; the program by absolute path.", min_length=1
+    program: tuple[PlistText, ...] = Field(
+        (), description="Program and arguments; the program by absolute path. Needed unless absent."
     )
     user: Owner = Field("", description="User it runs as; root unless given.")
-    environment: dict[str, str] = Field(default_factory=dict, description="Environment variables.")
+    environment: dict[str, PlistText] = Field(default_factory=dict, description="Environment variables.")
     working_directory: AbsolutePath | None = Field(None, description="Working directory.")
     stdout: AbsolutePath | None = Field(None, description="File for standard output.")
     stderr: AbsolutePath | None = Field(None, description="File for standard error.")
     reads: tuple[AbsolutePath, ...] = Field(
         (), description="Managed files it reads at start; a change of one loads it again."
     )
-    state: Presence = Field("present", description="absent unloads it and removes its plist.")
+    state: Presence = Field(
+        "present", description="absent unloads it and removes its plist; the label is enough."
+    )
 
     @field_validator("label")
     @classmethod
@@ -44,7 +48,7 @@ class LaunchdParams(Params):
     @field_validator("program")
     @classmethod
     def _by_path(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if not value[0].startswith("/"):
+        if value and not value[0].startswith("/"):
             raise ValueError(f"the program {value[0]!r} must be an absolute path; launchd has a short PATH")
         return value
 
@@ -53,7 +57,16 @@ class LaunchdParams(Params):
     def _free(cls, value: dict[str, str]) -> dict[str, str]:
         if STAMP in value:
             raise ValueError(f"{STAMP} is set by macfleet")
+        unknown = [name for name in value if not _VARIABLE.match(name)]
+        if unknown:
+            raise ValueError(f"{unknown[0]!r} is not the name of a variable")
         return value
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if not self.program and self.state == "present":
+            raise ValueError("program: is missing; say what launchd starts")
+        return self
 
     def address(self, task: str) -> str:  # noqa: ARG002  (the label names it)
         """Return the kind and the label."""
@@ -66,7 +79,7 @@ class LaunchdParams(Params):
     def uses(self) -> tuple[str, ...]:
         """Return every path it names, and launchd's limits: it keeps the ones it was started with."""
         named = (self.working_directory, self.stdout, self.stderr)
-        paths = (self.program[0], *self.reads, *(path for path in named if path is not None))
+        paths = (*self.program[:1], *self.reads, *(path for path in named if path is not None))
         return (*paths, "limit:maxfiles", "limit:maxproc")
 
     def service(
@@ -107,8 +120,10 @@ class LaunchdServiceParams(LaunchdParams):
         True, description="Start it again when it ends: always, never, or on_failure."
     )
     run_at_load: bool = Field(True, description="Start it at boot.")
-    open_files: int = Field(0, description="Limit of open files, soft and hard; 0 leaves the default.", ge=0)
-    throttle: int = Field(10, description="Seconds between two starts.", ge=1)
+    open_files: int = Field(
+        0, description="Limit of open files, soft and hard; 0 leaves the default.", ge=0, le=_LARGEST
+    )
+    throttle: int = Field(10, description="Seconds between two starts.", ge=1, le=_LARGEST)
     running: bool = Field(True, description="Whether it must be running; false for a job that ends.")
     wait: Seconds = Field(30.0, description="Time until it must be running.")
 

@@ -14,6 +14,7 @@ from macfleet.resources.params import Surroundings
 
 _WEEKDAYS = ("sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday")
 _SHORTEST = 10.0  # launchd does not start a job more often (launchd.plist(5), ThrottleInterval)
+_LONGEST = 366 * 86400.0
 
 
 class CalendarTime(Border):
@@ -50,13 +51,15 @@ class LaunchdTimerParams(LaunchdParams):
     kind: ClassVar[str] = "launchd_timer"
 
     every: Seconds | None = Field(
-        None, description="Time between two starts, such as 15m; or give at.", ge=_SHORTEST
+        None, description="Time between two starts, such as 15m; or give at.", ge=_SHORTEST, le=_LONGEST
     )
     at: tuple[CalendarTime, ...] = Field((), description="Times of the node's clock; or give every.")
     run_at_load: bool = Field(False, description="Start it at boot too.")
 
     @model_validator(mode="after")
     def _one_clock(self) -> LaunchdTimerParams:
+        if self.state == "absent" and self.every is None and not self.at:
+            return self
         if (self.every is None) != bool(self.at):
             raise ValueError("give exactly one of every and at")
         return self

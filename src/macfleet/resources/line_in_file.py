@@ -46,7 +46,7 @@ class LineInFileParams(Params):
     kind: ClassVar[str] = "line_in_file"
 
     path: AbsolutePath = Field(description="Absolute path of the file on the node.")
-    line: str = Field("", description="The line, without its line break.")
+    line: str = Field("", description="The line, without its line break. Needed unless absent.")
     match: Pattern = Field("", description="The line that it replaces; every line that goes, when absent.")
     after: Pattern = Field("", description="A new line is put after the last line that matches.")
     before: Pattern = Field("", description="A new line is put before the first line that matches.")

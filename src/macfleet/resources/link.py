@@ -20,7 +20,10 @@ class LinkParams(Params):
     kind: ClassVar[str] = "link"
 
     path: AbsolutePath = Field(description="Absolute path of the link on the node.")
-    target: str = Field("", description="What it leads to; a relative target starts at the link's folder.")
+    target: str = Field(
+        "",
+        description="What it leads to; a relative target starts at the link's folder. Needed unless absent.",
+    )
     become: bool = Field(False, description="Act as root through sudo -n.")
     state: Presence = Field("present", description="absent removes the link, never what it leads to.")
 
@@ -29,6 +32,8 @@ class LinkParams(Params):
     def _one_line(cls, value: str) -> str:
         if any(character in value for character in "\0\n\r"):
             raise ValueError("a target must not hold a line break or a NUL byte")
+        if value.startswith("~"):
+            raise ValueError(f"nothing expands {value!r}: write the absolute path, or ./~ for a name with ~")
         return value
 
     @model_validator(mode="after")

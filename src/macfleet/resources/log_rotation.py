@@ -41,7 +41,7 @@ class LogRotationParams(Params):
     kind: ClassVar[str] = "log_rotation"
 
     name: str = Field(description="Name of the file in /etc/newsyslog.d, after com.macfleet.")
-    paths: tuple[LogPath, ...] = Field(description="Logs, each by absolute path.", min_length=1)
+    paths: tuple[LogPath, ...] = Field((), description="Logs, each by absolute path. Needed unless absent.")
     size: Size | None = Field(None, description="Turn a log over at this size, such as 20MiB.", ge=1024)
     every: Literal["", "daily", "weekly", "monthly"] = Field("", description="Turn logs over by the clock.")
     hour: int = Field(0, description="Hour of the day for every.", ge=0, le=23)
@@ -51,7 +51,9 @@ class LogRotationParams(Params):
     owner: Owner = Field("", description="user or user:group of the new log; root unless given.")
     pid_file: LogPath | None = Field(None, description="File with the process to be told.")
     signal: Literal["HUP", "INT", "TERM", "USR1", "USR2"] = Field("HUP", description="What it is told.")
-    state: Presence = Field("present", description="absent removes the file in /etc/newsyslog.d.")
+    state: Presence = Field(
+        "present", description="absent removes the file in /etc/newsyslog.d; its name is enough."
+    )
 
     @field_validator("name")
     @classmethod
@@ -62,6 +64,10 @@ class LogRotationParams(Params):
 
     @model_validator(mode="after")
     def _some_time(self) -> LogRotationParams:
+        if self.state == "absent":
+            return self
+        if not self.paths:
+            raise ValueError("paths: is missing; say which logs are turned over")
         if self.size is None and not self.every:
             raise ValueError("give size, every or both, or no log is ever turned over")
         return self

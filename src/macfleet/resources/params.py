@@ -19,6 +19,8 @@ from macfleet.model.secret import Secret
 
 _MODE = re.compile(r"^0?[0-7]{3}$|^[0-7]{4}$")
 _OWNER = re.compile(r"^[A-Za-z_][A-Za-z0-9._-]*(?::[A-Za-z_][A-Za-z0-9._-]*)?$")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_NO_XML = re.compile(r"[\x00-\x08\x0b-\x1f\ufffe\uffff]")  # a carriage return would come back as a line break
 
 
 def _no_secrets(reference: str) -> Secret:
@@ -90,11 +92,18 @@ def _four_digits(value: object) -> object:
 def _absolute(value: str) -> str:
     if not value.startswith("/"):
         raise ValueError(f"{value!r} is not an absolute path; ~ and relative paths are not expanded")
-    if any(character in value for character in "\0\n\r"):
-        raise ValueError("a path must not hold a line break or a NUL byte")
+    if _CONTROL.search(value):
+        raise ValueError(f"{value!r} holds a line break or another control character; no path may")
     if ".." in value.split("/"):
         raise ValueError(f"{value!r} holds .., which hides where it leads")
     return normpath(value).replace("//", "/", 1) if value != "/" else value
+
+
+def plist_text(value: str) -> str:
+    """Return the text (raises ValueError when a property list, which is XML, would not give it back)."""
+    if _NO_XML.search(value):
+        raise ValueError(f"{value!r} holds a control character, which a property list cannot carry")
+    return value
 
 
 def _owner(value: str) -> str:
@@ -105,5 +114,6 @@ def _owner(value: str) -> str:
 
 Presence = Literal["present", "absent"]
 Mode = Annotated[str, BeforeValidator(_four_digits)]
+PlistText = Annotated[str, AfterValidator(plist_text)]
 AbsolutePath = Annotated[str, AfterValidator(_absolute)]
 Owner = Annotated[str, AfterValidator(_owner)]

@@ -26,6 +26,7 @@ from macfleet.resources.daemon import Daemon
 from macfleet.resources.params import Params, Presence, Surroundings
 
 _LAUNCHD = ("maxfiles", "maxproc")
+_LARGEST = 2**63 - 1  # what the kernel counts them in
 _OID = re.compile(r"^[a-z][a-z0-9_]*(?:\.[a-z0-9_]+)+$")
 # `launchctl limit maxfiles`: the name, then the soft and the hard limit
 _LIMIT = re.compile(r"^\s*\S+\s+(\d+|unlimited)\s+(\d+|unlimited)\s*$")
@@ -41,10 +42,17 @@ class SysctlLimitParams(Params):
     kind: ClassVar[str] = "sysctl_limit"
 
     name: str = Field(description="maxfiles, maxproc, or a name of sysctl such as kern.maxfilesperproc.")
-    value: int = Field(description="The limit; of maxfiles and maxproc the soft one.", ge=0)
-    hard: int | None = Field(None, description="The hard limit of maxfiles and maxproc; value unless given.")
+    value: int | None = Field(
+        None,
+        description="The limit; of maxfiles and maxproc the soft one. Needed unless absent.",
+        ge=0,
+        le=_LARGEST,
+    )
+    hard: int | None = Field(
+        None, description="The hard limit of maxfiles and maxproc; value unless given.", le=_LARGEST
+    )
     state: Presence = Field(
-        "present", description="absent removes the daemon; the value lasts until the next restart."
+        "present", description="absent removes the daemon; the limit lasts until the next restart."
     )
 
     @field_validator("name")
@@ -58,7 +66,9 @@ class SysctlLimitParams(Params):
     def _two_limits(self) -> SysctlLimitParams:
         if self.hard is not None and self.name not in _LAUNCHD:
             raise ValueError("only maxfiles and maxproc have a hard limit")
-        if self.hard is not None and self.hard < self.value:
+        if self.value is None and self.state == "present":
+            raise ValueError("value: is missing")
+        if self.hard is not None and self.value is not None and self.hard < self.value:
             raise ValueError(f"the hard limit {self.hard} is below the soft one {self.value}")
         return self
 
@@ -72,8 +82,9 @@ class SysctlLimitParams(Params):
 
     def build(self, around: Surroundings) -> SysctlLimit:
         """Return the limit."""
-        hard = (self.value if self.hard is None else self.hard) if self.name in _LAUNCHD else None
-        return SysctlLimit(self.name, self.value, hard, self.state == "absent", around.needs)
+        value = self.value or 0  # one that goes has none
+        hard = (value if self.hard is None else self.hard) if self.name in _LAUNCHD else None
+        return SysctlLimit(self.name, value, hard, self.state == "absent", around.needs)
 
 
 @dataclass(frozen=True, slots=True)

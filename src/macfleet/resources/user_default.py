@@ -17,7 +17,7 @@ from macfleet.model.json import Json
 from macfleet.model.resource import Action, Change, Probe, ProbeOutput, Run, State, Step, compare, removal
 from macfleet.model.shell import words
 from macfleet.resources import ownership
-from macfleet.resources.params import Params, Presence, Surroundings
+from macfleet.resources.params import Params, Presence, Surroundings, plist_text
 
 _DOMAIN = re.compile(r"^(?:NSGlobalDomain|[A-Za-z0-9][A-Za-z0-9._-]*|/[^\n\0]+)$")
 _Kind = Literal["bool", "int", "float", "string", "array", "dict"]
@@ -36,7 +36,9 @@ class UserDefaultParams(Params):
 
     domain: str = Field(description="Domain such as com.apple.dock, NSGlobalDomain, or an absolute path.")
     key: str = Field(description="Key in the domain.")
-    value: JsonValue = Field(None, description="true, 1, 1.5, text, a list or a mapping; null is no value.")
+    value: JsonValue = Field(
+        None, description="true, 1, 1.5, text, a list or a mapping; null is no value. Needed unless absent."
+    )
     type: _Kind | None = Field(None, description="The value's type, where YAML alone would say another.")
     host: Literal["any", "current"] = Field("any", description="current keeps it for this Mac alone.")
     become: bool = Field(False, description="Act as root through sudo -n.")
@@ -52,7 +54,7 @@ class UserDefaultParams(Params):
     @field_validator("key")
     @classmethod
     def _plain(cls, value: str) -> str:
-        if not value or value.startswith("-") or any(character in value for character in "\0\n"):
+        if not value or value.startswith("-") or any(character in value for character in "\0\n\r"):
             raise ValueError(f"{value!r} is not a key: one line that does not begin with -")
         return value
 
@@ -173,9 +175,14 @@ def _arguments(value: Json) -> tuple[str, ...]:
 
 
 def _refuse_nothing(value: JsonValue) -> None:
-    """Raise ValueError for what a property list cannot hold: null, infinity, other keys than text."""
+    """Raise ValueError for what a property list cannot hold or would give back otherwise."""
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
         raise ValueError(f"a property list cannot hold {value}")
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise ValueError(f"{value} has more than 64 bits, which is what a property list counts with")
+    for each in (value, *(value if isinstance(value, dict) else ())):
+        if isinstance(each, str):
+            plist_text(each)
     inner = value if isinstance(value, list) else value.values() if isinstance(value, dict) else ()
     for each in inner:
         _refuse_nothing(each)
