@@ -145,7 +145,7 @@ def test_what_ansible_reads_and_macfleet_ignores_is_accepted(load):
         ("-o ProxyJump=a,b", "a,b"),
         ("-oProxyJump=a", "a"),
         ("-o 'ProxyJump a'", "a"),
-        ("-o ProxyJump=none", ""),
+        ("-o ProxyJump=none", "none"),  # switches off what ssh_config says
         ("", ""),
     ],
 )

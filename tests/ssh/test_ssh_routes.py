@@ -99,6 +99,18 @@ def test_a_proxy_command_is_kept_for_the_first_hop(config) -> None:
     assert route(config, host="mac-04")[0].proxy_command == "nc mac-04 22"
 
 
+@pytest.mark.skipif(shutil.which("ssh") is None, reason="no ssh: apt-get install openssh-client")
+@pytest.mark.parametrize("host", ["mac-02", "mac-04"])
+def test_a_jump_of_none_rules_out_proxy_jump_and_no_proxy_command_as_with_ssh(config, host) -> None:
+    command = ["ssh", "-G", "-F", config, "-o", "ProxyJump=none", host]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    (hop,) = route(config, host=host, jump="none")
+    theirs = [line.removeprefix("proxycommand ") for line in said.splitlines() if "proxycommand" in line]
+    filled = [each.replace("%h", hop.host).replace("%p", str(hop.port)) for each in theirs]
+    assert ([hop.proxy_command] if hop.proxy_command else []) == filled
+    assert "proxyjump" not in said
+
+
 @pytest.mark.parametrize("jump", ["circle-a", "host:not-a-port"])
 def test_a_jump_that_leads_nowhere_is_refused(config, jump) -> None:
     with pytest.raises(MacfleetError) as caught:

@@ -170,7 +170,7 @@ def _jump(value: str) -> str:
         jumps.append(option.group(1) or option.group(2))
     if len(jumps) > 1 or any(not _JUMP.fullmatch(jump) for jump in jumps):
         raise ValueError("must name one ProxyJump such as -J ops@bastion.example")
-    return jumps[0] if jumps and jumps[0] != "none" else ""
+    return jumps[0] if jumps else ""
 
 
 Text = Annotated[str, BeforeValidator(_text)]
@@ -217,7 +217,7 @@ class NodeVariables(Border):
     )
     ansible_private_key_file: Text | None = Field(default=None, description="older name of the same")
     ansible_ssh_common_args: Annotated[Text, AfterValidator(_jump)] | None = Field(
-        default=None, description="-J HOST or -o ProxyJump=HOST"
+        default=None, description="-J HOST or -o ProxyJump=HOST; HOST is none where ssh_config must not jump"
     )
     host_key: Annotated[Text, AfterValidator(_fingerprint)] | None = Field(
         default=None, description="pinned SHA256 fingerprint of the node's host key"

@@ -108,7 +108,7 @@ class Routes:
             found, options = self._resolve(JumpHop(endpoint.host, endpoint.user, port), node)
             jump = endpoint.jump or options.jump
             last = _hop(node.name, found, options, endpoint.identity_file, endpoint.host_key)
-            if jump:
+            if jump not in {"", "none"}:  # `none` rules out a ProxyJump, and no ProxyCommand
                 last = replace(last, proxy_command="")
             return (*self._through(jump, node, depth=0), last)
 
