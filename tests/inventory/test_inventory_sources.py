@@ -58,6 +58,8 @@ def test_a_program_lists_groups_and_the_variables_of_nodes(memory):
     ("printed", "code", "place"),
     [
         ("", "E0233", "1:1"),
+        ("[" * 30_000, "E0233", "1:1"),
+        ('{"a": ' + "[" * 300 + "]" * 300 + "}", "E0101", "1:206"),
         ("all:\n  hosts: {}\n", "E0233", "1:1"),
         ("[]", "E0233", "1:1"),
         ('{"a": {"hosts": ["b"], "vars": {"pool": NaN}}}', "E0233", "1:1"),

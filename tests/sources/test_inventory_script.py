@@ -49,6 +49,16 @@ def test_a_failure_carries_what_the_program_said(tmp_path, program):
     assert found.why == "It said: no token"
 
 
+@pytest.mark.parametrize(
+    ("body", "summary"),
+    [("kill -TERM $$", "was ended by SIGTERM"), ("true", "prints nothing"), ("echo; echo", "prints nothing")],
+)
+def test_a_program_that_says_nothing_says_why(tmp_path, program, body, summary):
+    found = refusal(InventoryScripts(tmp_path), program(body))
+    assert (found.code, found.summary) == ("E0231", f"the inventory program {summary}")
+    assert found.mend
+
+
 def test_a_program_that_cannot_start_is_named(tmp_path):
     (tmp_path / "x").write_text("#!/no/such/interpreter\n")
     (tmp_path / "x").chmod(0o755)

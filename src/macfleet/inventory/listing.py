@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Protocol, cast
 
-from macfleet.documents import Document, nearest, parse_yaml
+from macfleet.documents import Document, decoded, nearest, parse_yaml
 from macfleet.inventory.names import NODE_RULE, is_node_name
 from macfleet.inventory.placing import Placer
 from macfleet.inventory.tree import GroupEntry, Path, Tree
@@ -35,7 +35,8 @@ def place_listing(tree: Tree, text: bytes, path: str, rank: tuple[int, int]) -> 
     call of ``--host`` for every node would cost a process each.
 
     Raises:
-        MacfleetError: E0233 the output is no JSON, E0102 a key stands twice.
+        MacfleetError: E0233 the output is no JSON, E0101 it is not UTF-8 or has more than 200 levels, E0102 a
+            key stands twice.
     """
     document = _parse(text, f"{path} --list")
     placer = Placer(tree, document, rank)
@@ -51,7 +52,12 @@ def place_listing(tree: Tree, text: bytes, path: str, rank: tuple[int, int]) -> 
 
 def _parse(text: bytes, file: str) -> Document:
     try:
-        value = json.loads(text, parse_constant=_refuse_constant)
+        value = json.loads(decoded(text, file), parse_constant=_refuse_constant)
+    except RecursionError as error:
+        where, mend = Location(file), f"See what it prints: {file}"
+        raise MacfleetError(
+            Diagnostic("E0233", "not JSON: no end of levels", mend=mend, where=where)
+        ) from error
     except ValueError as error:
         place = Location(file, getattr(error, "lineno", 1), getattr(error, "colno", 1))
         lines = text.decode("utf-8", "replace").splitlines()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 
 from macfleet.documents import nearest
 from macfleet.inventory.build import Builder, Built
@@ -97,21 +96,22 @@ def _unknown(assigned: Assignment, owner: str, names: set[str]) -> Diagnostic:
 
 
 def _groups(tree: Tree, nodes: Sequence[Node]) -> dict[str, Group]:
+    below: dict[str, list[str]] = {}
+    for node in nodes:
+        for name in node.groups:
+            below.setdefault(name, []).append(node.name)
     found: dict[str, Group] = {}
     for entry in tree.groups.values():
-        below = tuple(node.name for node in nodes if entry.name in node.groups)
+        members = tuple(below.get(entry.name, ()))
         children = tuple(entry.children)
-        found[entry.name] = Group(entry.name, children, tuple(entry.nodes), below, where=entry.where)
-    loose = tuple(node.name for node in nodes if UNGROUPED in node.groups)
-    if loose:
+        found[entry.name] = Group(entry.name, children, tuple(entry.nodes), members, where=entry.where)
+    if loose := tuple(below.get(UNGROUPED, ())):
         found[UNGROUPED] = Group(UNGROUPED, (), loose, loose, kind="implicit")
     for kind in IMPLICIT_KINDS:
-        for node in nodes:
-            value = str(getattr(node, kind))
-            if value and value not in tree.groups:
-                known = found.get(value, Group(value, kind=kind))
-                members = tuple(dict.fromkeys((*known.nodes, node.name)))
-                found[value] = replace(known, direct=members, nodes=members)
+        for value in dict.fromkeys(str(getattr(node, kind)) for node in nodes):
+            if value and value not in found:
+                members = tuple(below[value])
+                found[value] = Group(value, (), members, members, kind=kind)
     return dict(sorted(found.items()))
 
 

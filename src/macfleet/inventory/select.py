@@ -99,7 +99,7 @@ class _Reader:
             return tuple(name for name in names if self.states.get(name, "active") == term)
         if term in ALWAYS_KNOWN:
             return ()
-        return (term,) if any(node.name == term for node in self.inventory.nodes) else None
+        return (term,) if term in self.inventory.contenders else None
 
     def _matching(self, fits: Callable[[str], bool]) -> tuple[str, ...] | None:
         groups = [group for group in self.inventory.groups.values() if fits(group.name)]
@@ -144,8 +144,7 @@ class _Reader:
             if parse_subscript(term) is not None and ":" not in term:
                 return None  # positions of something that is not known
             raise MacfleetError(Diagnostic("E0221", f'range "{term}": {problem}')) from problem
-        known = {node.name for node in self.inventory.nodes}
-        missing = [name for name in names if name not in known]
+        missing = [name for name in names if name not in self.inventory.contenders]
         if missing and len(missing) < len(names):
             listed = ", ".join(missing[:5]) + (" …" if len(missing) > 5 else "")
             why = "Every name of a range must be a node, so that a short pool is noticed."

@@ -39,8 +39,8 @@ class InventoryScripts:
         """Return what the program prints for ``--list``.
 
         Raises:
-            MacfleetError: E0231 it cannot be started, fails or prints more than 64 MiB; E0232 it takes
-                longer than the deadline.
+            MacfleetError: E0231 it cannot be started, fails, prints nothing or more than 64 MiB; E0232 it
+                takes longer than the deadline.
         """
         command = [str((self.root / path).absolute()), "--list"]
         try:
@@ -65,7 +65,9 @@ class InventoryScripts:
                 _end(process)
                 raise
         if exit_code:
-            raise _failed(path, f"ended with exit code {exit_code}", stderr)
+            raise _failed(path, _ended(exit_code), stderr)
+        if not stdout.strip():
+            raise _failed(path, "prints nothing", stderr, 'It prints {"_meta": {"hostvars": {}}} at least.')
         return stdout
 
     def _read(self, process: subprocess.Popen[bytes], path: str) -> tuple[bytes, bytes]:
@@ -95,6 +97,13 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+
+
+def _ended(exit_code: int) -> str:
+    """Return how a program ended; a signal shows as a negative exit code."""
+    if exit_code > 0:
+        return f"ended with exit code {exit_code}"
+    return f"was ended by {signal.Signals(-exit_code).name}"
 
 
 def _failed(path: str, reason: str, stderr: bytes = b"", mend: str = "") -> MacfleetError:
