@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 pytestmark = pytest.mark.lab
@@ -10,6 +12,11 @@ NAME = "mac-01"
 PROJECT, FOLDER = "compose_project.chat-front", "directory./Users/ops/macfleet/front"
 # Only the engine outside the VM knows its weights by the node's own path.
 ASKED = "curl -fsS --max-time 5 http://127.0.0.1:8090/props"
+BODY = {"messages": [{"role": "user", "content": "Count."}], "max_tokens": 100_000, "ignore_eos": True}
+STREAM = f"""
+curl -sN --max-time 300 -H 'Content-Type: application/json' -d '{json.dumps({**BODY, "stream": True})}' \\
+  http://127.0.0.1:8090/v1/chat/completions >stream 2>&1 </dev/null & echo $!
+"""
 
 
 @pytest.fixture
@@ -31,7 +38,37 @@ def layout(fleet):
     return fleet("rollout", "stage3", "--yes", "-l", NAME, "--output", "json").nodes()[NAME]
 
 
-def test_a_declared_front_serves_the_nodes_own_engine_and_is_gone_when_it_is_not_declared(declared, nodes):
+def row(fleet):
+    """What status says of the node."""
+    return next(each for each in fleet("status", "-l", NAME, "--output", "json").document["nodes"])
+
+
+def leaves_and_comes_back(fleet, nodes):
+    """Drain the node while somebody streams at the front, and bring it back."""
+    asks = int(nodes.brewed(NAME, STREAM))
+    nodes.until(NAME, "grep -q data: stream")
+    found = row(fleet)
+    assert (found["in_flight"], [way["connections"] for way in found["ports"]]) == (1, [1, 0])
+    said = fleet("drain", NAME, "--force", "--reason", "a fan's noise")
+    assert "1 in flight" in said.text
+    assert "2 containers proven stopped" in said.text
+    assert "0 requests cut" in said.text
+    nodes.until(NAME, f"! kill -0 {asks} 2>/dev/null")
+    assert "data: [DONE]" in nodes.login(NAME, "tail -c 100 stream; rm stream").stdout
+    found = row(fleet)
+    assert [(way["port"], way["closed"]) for way in found["ports"]] == [(8090, True), (8080, True)]
+    assert (found["state"], found["serving"], found["disagrees"]) == ("drained", False, "")
+    assert nodes.login(NAME, ASKED).returncode == 7
+    assert "front" not in nodes.brewed(NAME, "docker ps --format '{{.Names}}'")
+    fleet("undrain", NAME)
+    assert "/Users/ops/models/" in nodes.brewed(NAME, ASKED)
+    found = row(fleet)
+    assert ([way["closed"] for way in found["ports"]], found["serving"]) == ([False, False], True)
+
+
+def test_a_declared_front_serves_the_nodes_own_engine_leaves_service_with_it_and_is_gone_when_it_is_not_declared(
+    declared, nodes
+):
     made = layout(declared)
     assert PROJECT in made["changed"]
     proven = [gate for gate in made["verdicts"] if gate["gate"] == "routes_answer"]
@@ -40,6 +77,7 @@ def test_a_declared_front_serves_the_nodes_own_engine_and_is_gone_when_it_is_not
     assert "/Users/ops/models/" in nodes.brewed(NAME, ASKED)
     again = layout(declared)
     assert (again["outcome"], again["changed"]) == ("current", [])
+    leaves_and_comes_back(declared, nodes)
     declared.for_node(NAME, arms=declared.shared()["arms"])
     declared.commit("No front any more")
     assert layout(declared)["changed"] == [PROJECT, FOLDER]

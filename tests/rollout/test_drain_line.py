@@ -276,13 +276,17 @@ def test_where_an_engine_counts_no_requests_its_connections_are_waited_for(ports
 def test_a_drain_that_fails_says_where_the_node_stands_and_is_kept_in_the_history(ports, half):
     half.flights["mac-01"] = [BUSY]
     kept = []
+    recording = replace(ports, record=lambda *row: kept.append(row))
     with pytest.raises(MacfleetError):
-        drain(ONE, Wish(once=True), replace(ports, record=lambda *row: kept.append(row)))
+        drain(ONE, Wish("noise", once=True), recording)
     said = next(event for event in ports.events.seen if event.kind == "drain.failed")
     assert said.data["words"] == "stays cordoned, its port open again"
     ((node, kind, detail),) = kept
     assert (node, kind, detail["who"]) == ("mac-01", "drain.failed", "ana")
     assert "2 in flight" in detail["reason"]
+    half.flights["mac-01"] = [InFlight(0)]
+    drain(ONE, Wish(), recording)
+    assert (kept[1][1], kept[1][2]["reason"]) == ("service.closed", "noise")
 
 
 class KilledError(BaseException):

@@ -69,7 +69,7 @@ def drain_held(node: Node, wish: Wish, ports: DrainPorts, lease: Lease) -> Drain
         raise
     done = replace(service.moved(ServiceState.DRAINED, ports.clock.now(), lease.token), deadline=0.0)
     _keep(node, done, ports)
-    detail: dict[str, Json] = {"who": ports.who, "reason": wish.reason, "run": wish.run, "cut": cut}
+    detail: dict[str, Json] = {"who": ports.who, "reason": done.reason, "run": wish.run, "cut": cut}
     ports.record(node.name, "service.closed", detail)
     return Drained(done, ports.clock.monotonic() - began, cut, most)
 

@@ -13,6 +13,8 @@ TOLD = (
     "service.closed",
     "service.opened",
     "drain.forced",
+    "drain.failed",
+    "service.cordoned",
     "lock.broken",
     "runs.pruned",
 )
