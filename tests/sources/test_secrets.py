@@ -87,6 +87,27 @@ def test_what_cannot_be_kept_out_of_output_is_refused_as_a_secret(ask, reference
 
 
 @pytest.mark.parametrize(
+    ("secret", "warned"),
+    [
+        ("node", 1),
+        ("password\n", 1),
+        ("Registry", 1),
+        ("20261123", 1),
+        ("p4$$w0r", 1),
+        ("correct horse battery", 0),
+        ("passwordpassword", 0),
+        ("hunter2-and-more", 0),
+    ],
+)
+def test_a_secret_that_stands_everywhere_is_used_with_a_warning(tmp_path, secret, warned):
+    ask = Asking(tmp_path, environ={"COMMON": secret})
+    assert ask("env:COMMON") == ask("env:COMMON") == secret
+    assert [(each.code, each.severity) for each in ask.warned] == [("E1207", Severity.WARNING)] * warned
+    said = "".join(f"{each.summary}{each.why}{each.mend}" for each in ask.warned)
+    assert secret.strip() not in said
+
+
+@pytest.mark.parametrize(
     "typed", ["hunter2-typed-here", "env", "env:", "evn:TOKEN-value", "https://u:pw@host"]
 )
 def test_what_is_no_reference_is_refused_without_repeating_it(ask, typed):
@@ -270,10 +291,33 @@ def test_values_of_a_vault_file_are_read_by_key(encrypted):
 
 
 @pytest.mark.slow
+def test_files_of_several_vault_ids_are_each_opened_with_their_own_password(encrypted):
+    listed = []
+    for name in ("dev", "prod"):
+        write(encrypted / f"{name}.pw", f"the password of {name}")
+        write(encrypted / f"{name}.yml", f"token: the token of {name}\n")
+        listed.append(f"{name}@{encrypted}/{name}.pw")
+        words = ["encrypt", "--vault-id", listed[-1], "--encrypt-vault-id", name, f"{name}.yml"]
+        subprocess.run(
+            [shutil.which("ansible-vault"), *words], cwd=encrypted, check=True, capture_output=True
+        )
+    assert Asking(encrypted, vault_password=DEV)("vault:dev.yml#token") == "the token of dev"
+    assert Asking(encrypted, vault_password=DEV).refused("vault:prod.yml#token").code == "E1204"
+    write(encrypted / "ansible.cfg", f"[defaults]\nvault_identity_list = {', '.join(listed)}\n")
+    ask = Asking(encrypted)
+    assert [ask(f"vault:{name}.yml#token") for name in ("dev", "prod")] == [
+        "the token of dev",
+        "the token of prod",
+    ]
+
+
+@pytest.mark.slow
 def test_a_vault_that_does_not_open_or_lacks_the_key_says_so_and_nothing_else(encrypted, monkeypatch):
     write(encrypted / "wrong", "not the password")
-    assert Asking(encrypted, vault_password=WRONG).refused("vault:one").code == "E1204"
-    assert Asking(encrypted).refused("vault:one").code == "E1204"
+    for password, reference in ((WRONG, "vault:one"), ("", "vault:one"), (WRONG, "vault:vars.yml#token")):
+        found = Asking(encrypted, vault_password=password).refused(reference)
+        assert (found.code, found.where.file) == ("E1204", reference.partition(":")[2].partition("#")[0])
+        assert all(way in found.mend for way in ("MACFLEET_VAULT_PASSWORD", "vault_identity_list"))
     monkeypatch.setenv("ANSIBLE_VAULT_PASSWORD_FILE", str(encrypted / "password"))
     ask = Asking(encrypted)
     found = ask.refused("vault:secrets.yml#registry.passwort")

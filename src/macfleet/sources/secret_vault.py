@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import yaml
@@ -37,7 +38,7 @@ def vaulted(root: Path, rest: str, password: Secret | None, deadline: float) -> 
     try:
         text = contents(place, path).decode()
         if text.startswith(_HEAD):
-            text = _decrypted(root, place, password, deadline)
+            text = _decrypted(root, place, path, password, deadline)
             return _at(text, key, path) if key else without_line_break(text)
         value = _at(text, key, path) if key else ""
         if not value.startswith(_HEAD):
@@ -45,17 +46,30 @@ def vaulted(root: Path, rest: str, password: Secret | None, deadline: float) -> 
         with tempfile.NamedTemporaryFile("w", suffix=".yml") as aside:
             aside.write(value)
             aside.flush()
-            return _decrypted(root, Path(aside.name), password, deadline)
+            return _decrypted(root, Path(aside.name), path, password, deadline)
     except UnicodeDecodeError as error:
         raise MacfleetError(no_text(path, "is not UTF-8 text")) from error
 
 
-def _decrypted(root: Path, place: Path, password: Secret | None, deadline: float) -> str:
+def _decrypted(root: Path, place: Path, path: str, password: Secret | None, deadline: float) -> str:
+    """Return the text of the encrypted file at `place`, which is, or was a value of, the user's `path`."""
     words = [_program(), "decrypt", "--output", "-"]
     if password is not None:
         words += ["--vault-password-file", "/dev/stdin"]
     stdin = b"" if password is None else password.reveal().encode()
-    return run([*words, str(place)], root, deadline, name=_PROGRAM, stdin=stdin).decode()
+    try:
+        return run([*words, str(place)], root, deadline, name=_PROGRAM, stdin=stdin).decode()
+    except MacfleetError as error:
+        (found,) = error.diagnostics
+        mend = _where_passwords_are() if found.code == "E1204" else found.mend
+        raise MacfleetError(replace(found, where=Location(path), mend=mend)) from error
+
+
+def _where_passwords_are() -> str:
+    return (
+        "Say where its password is: MACFLEET_VAULT_PASSWORD=keyring:SERVICE/USER or another reference,\n"
+        "or in ansible.cfg of the fleet folder: vault_password_file, for several ids vault_identity_list."
+    )
 
 
 def _program() -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from threading import Lock
 
 from macfleet.documents import nearest
-from macfleet.model.diagnostic import Diagnostic, MacfleetError
+from macfleet.model.diagnostic import Diagnostic, MacfleetError, Severity
 from macfleet.model.exit_codes import ExitCode
 from macfleet.model.secret import Secret
 from macfleet.sources.secret_command import output_of
@@ -24,6 +25,8 @@ KINDS: Mapping[str, str] = {
     "vault": "vault:FILE#key.path",
 }
 _LEAST = 4
+_COMMON = re.compile(r".{,7}|[a-z]{,10}|[A-Z][a-z]{,9}|[A-Z]{,10}|[0-9]{,10}", re.DOTALL)
+"""What is likely to stand in output without being meant: short texts, words, numbers."""
 
 
 class SecretReferences:
@@ -74,6 +77,8 @@ class SecretReferences:
         with lock:
             if reference not in self._known:
                 secret = _checked(self._read(reference), reference)
+                if _COMMON.fullmatch(secret.reveal().strip()):
+                    self._warn(_common(reference))
                 self._learned(secret)
                 self._known[reference] = secret
             return self._known[reference]
@@ -139,6 +144,17 @@ def _checked(text: str, reference: str) -> Secret:
             why=why,
             mend="Store the whole secret at that place.",
         )
+    )
+
+
+def _common(reference: str) -> Diagnostic:
+    return Diagnostic(
+        "E1207",
+        f"the secret {reference} is short, one word or one number",
+        why="Output is kept free of secrets by replacing them; this one is also replaced where the same "
+        "characters mean something else: in names, figures and keys of documents.",
+        mend="Use one of twelve characters or more, of several kinds.",
+        severity=Severity.WARNING,
     )
 
 
