@@ -56,6 +56,15 @@ def test_nodes_are_named_and_never_all_of_them_by_silence(folder, command):
     assert CliRunner().invoke(command, []).exit_code == 2
 
 
+@pytest.mark.parametrize("command", [commands.drain, commands.undrain, commands.cordon, commands.uncordon])
+@pytest.mark.parametrize("names", [[""], ["mac-01", ""], [" , "]], ids=["alone", "beside another", "commas"])
+def test_an_empty_name_does_not_stand_for_all_of_them(folder, command, names):
+    answer = CliRunner().invoke(command, names)
+    assert isinstance(answer.exception, MacfleetError)
+    assert answer.exception.diagnostics[0].code == "E0882"
+    assert int(answer.exception.exit_code) == 2
+
+
 def test_force_needs_a_reason(folder):
     answer = CliRunner().invoke(commands.drain, ["mac-01", "--force"])
     assert isinstance(answer.exception, MacfleetError)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from macfleet.model.diagnostic import MacfleetError
+from macfleet.model.diagnostic import Diagnostic, MacfleetError
 from macfleet.model.exit_codes import ExitCode
 
 if TYPE_CHECKING:
@@ -19,7 +19,14 @@ Answer = TypeVar("Answer")
 
 
 def named(fleet: FleetContext, names: Sequence[str]) -> tuple[Node, ...]:
-    """Return the nodes that were typed."""
+    """Return the nodes that were typed.
+
+    Raises:
+        MacfleetError: E0882 (exit 2) a name is empty: a variable of a script that is not set would otherwise
+            stand for every node.
+    """
+    if not all(name.strip(" ,:") for name in names):
+        raise MacfleetError(_unnamed())
     return fleet.nodes(",".join(names))
 
 
@@ -43,6 +50,15 @@ def each(
         else:
             done[name] = answer
     return done, failed
+
+
+def _unnamed() -> Diagnostic:
+    return Diagnostic(
+        "E0882",
+        "the name of a node is empty",
+        why="Nothing was done: an empty name would stand for every node.",
+        mend="Look whether a variable of your shell is set. Every node is: all",
+    )
 
 
 def finish(failed: Sequence[MacfleetError], document: JsonObject | None = None) -> int:
