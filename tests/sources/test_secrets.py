@@ -19,7 +19,7 @@ from macfleet.sources.secrets import KINDS, SecretReferences
 
 ORACLE = Path(__file__).parents[2] / ".oracle/bin"
 PLANTED = "correct horse battery"
-KEPT, WRONG, CIRCLE = "file:password", "file:wrong", "vault:v.yml#a"
+KEPT, WRONG, CIRCLE, DEV = "file:password", "file:wrong", "vault:v.yml#a", "file:dev.pw"
 
 
 class Asking:
