@@ -15,6 +15,7 @@ from macfleet.ssh.wrapping import announcement, as_command, ending, on_stdin
 
 NONCE = "macfleet-0123456789abcdef"
 SHELLS = [shell for shell in ("sh", "dash", "bash", "zsh") if shutil.which(shell)]
+LOGIN_SHELLS = [*SHELLS, *(shell for shell in ("fish", "tcsh") if shutil.which(shell))]
 
 
 @pytest.mark.parametrize("shell", SHELLS)
@@ -50,15 +51,33 @@ def test_line_numbers_of_a_script_stay(shell) -> None:
     assert b"3" in done.stderr.split(b"/nowhere")[0].split(b"\n")[-1]
 
 
-@pytest.mark.parametrize("login_shell", SHELLS)
-def test_a_command_is_understood_by_every_login_shell(login_shell) -> None:
-    command = as_command("cat; echo \"$((1 + 1)) 'x' !\"", NONCE)
-    done = subprocess.run([login_shell, "-c", command], input=b"in ", capture_output=True, check=False)
-    assert done.stdout == b"in 2 'x' !\n"
+@pytest.mark.parametrize("login_shell", LOGIN_SHELLS)
+@pytest.mark.parametrize(
+    ("script", "stdout"),
+    [
+        ("cat; echo \"$((1 + 1)) 'x' !\"", b"in 2 'x' !\n"),
+        ("cat\necho b!x\n", b"in b!x\n"),
+        (r"printf 'a\\b\n'; printf '%s\n' 'c\d' 'it'\''s'", b"a\\b\nc\\d\nit's\n"),
+        ("set --; x=$#; echo `echo $x` \u00e9 100%", b"0 \xc3\xa9 100%\n"),
+    ],
+)
+def test_a_command_is_understood_by_every_login_shell(login_shell, script, stdout) -> None:
+    command = [login_shell, "-c", as_command(script, NONCE)]
+    done = subprocess.run(command, input=b"in ", capture_output=True, check=False)
+    assert (done.returncode, done.stdout) == (0, stdout)
+
+
+@given(st.text())
+def test_a_command_has_only_signs_that_mean_the_same_to_fish_and_tcsh(script) -> None:
+    command = as_command(script, NONCE)
+    assert command.isascii()
+    assert command.isprintable()
+    assert command.count("'") == 4
+    assert not any(each in command for each in ("\\\\", "\\'", "!"))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("login_shell", SHELLS)
+@pytest.mark.parametrize("login_shell", LOGIN_SHELLS)
 @pytest.mark.parametrize("script", ["sleep 300", "trap '' TERM; echo; while :; do sleep 1; done"])
 def test_ending_ends_the_announced_group(login_shell, script) -> None:
     process = subprocess.Popen(

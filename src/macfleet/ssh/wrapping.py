@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from macfleet.model.shell import quote
 
 GRACE = 2.0
+_PLAIN = frozenset(range(0x20, 0x7F)) - frozenset(b"\\'!")
 
 
 def shell_on_stdin(nonce: str) -> str:
@@ -24,8 +25,15 @@ def on_stdin(script: str, nonce: str) -> bytes:
 
 
 def as_command(script: str, nonce: str) -> str:
-    """Return the exec request for a script whose stdin is a stream of bytes."""
-    return f"exec /bin/sh -c {quote(f'{_announce(nonce)} {script}')} sh {nonce}"
+    """Return the exec request for a script whose stdin is a stream of bytes.
+
+    It passes through the account's login shell. Within single quotes, fish takes two backslashes for one, and
+    tcsh neither an end of line nor an exclamation mark: so the script travels in signs that mean the same to
+    all of them, and the shell it is for takes it apart (``%b`` of POSIX printf).
+    """
+    whole = f"{_announce(nonce)} {script}".encode()
+    packed = "".join(chr(byte) if byte in _PLAIN else f"\\0{byte:03o}" for byte in whole)
+    return f"""exec /bin/sh -c 'eval "$(printf %b "$2")"' sh {nonce} '{packed}'"""
 
 
 def ending(groups: Iterable[int]) -> str:
