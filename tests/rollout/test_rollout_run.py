@@ -196,6 +196,8 @@ def test_the_stage_stops_when_its_failure_budget_is_met(tmp_path, head, bad, lim
     result = fleet.rollout(CONTRACT, max_failures=limit)
     found = outcomes(result)
     assert [name for name, outcome in found.items() if outcome == "not reached"] == not_reached
+    told = [note for each in result.results if each.node in not_reached for note in each.notes]
+    assert told == [f"{len(bad)} failed or did not answer: max_failures is met"] * len(not_reached)
     assert [name for name, outcome in found.items() if outcome == "unreachable"] == list(bad)
     done = [name for name in found if name not in (*bad, *not_reached)]
     assert fleet.marked(CONTRACT) == done
@@ -317,6 +319,7 @@ def test_a_canary_that_fails_at_its_work_stops_the_waves_after_it(fleet):
     (fleet.home("mac-01") / "contract").mkdir(parents=True)
     result = fleet.rollout(CONTRACT)
     assert outcomes(result) == {"mac-01": "failed", "mac-02": "not reached"}
+    assert result.results[1].notes == ("the canary spoke against it: mac-01",)
 
 
 def test_a_canary_that_does_not_answer_says_nothing_about_the_change(fleet):

@@ -38,6 +38,17 @@ def test_nodes_that_did_not_answer_are_never_said_to_need_nothing(desired, silen
     assert "exit 5" in shown
 
 
+@pytest.mark.parametrize(
+    ("count", "told"), [(4, "4 nodes not reached: {why}\n"), (1, "not reached · {why}\n")]
+)
+def test_nodes_that_nothing_was_begun_on_are_told_with_the_reason(desired, carried_out, count, told):
+    why = "the canary spoke against it: mac-01"
+    left = [NodeResult(f"mac-{n:02}", NodeOutcome.NOT_REACHED, notes=(why,)) for n in range(20, 20 + count)]
+    shown = text(replace(carried_out, results=(*carried_out.results[:2], *left)), desired)
+    assert told.format(why=why) in shown
+    assert shown.count(why) == 1
+
+
 def test_up_to_three_quiet_nodes_keep_a_line_each(desired, checked):
     few = replace(checked, results=checked.results[5:8])
     many = replace(checked, results=checked.results)

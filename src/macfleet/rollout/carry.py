@@ -43,11 +43,12 @@ def in_waves(
     by_name = {node.name: node for node in busy}
     limit = failures_allowed(options.max_failures or playbook.max_failures, len(by_name))
     done: dict[str, NodeResult] = {}
-    stop = False
+    stopped = ""
     for position, wave in enumerate(waves(tuple(by_name), playbook.strategy)):
-        stop = stop or sum(result.outcome in FAILURES for result in done.values()) >= limit
-        if stop or ports.stop():
-            done |= {name: NodeResult(name, NodeOutcome.NOT_REACHED) for name in wave}
+        stopped = stopped or _too_many(done, limit)
+        if stopped or ports.stop():
+            why = (stopped,) if stopped else ()
+            done |= {name: NodeResult(name, NodeOutcome.NOT_REACHED, notes=why) for name in wave}
             continue
 
         def work(names: Sequence[str]) -> dict[str, NodeResult]:
@@ -60,8 +61,15 @@ def in_waves(
             for result in filter(refused_by_guard, found.values()):
                 _ended(result, ports, options)
             done |= found
-        stop = position == 0 and playbook.strategy.canary > 0 and _spoke_against(wave, planned, done)
+        if position == 0 and playbook.strategy.canary > 0 and _spoke_against(wave, planned, done):
+            stopped = f"the canary spoke against it: {', '.join(wave)}"
     return done
+
+
+def _too_many(done: Mapping[str, NodeResult], limit: int) -> str:
+    """Return why no other wave begins, empty while the failure budget is not met."""
+    failures = sum(result.outcome in FAILURES for result in done.values())
+    return f"{failures} failed or did not answer: max_failures is met" if failures >= limit else ""
 
 
 def _heads_first(wave: Sequence[Node], planned: Planned, ports: Ports) -> list[tuple[str, ...]]:

@@ -56,12 +56,12 @@ def lines(result: StageResult, desired: Desired, *, verbose: bool = False, width
         yield from lay_out([beside], width)
     quiet = [r for r in result.results if r.outcome in _QUIET and not _told(r)]
     folded = quiet if len(quiet) > _FOLDED and not verbose else []
-    shown = [node for node in result.results if node not in folded]
+    shown = (node for node in result.results if node not in folded)
     blocks = [Block((node.node,), tuple(_rows(node, result, verbose=verbose))) for node in shown]
     yield from lay_out(together(blocks), width)
     for outcome in dict.fromkeys(node.outcome for node in folded):
         found = [node for node in folded if node.outcome is outcome]
-        yield f"{_nodes(len(found))} {_word(outcome, result)}"
+        yield from fold(f"{_nodes(len(found))} {_word(outcome, result)}{_why_not(found)}", width, indent="  ")
     yield from _differences(result)
     yield from _service(result, width)
     yield ""
@@ -168,7 +168,17 @@ def _rows(node: NodeResult, result: StageResult, *, verbose: bool) -> Iterator[R
 
 def _told(node: NodeResult) -> bool:
     """Whether a node without a change has something to say all the same."""
+    if node.outcome is NodeOutcome.NOT_REACHED:
+        return False
     return bool(node.diagnostics or _news(node) or list(_verdicts(node, verbose=False)))
+
+
+def _why_not(found: Sequence[NodeResult]) -> str:
+    """Return why nothing was begun on nodes, from the notes they share."""
+    whys = dict.fromkeys(
+        note for node in found if node.outcome is NodeOutcome.NOT_REACHED for note in node.notes
+    )
+    return f": {'; '.join(whys)}" if whys else ""
 
 
 def _news(node: NodeResult, *, verbose: bool = False) -> list[str]:
