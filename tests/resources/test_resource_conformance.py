@@ -33,7 +33,11 @@ from macfleet.resources import KINDS, params_of
 pytestmark = pytest.mark.slow  # thousands of real shells
 
 CASES = Path(__file__).parent.parent / "cases" / "conformance"
-SHELLS = {"dash": ("/usr/bin/dash",), "bash as sh": ("/bin/bash", "--posix")}
+SHELLS = {
+    "dash": ("/usr/bin/dash",),
+    "bash as sh": ("/bin/bash", "--posix"),
+    "zsh as sh": ("/usr/bin/zsh", "--emulate", "sh"),
+}
 IMAGE = ResolvedImage(
     reference="registry.example/llama-server:b10434",
     repository="registry.example/llama-server",
@@ -133,7 +137,7 @@ def test_every_kind_is_held_to_its_promises():
     assert kinds() == sorted(kind.kind for kind in KINDS)
 
 
-@pytest.mark.parametrize("shell", ["dash", pytest.param("bash as sh", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("shell", SHELLS)
 @pytest.mark.parametrize("kind", kinds())
 def test_a_blank_mac_converges_once_and_then_nothing_is_left(kind, shell, tmp_path):
     assert shutil.which(SHELLS[shell][0])

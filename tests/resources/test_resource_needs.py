@@ -3,9 +3,11 @@
 import pytest
 import yaml
 
+from macfleet.documents import Document, validate
 from macfleet.model.diagnostic import MacfleetError
 from macfleet.model.node import Endpoint, Node
 from macfleet.playbooks import CompileContext, compile_stage, load_stage
+from macfleet.resources.link import LinkParams
 
 TASKS = """\
 - directory: {path: /o/kinds}
@@ -71,3 +73,10 @@ def test_two_resources_cannot_decide_what_stands_at_one_path(other):
     (found,) = refused.value.diagnostics
     assert found.code == "E0520"
     assert "file./a at playbooks/p.yml:" in found.why
+
+
+@pytest.mark.parametrize("target", ["~", "~/models", "~ops/models"])
+def test_a_link_is_not_led_to_a_folder_that_is_called_like_a_home(target):
+    said = Document({"path": "/o/link", "target": target}, "case")
+    with pytest.raises(MacfleetError, match="write the absolute path"):
+        validate(said, LinkParams, kind="link")

@@ -8,10 +8,10 @@ from typing import ClassVar
 
 from pydantic import Field, field_validator
 
-from macfleet.model.resource import Action, Change, Probe, ProbeOutput, Run, State, Step, compare
+from macfleet.model.resource import Action, Change, Probe, ProbeOutput, Run, State, Step, compare, removal
 from macfleet.model.shell import quote
 from macfleet.resources.homebrew import BREW, QUIET
-from macfleet.resources.params import Params, Surroundings
+from macfleet.resources.params import Params, Presence, Surroundings
 
 _NAME = re.compile(r"^(?:[a-z0-9][a-z0-9._-]*/[a-z0-9][a-z0-9._-]*/)?[a-z0-9][a-z0-9+._@-]*$")
 _REVISION = re.compile(r"_[0-9]+$")  # a bottle rebuilt by Homebrew keeps its version
@@ -27,6 +27,9 @@ class BrewFormulaParams(Params):
     version: str = Field(
         "", description="Version that must be linked; another is refused, Homebrew installs only the newest."
     )
+    state: Presence = Field(
+        "present", description="absent uninstalls it, which Homebrew refuses while another formula needs it."
+    )
 
     @field_validator("name")
     @classmethod
@@ -41,16 +44,16 @@ class BrewFormulaParams(Params):
 
     def provides(self) -> tuple[str, ...]:
         """Return a token for the formula."""
-        return (f"brew:{self.name.rpartition('/')[2]}",)
+        return (f"brew:{self.name.rpartition('/')[2]}",) if self.state == "present" else ()
 
     def uses(self) -> tuple[str, ...]:
         """Return the tap it comes from."""
         tap = self.name.rpartition("/")[0]
-        return (f"tap:{tap}",) if tap else ()
+        return (f"tap:{tap}",) if tap and self.state == "present" else ()
 
     def build(self, around: Surroundings) -> BrewFormula:
         """Return the formula."""
-        return BrewFormula(self.name, self.version, around.needs)
+        return BrewFormula(self.name, self.version, around.needs, absent=self.state == "absent")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,7 @@ class BrewFormula:
     name: str
     version: str = ""
     needs: tuple[str, ...] = ()
+    absent: bool = False
     kind: ClassVar[str] = "brew_formula"
 
     @property
@@ -79,10 +83,14 @@ class BrewFormula:
 
     def desired(self) -> State:
         """Installed, and the version when one is wanted."""
+        if self.absent:
+            return {}
         return {"installed": True, **({"version": self.version} if self.version else {})}
 
     def change(self, actual: State | None) -> Change:
         """Compare; without Homebrew, or with another version, there is nothing macfleet can do."""
+        if self.absent:
+            return removal(self.address, actual if actual is not None and actual["installed"] else None)
         change = compare(self.address, self.desired(), actual)
         if actual is None or change.action is Action.NOOP:
             return change
@@ -93,10 +101,12 @@ class BrewFormula:
         return replace(change, blocked=words)
 
     def steps(self, change: Change) -> tuple[Step, ...]:
-        """Install the formula without questions, updates or hints."""
+        """Install or uninstall the formula without questions, updates or hints."""
         if change.action is Action.NOOP:
             return ()
-        return (Run(f"{QUIET} {BREW} install --formula {quote(self.name)}", limit=_INSTALL_LIMIT),)
+        # --force: every version that is there, but nothing that another formula needs
+        verb = "uninstall --force" if self.absent else "install"
+        return (Run(f"{QUIET} {BREW} {verb} --formula {quote(self.name)}", limit=_INSTALL_LIMIT),)
 
     def _parse(self, output: ProbeOutput) -> State | None:
         word, _, target = output.stdout.strip().partition(" ")
