@@ -88,6 +88,7 @@ def test_a_flag_wins_over_the_environment_over_the_file_over_the_default(memory)
         "forks": ("2", "--forks"),
         "inventory": ("inventory/hosts.yml", "default"),
         "name": ("a", "macfleet.yml:1:1"),
+        "run_deadline": ("24 h 00 min", "default"),
         "state": ("x.db", "$MACFLEET_STATE"),
         "token_events": ("kept", "default"),
     }

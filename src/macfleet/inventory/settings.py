@@ -54,6 +54,7 @@ class FleetSettings:
         variables: declared extra variables by name.
         scanner: None where no scanner is chosen.
         token_events: whether load tests keep when each token came.
+        run_deadline: seconds after which a run that changes nodes is stopped; never without an end.
         origins: where each setting that the file gives stands.
     """
 
@@ -66,6 +67,7 @@ class FleetSettings:
     variables: Mapping[str, DeclaredVariable] = field(default_factory=dict)
     scanner: ScannerSettings | None = None
     token_events: bool = True
+    run_deadline: float = 86400.0
     origins: Mapping[str, Location] = field(default_factory=dict)
 
 
@@ -111,6 +113,7 @@ def load_settings(files: Files, root: str) -> FleetSettings:
         variables=variables,
         scanner=parsed.scanner.settings(document.at("scanner")) if parsed.scanner else None,
         token_events=parsed.token_events,
+        run_deadline=parsed.run_deadline,
         origins={name: document.at(name) for name in value},
     )
 
@@ -157,6 +160,7 @@ def trace_settings(
         "forks": str(settings.forks),
         "retention": f"runs {show_seconds(settings.retention.runs)}, at least {settings.retention.keep}; "
         f"events {show_seconds(settings.retention.events)}",
+        "run_deadline": show_seconds(settings.run_deadline),
         "token_events": "kept" if settings.token_events else "not kept",
     }
     return tuple(_trace(name, shown[name], settings, environment, flags) for name in sorted(shown))
@@ -222,6 +226,9 @@ class SettingsFile(Border):
     retention: RetentionBorder = Field(default=RetentionBorder(), description="how long things are kept")
     token_events: bool = Field(
         default=True, description="whether load tests keep when each token came, about 4 bytes a token"
+    )
+    run_deadline: Seconds = Field(
+        default=86400.0, gt=0, le=30 * 86400.0, description="after which a run is stopped, at most 30 days"
     )
     variables: dict[str, VariableBorder] = Field(
         default_factory=dict, description="extra variables the inventory may set"
