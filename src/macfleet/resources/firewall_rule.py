@@ -171,9 +171,10 @@ class FirewallRule:
         return {} if self.absent else {**self.daemon.desired(), "rules": self.digest, "enabled": True}
 
     def change(self, actual: State | None) -> Change:
-        """Compare; rules that no daemon would load again are a difference too."""
+        """Compare; rules that no daemon would load again are a difference too. That pf is enabled stays."""
         if self.absent:
-            return removal(self.address, actual)
+            goes = actual and {name: value for name, value in actual.items() if name != "enabled"}
+            return removal(self.address, goes)
         return self.daemon.explain(compare(self.address, self.desired(), actual), actual)
 
     def steps(self, change: Change) -> tuple[Step, ...]:

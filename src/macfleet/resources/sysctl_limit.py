@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from pydantic import Field, field_validator, model_validator
@@ -28,6 +28,7 @@ from macfleet.resources.params import Params, Presence, Surroundings
 _LAUNCHD = ("maxfiles", "maxproc")
 _LARGEST = 2**63 - 1  # what the kernel counts them in
 _OID = re.compile(r"^[a-z][a-z0-9_]*(?:\.[a-z0-9_]+)+$")
+_LASTS = "the limit lasts until the next restart"
 # `launchctl limit maxfiles`: the name, then the soft and the hard limit
 _LIMIT = re.compile(r"^\s*\S+\s+(\d+|unlimited)\s+(\d+|unlimited)\s*$")
 
@@ -122,7 +123,8 @@ class SysctlLimit:
     def change(self, actual: State | None) -> Change:
         """Compare; without the daemon it is to be created, whatever the limit is today."""
         if self.absent:
-            return removal(self.address, actual)
+            goes = actual and {name: value for name, value in actual.items() if name not in self._limit()}
+            return replace(removal(self.address, goes), reason=_LASTS if goes else "")
         return self.daemon.explain(compare(self.address, self.desired(), actual), actual)
 
     def steps(self, change: Change) -> tuple[Step, ...]:
