@@ -84,6 +84,11 @@ def answer(case, folder):
 
 def chosen(inventory, pattern):
     try:
+        if pattern.startswith("@"):  # only a limit is read from a file
+            inventory.subset(pattern)
+            found = [host.name for host in inventory.get_hosts("all")]
+            inventory.subset(None)
+            return found
         return [host.name for host in inventory.get_hosts(pattern)]
     except AnsibleError:
         return None

@@ -27,6 +27,7 @@ def nodes(*names):
     return lambda hosts: sorted(hosts) == sorted(names)
 
 
+FAILS = object()  # Ansible does not parse the file.
 TWO = "b: {hosts: {h: }, vars: {v: 1}}\na: {hosts: {h: }, vars: {v: 2}}\n"
 # Title, files, what Ansible makes of them, what macfleet makes of them or the code of its refusal.
 READ = [
@@ -37,6 +38,12 @@ READ = [
         variables("h", v=2),
         "E0210",
     ),
+    (
+        "One file gives two values",
+        {INI: "[a]\nh:2201 ansible_port=2202\n"},
+        variables("h", ansible_port=2202),
+        "E0210",
+    ),
     ("One file gives two values", {INI: "[a]\nh v=1\n[b]\nh v=2\n"}, variables("h", v=2), "E0210"),
     (
         "`group_vars/` of a parent against `vars:` of a child",
@@ -45,10 +52,16 @@ READ = [
         variables("h", v="child"),
     ),
     (
-        "`yes`, `no`, `on`, `off` and dates in YAML",
-        {YML: "a: {hosts: {h: {v: yes, w: off}}}"},
-        variables("h", v=True, w=False),
-        variables("h", v="yes", w="off"),
+        "`yes`, `no`, `on`, `off`, `TRUE` and dates in YAML",
+        {YML: "a: {hosts: {h: {v: yes, w: off, x: TRUE, y: True}}}"},
+        variables("h", v=True, w=False, x=True, y=True),
+        variables("h", v="yes", w="off", x="TRUE", y=True),
+    ),
+    (
+        "A value tagged `!vault` or `!unsafe` in YAML",
+        {YML: "a: {hosts: {h: {v: !unsafe '{{ w }}'}}}"},
+        variables("h", v="{{ w }}"),
+        "E0104",
     ),
     ("A key stands twice in YAML", {YML: "a: {hosts: {h: {v: 1, v: 2}}}"}, variables("h", v=2), "E0102"),
     ("A variable that nothing reads", {YML: "a: {hosts: {h: {v: 1}}}"}, variables("h", v=1), "load E0214"),
@@ -57,6 +70,12 @@ READ = [
         {YML: 'a: {hosts: {h: }}\nb: {hosts: {"h:2222": }}'},
         variables("h", ansible_port=None),
         variables("h", ansible_port=2222),
+    ),
+    (
+        'A priority that is text, such as `"10"`',
+        {YML: TWO.replace("v: 2}", 'v: 2, ansible_group_priority: "10"}')},
+        variables("h", v=2),
+        "E0211",
     ),
     ("A literal in INI that JSON cannot hold", {INI: "[a]\nh v={1}\n"}, nodes("h"), "E0230"),
     ("A variable stands twice in an INI line", {INI: "[a]\nh v=1 v=2\n"}, variables("h", v=2), "E0102"),
@@ -98,8 +117,21 @@ READ = [
         variables("h", ansible_port=None),
         "load E0213",
     ),
+    (
+        "Bounds in other digits, such as `[１:３]`",
+        {YML: "a: {hosts: {'h[１:３]': }}"},
+        nodes("h1", "h2", "h3"),
+        "E0206",
+    ),
     ("A name that is a node and a group", {YML: "a: {hosts: {a: }}"}, nodes("a"), "load E0209"),
     ("A node name that is no safe file name", {YML: "a: {hosts: {../h: }}"}, nodes("../h"), "E0205"),
+    ("A node that is a number or a boolean in YAML", {YML: "a: {hosts: {1: }}"}, FAILS, nodes("1")),
+    (
+        "A group with blanks or letters other than ASCII's",
+        {YML: "gruppé: {hosts: {h: }}\nmy own: {hosts: {i: }}"},
+        nodes("h", "i"),
+        "E0205",
+    ),
     (
         "One of several sources does not parse",
         {"inv/a.yml": "a: {hosts: {h: }}", "inv/b.ini": "[b]\nx y z\n"},
@@ -108,6 +140,8 @@ READ = [
     ),
     ("An unknown key in a YAML group", {YML: "a: {hosts: {h: }, hostz: {i: }}"}, nodes("h"), "E0204"),
     ("`hosts:` that is one word", {YML: "a: {hosts: h}"}, nodes("h"), "E0203"),
+    ("A hosts file of nothing but `{}`", {YML: "{}"}, nodes("{}"), nodes()),
+    ("A byte order mark before an INI file", {INI: "\ufeff[a]\nh\n"}, FAILS, nodes("h")),
     (
         "Variables for a group or node that is not declared",
         {YML: "a: {hosts: {h: }}", "group_vars/b.yml": "v: 1"},
@@ -115,7 +149,13 @@ READ = [
         "E0207",
     ),
     (
-        "A file and a folder of variables for one name",
+        "A file and a folder, or two files, of variables for one name",
+        {YML: "a: {hosts: {h: }}", "group_vars/a": "v: bare", "group_vars/a.yml": "v: named"},
+        variables("h", v="bare"),
+        "E0218",
+    ),
+    (
+        "A file and a folder, or two files, of variables for one name",
         {YML: "a: {hosts: {h: }}", "group_vars/a.yml": "v: file", "group_vars/a/x.yml": "v: folder"},
         variables("h", v="folder"),
         "E0218",
@@ -155,6 +195,17 @@ READ = [
 # Title, pattern, what Ansible selects (None: an error), what macfleet selects or the code of its refusal.
 SELECTED = [
     ("A term that matches nothing", "web:nosuch", ["h1", "h2", "h3"], "E0220"),
+    ("An empty term, such as in `web,,db` or `web:`", "web:", ["h1", "h2", "h3"], "E0221"),
+    ("`--limit @FILE` of an empty file", "@none.txt", ["h1", "h2", "h3"], "E0222"),
+    ("A blank between two terms", "h1 h2", ["h1", "h2"], "E0220"),
+    ("`localhost` that no source lists", "localhost", ["localhost"], "E0220"),
+    (
+        "An IPv6 address between colons, such as `six:!2001:db8::1`",
+        "h1:!2001:db8::1",
+        ["h1"],
+        "E0221",
+    ),
+    ("A set of characters in a term without `*` and `?`, such as `[hd]1`", "[hx]1", ["h1"], "E0221"),
     ("Commas and colons in one pattern", "h1,h2:h3", ["h1"], "E0221"),
     ("A range in a pattern, such as `mac-[01:03]`", "h[1:2]", [], ["h1", "h2"]),
     ("A comma inside a regular expression", "~h{1,1}[12]$", [], ["h1", "h2"]),
@@ -163,7 +214,7 @@ SELECTED = [
     ("Reversed positions, such as `web[2:0]`", "web[2:0]", ["h3"], "E0220"),
     ("Positions of `all` and of a glob", "*[4]", ["h2"], "E0220"),
 ]
-WEB = {YML: "web: {hosts: {'h[1:3]': }}\n"}
+WEB = {YML: "web: {hosts: {'h[1:3]': }}\n", "none.txt": ""}
 
 
 def case(files):
@@ -205,12 +256,13 @@ def test_macfleet_stops_or_reads_as_the_page_says(title, files, theirs, mine):
 
 @pytest.mark.parametrize(("title", "pattern", "theirs", "mine"), SELECTED)
 def test_macfleet_selects_as_the_page_says(title, pattern, theirs, mine):
-    inventory = load_inventory(Texts(case(WEB)), [YML], FLEET, {})
+    texts = Texts(case(WEB))
+    inventory = load_inventory(texts, [YML], FLEET, {})
     if isinstance(mine, list):
-        assert [node.name for node in select(inventory, pattern)] == mine
+        assert [node.name for node in select(inventory, pattern, at_files=texts)] == mine
         return
     with pytest.raises(MacfleetError) as caught:
-        select(inventory, pattern)
+        select(inventory, pattern, at_files=texts)
     assert {each.code for each in caught.value.diagnostics} == {mine}
 
 
@@ -219,7 +271,10 @@ def test_macfleet_selects_as_the_page_says(title, pattern, theirs, mine):
     [pytest.param(*row, marks=NOT_HERE) for row in READ if row[2] is not None],
 )
 def test_ansible_reads_as_the_page_says(oracle, title, files, theirs, mine):
-    answer = oracle.ask(case(files))
+    answer = oracle.ask({**case(files), "lenient": theirs is not FAILS})
+    if theirs is FAILS:
+        assert "failed to parse" in answer["error"], answer
+        return
     assert "error" not in answer, answer
     assert theirs(answer["hosts"]), answer["hosts"]
 

@@ -10,7 +10,7 @@ import re
 import shlex
 
 import yaml
-from asking_ansible import NO_VARIABLE, NOT_HERE, Texts, ours
+from asking_ansible import NO_VARIABLE, NOT_HERE, ROOT, Texts, ours
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -23,10 +23,13 @@ from macfleet.model.exit_codes import ExitCode
 VARIABLES = ("v1", "v2", "v3", "v4", "v5")
 
 pytestmark = NOT_HERE
+PAGE = ROOT / "docs" / "reference" / "inventory-divergences.md"
+COUNTED = []  # examples of each test below
 
 
 def examples(number):
     """Generated cases: the oracle's process is shared, so nothing is shrunk against a clock."""
+    COUNTED.append(number)
     return settings(
         max_examples=number,
         deadline=None,
@@ -160,6 +163,18 @@ SAID_TWICE = {"E0210"}
 @examples(500)
 def test_yaml_is_read_alike(oracle, groups):
     agree(oracle, {"files": {"hosts.yml": as_yaml(groups)}, "sources": ["hosts.yml"]}, refusals=SAID_TWICE)
+
+
+@given(SETTINGS, SETTINGS, SETTINGS, st.sampled_from(["*one", "[*one, *two]", "[*two, *one]"]))
+@examples(100)
+def test_merge_keys_are_read_alike(oracle, one, two, own, merged):
+    said = "".join(f", {json.dumps(name)}: {json.dumps(value)}" for name, value in own.items())
+    text = f"""\
+g1: {{vars: &one {json.dumps(one)}, hosts: {{h1: }}}}
+g2: {{vars: &two {json.dumps(two)}, hosts: {{h2: {{<<: *one}}}}}}
+g3: {{hosts: {{h3: {{<<: {merged}{said}}}}}}}
+"""
+    agree(oracle, {"files": {"hosts.yml": text}, "sources": ["hosts.yml"]})
 
 
 @given(groups=inventories(), name=st.sampled_from(["hosts", "hosts.ini", "hosts.lab"]))
@@ -313,10 +328,34 @@ def test_patterns_select_alike_or_name_the_term_that_matches_nothing(oracle, gro
             assert sorted(chosen) == sorted(theirs[pattern]), pattern
 
 
-def outcome(inventory, pattern):
+@given(groups=inventories(), lines=st.lists(TERMS, min_size=1, max_size=5))
+@examples(150)
+def test_a_file_of_nodes_is_read_alike(oracle, groups, lines):
+    groups = _without_variables(groups)
+    lines = [line for line in lines if not _counts_below_the_second_level(line, groups)]
+    case = {
+        "files": {"hosts.yml": as_yaml(groups), "some.txt": "\n".join(["", *lines, ""])},
+        "sources": ["hosts.yml"],
+        "patterns": ["@some.txt", *lines],
+    }
+    theirs = agree(oracle, case)["patterns"]
+    inventory = load_inventory(Texts(case), ["hosts.yml"], FleetSettings("/fleet", "t"), {})
+    chosen, unknown = outcome(inventory, "@some.txt", at_files=Texts(case))
+    if unknown:
+        assert not any(theirs[line] for line in unknown), lines
+    elif lines:  # an empty file is no limit to Ansible, and nothing to macfleet
+        assert sorted(chosen) == sorted(theirs["@some.txt"]), lines
+
+
+def test_as_many_cases_are_generated_as_the_page_says():
+    said = re.search(r"([0-9]+),([0-9]+) cases", PAGE.read_text())
+    assert int("".join(said.groups())) == sum(COUNTED) >= 2000
+
+
+def outcome(inventory, pattern, **options):
     """Return the nodes a pattern selects, and the terms that are refused as unknown."""
     try:
-        return [node.name for node in select(inventory, pattern)], set()
+        return [node.name for node in select(inventory, pattern, **options)], set()
     except MacfleetError as error:
         if error.exit_code is ExitCode.NOTHING_SELECTED:
             return [], set()

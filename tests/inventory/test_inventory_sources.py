@@ -91,6 +91,7 @@ def test_a_folder_holds_sources_of_every_kind_in_the_order_of_their_names(memory
         "inv/notes.txt": "text text",
         "inv/hosts.bak": "x y",
         "inv/.git/config": "x y",
+        "inv/vars_plugins/mine.py": "x y",
     }
     found = load(memory, texts, "inv", printed={"inv/cloud": '{"web": ["h4"], "_meta": {"hostvars": {}}}'})
     assert {node.name: (node.chip, node.pool) for node in found.nodes} == {

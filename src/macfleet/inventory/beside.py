@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from macfleet.documents import nearest
-from macfleet.inventory.names import ALWAYS_KNOWN
+from macfleet.inventory.names import ALWAYS_KNOWN, EVERYTHING, UNGROUPED
 from macfleet.inventory.placing import Placer
 from macfleet.inventory.ranges import has_range
 from macfleet.inventory.reading import ENDINGS, parse_file
@@ -40,6 +40,9 @@ def _read(
         name = _owner_name(inside)
         if name is None:
             continue
+        if name == UNGROUPED and owners is tree.groups:
+            tree.group(UNGROUPED, Location(path))
+            tree.nest(EVERYTHING, UNGROUPED)
         owner = owners.get(name)
         if owner is None:
             tree.problems.append(_nobody(folder, path, name, owners))

@@ -34,6 +34,8 @@ PASSED_OVER = (
     ".cfg",
     ".retry",
 )
+# Folders for Ansible itself, which it passes over as well.
+NO_SOURCES = (*FOLDERS, "vars_plugins")
 _INLINE = 0
 _YAML_START = re.compile(rb"(?:---|\{|[\"']?[\w.-]+[\"']?\s*:(?:\s|$))")
 
@@ -51,8 +53,8 @@ def read_tree(files: Files, paths: Sequence[str], scripts: Scripts | None = None
     sources = [source for path in paths for source in reader.sources(path)]
     for order, source in enumerate(sources):
         reader.read(source, (_INLINE, order))
-    _settle_ungrouped(tree)
     read_beside(files, tree, [_place(files, path) for path in paths])
+    _settle_ungrouped(tree)
     _refuse_cycles(tree)
     return tree
 
@@ -103,7 +105,7 @@ class _Reader:
             deep = next((part for part in parts[1:-1] if part in FOLDERS), "")
             if deep and not passed_over:
                 self.tree.problems.append(_too_deep(found, deep))
-            elif not passed_over and not any(part in FOLDERS for part in parts):
+            elif not passed_over and not any(part in NO_SOURCES for part in parts):
                 yield found
 
 
