@@ -161,7 +161,7 @@ def test_what_changes_nodes_needs_it_and_asks_none_of_them_without(run, fleet, s
     assert (code, "E0590" in err, "E0401" in err) == (6, True, False)
     assert f"mac-02 is locked by run {RUN}" in err
     code, _, err = run(*words, "--wait", "10 minutes")
-    assert (code, "such as 10m" in err) == (2, True)
+    assert (code, f"Such as: macfleet {words[0]} --wait 10m" in err) == (2, True)
 
 
 @pytest.mark.parametrize("words", [("rollout", "stage1"), ("rollout", "all", "--yes")])

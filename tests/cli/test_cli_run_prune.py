@@ -146,3 +146,11 @@ def test_age_and_number_can_be_said(arguments, left, folder):
 def test_without_a_terminal_and_yes_nothing_is_removed(folder):
     macfleet(folder, "run", "prune", exits=2)
     assert len(FolderRuns(folder / ".macfleet/runs").ids()) == 5
+
+
+@pytest.mark.parametrize("option", ["--events", "--older"])
+def test_a_time_that_is_none_is_answered_with_what_to_type(run, fleet, option):
+    code, out, err = run("run", "prune", option, "x")
+    assert (code, out) == (2, "")
+    assert "'x' is not a number with one of the units" in err
+    assert f"Such as: macfleet run prune {option} 10m\n" in err

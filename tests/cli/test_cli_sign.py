@@ -285,3 +285,16 @@ def test_half_an_hour_an_arm_and_cell_is_signed_and_others_can_prove_it(write, r
     assert json.loads(run("compare", RUN, "--output", "json")[1])["simulated"] == [SIMULATED]
     code, _, err = run("run", "sign", RUN, "--key", key)
     assert (code, "E0960" in err) == (ExitCode.HELD, True)
+
+
+def test_without_a_key_it_says_how_one_is_made_or_names_the_one_there(write, run, tmp_path):
+    write()
+    code, _, err = run("run", "sign", RUN)
+    assert (code, "E0122" in err) == (2, True)
+    assert "ssh-keygen -t ed25519 -f ~/.ssh/id_ed25519" in err
+    assert f"macfleet run sign {RUN} --key ~/.ssh/id_ed25519" in err
+    (tmp_path / ".ssh").mkdir()
+    (tmp_path / ".ssh/id_rsa").touch()
+    _, _, err = run("run", "sign", RUN)
+    assert "ssh-keygen" not in err
+    assert f"With yours: macfleet run sign {RUN} --key ~/.ssh/id_rsa" in err

@@ -75,7 +75,7 @@ def _moment(text: str, now: float) -> str:
     try:
         moment = dt.datetime.fromtimestamp(now - parse_seconds(text), tz=dt.UTC)
     except ValueError as error:
-        raise click.UsageError(f"--since: {error}") from error
+        raise click.UsageError(f"--since: {error}; such as 10m, or 2026-11-23T04:12") from error
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 

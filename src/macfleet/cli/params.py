@@ -53,8 +53,9 @@ def _seconds_or_none(context: click.Context, option: click.Parameter, value: str
     return None if value is None else _seconds(context, option, value)
 
 
-def _seconds(_context: click.Context, _option: click.Parameter, value: str) -> float:
+def _seconds(context: click.Context, option: click.Parameter, value: str) -> float:
     try:
         return parse_seconds(value)
     except ValueError as error:
-        raise click.BadParameter(f"{error}; such as 10m") from error
+        typed = f"{context.command_path} {option.opts[0]} 10m"
+        raise click.BadParameter(f"{error}.\nSuch as: {typed}") from error

@@ -13,7 +13,7 @@ import click
 from macfleet.cli.completed import RunId
 from macfleet.cli.fleet import FleetContext, fleet_command
 from macfleet.cli.run_ids import find_runs
-from macfleet.model.diagnostic import MacfleetError
+from macfleet.model.diagnostic import Diagnostic, MacfleetError
 from macfleet.model.exit_codes import ExitCode
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from macfleet.store.bundles import Bundle
 
 _SIGNERS = "allowed_signers"
+_OWN_KEYS = ("~/.ssh/id_ed25519", "~/.ssh/id_ecdsa", "~/.ssh/id_rsa")
 
 signers_option = click.option(
     "--allowed-signers",
@@ -33,9 +34,9 @@ signers_option = click.option(
 
 @click.command(epilog="Example: macfleet run sign 20261123T0412 --key ~/.ssh/id_ed25519")
 @click.argument("run_id", metavar="RUN", type=RunId())
-@click.option("--key", type=click.Path(path_type=Path), required=True, help="SSH key to sign with.")
+@click.option("--key", type=click.Path(path_type=Path), metavar="F", help="SSH key to sign with.")
 @fleet_command
-def sign(fleet: FleetContext, run_id: str, key: Path) -> int:
+def sign(fleet: FleetContext, run_id: str, key: Path | None) -> int:
     """Sign a load test with an SSH key, or say every reason why it cannot be signed.
 
     What cannot be signed: a short run, an INVALID or inconclusive judged cell, missing evidence, a fleet
@@ -47,6 +48,8 @@ def sign(fleet: FleetContext, run_id: str, key: Path) -> int:
     from macfleet.store.signing import sign_folder
 
     found = find_runs(fleet.runs, [run_id])[0]
+    if key is None:
+        raise MacfleetError(_no_key(found))
     damaged = fleet.runs.verify(found)
     if damaged:
         raise MacfleetError(damaged)
@@ -58,6 +61,19 @@ def sign(fleet: FleetContext, run_id: str, key: Path) -> int:
     signed = sign_folder(fleet.runs.folder(found), key.expanduser())
     _say(fleet, "signed", f"✓ {found}  signed ({signed.key})", {"run": found, "key": signed.key})
     return ExitCode.DONE
+
+
+def _no_key(run_id: str) -> Diagnostic:
+    """Name a key that is there, or say how one is made (E0122)."""
+    there = next((key for key in _OWN_KEYS if Path(key).expanduser().is_file()), "")
+    typed = f"macfleet run sign {run_id} --key {there or _OWN_KEYS[0]}"
+    make = f"Make one: ssh-keygen -t ed25519 -f {_OWN_KEYS[0]}\nThen: {typed}"
+    return Diagnostic(
+        "E0122",
+        f"no key was named to sign run {run_id} with",
+        why="A signature is worth what its key is: others list it in their allowed signers.",
+        mend=f"With yours: {typed}" if there else make,
+    )
 
 
 @click.command(epilog="Example: macfleet run export 20261123T0412 /tmp/run.tar")

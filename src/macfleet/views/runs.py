@@ -40,7 +40,8 @@ def show_runs(
     else:
         console.print("No run was recorded yet.", highlight=False)
     for run_id in unfinished:
-        console.print(Text(f"! {run_id} was begun and never finished"))
+        told = f"! {run_id} was begun and never finished: macfleet run show {run_id}"
+        console.print(Text(told), soft_wrap=True)
 
 
 def _nodes(names: Sequence[str]) -> str:
