@@ -1,5 +1,7 @@
 """Tags, roles' own variables and dependencies, and tasks that act elsewhere."""
 
+import textwrap
+
 import pytest
 from fleet_texts import IMAGE, NODE, TextFiles, compiled, findings, stage
 
@@ -150,6 +152,25 @@ def test_a_delegated_task_is_kept_apart_from_the_nodes_own():
     assert found.resources[1].needs == ()  # what it needs is settled before
 
 
+def test_a_task_on_the_edge_may_need_what_the_controller_has_done_and_not_the_other_way_round():
+    tasks = """
+    - directory: {{path: /a}}
+      delegate_to: {}
+    - directory: {{path: /b}}
+      delegate_to: {}
+      needs: directory./a
+    - directory: {{path: /c}}
+      needs: [directory./a, directory./b]
+    """
+    found = compiled(stage(textwrap.dedent(tasks).format("controller", "edge")))
+    assert {name: [each.address for each in all_] for name, all_ in found.delegated.items()} == {
+        "controller": ["directory./a"],
+        "edge": ["directory./b"],
+    }
+    ((code, where, _, _),) = findings(stage(textwrap.dedent(tasks).format("edge", "controller")))
+    assert (code, where) == ("E0321", "playbooks/stage.yml:9")
+
+
 def test_what_acts_elsewhere_is_part_of_what_the_stage_says():
     one, two = compiled(stage(DELEGATED)), compiled(stage(DELEGATED.replace("on {{ port }}", "other")))
     assert one.digest != two.digest
@@ -169,12 +190,8 @@ def test_a_delegated_task_cannot_need_what_the_node_has():
 @pytest.mark.parametrize(
     ("target", "code", "mend"),
     [
-        (
-            "edge",
-            "E0327",
-            "Write delegate_to: controller, or leave the task to whoever keeps the edge.",
-        ),
-        ("mac-02", "E0328", "Write delegate_to: controller."),
+        ("mac-02", "E0328", "Write delegate_to: controller, or edge."),
+        ("edge-01", "E0328", 'did you mean "edge"?'),
         ("controler", "E0328", 'did you mean "controller"?'),
     ],
 )

@@ -3,8 +3,10 @@
 from dataclasses import replace
 
 import pytest
-from straight_line import outcomes
+from straight_line import node, outcomes
 
+from macfleet.cli.saved_plan import SavedPlan, seen_of
+from macfleet.engine.lock import Holder
 from macfleet.engine.looked_at import LookedAt
 from macfleet.executors.controller import ControllerTransport
 from macfleet.model.diagnostic import DeadlineExceeded, MacfleetError
@@ -123,6 +125,133 @@ def test_a_saved_plan_that_no_longer_fits_the_controller_is_refused(beside):
     assert "command.told: then no change, now create" in found.why
     assert not (home / "told").exists()
     assert fleet.rollout(CONTRACT, saved=seen).exit_code == 0
+
+
+@pytest.fixture
+def edged(beside):
+    """Two nodes, a controller, and two edges that are no nodes of the stage."""
+    fleet, home = beside
+    edges = tuple(node(name, fleet.root, role="edge") for name in ("edge-01", "edge-02"))
+    fleet.desired = replace(fleet.desired, edges=edges)
+    return fleet, home
+
+
+def use_edge(fleet, names="contract.name", more=""):
+    task = DELEGATED.format(names=names, file="told", ident="told")
+    fleet.use(CONTRACT, more=task.replace("controller", "edge") + more)
+
+
+def told(fleet):
+    return [(fleet.macs.mac(name).home / "told").exists() for name in ("edge-01", "edge-02")]
+
+
+def test_what_is_delegated_to_the_edge_is_done_on_each_edge_before_any_node(edged):
+    fleet, _ = edged
+    use_edge(fleet)
+    seen = []
+    for name in ("mac-01", "mac-02"):
+        fleet.macs.mac(name).before = lambda script: (
+            seen.extend(told(fleet)) if "echo done" in script else None
+        )
+    result = fleet.rollout(CONTRACT)
+    assert (told(fleet), seen) == ([True, True], [True, True, True, True])
+    assert [(each.node, each.outcome, each.changed) for each in result.edges] == [
+        ("edge-01", "changed", ("command.told",)),
+        ("edge-02", "changed", ("command.told",)),
+    ]
+    assert not (fleet.macs.mac("edge-01").home / ".macfleet/lock").exists()
+    assert result.exit_code == 0
+    again = fleet.rollout(CONTRACT)
+    assert ([each.outcome for each in again.edges], again.run) == (["unchanged", "unchanged"], "")
+
+
+def test_a_check_shows_what_would_be_done_on_each_edge_and_does_nothing(edged):
+    fleet, _ = edged
+    use_edge(fleet)
+    result = fleet.rollout(CONTRACT, check=True)
+    assert (told(fleet), result.exit_code) == ([False, False], 3)
+    shown = "\n".join(lines(result, fleet.desired))
+    assert "edge-01" in shown
+    assert "on the edge and 2 nodes" in shown
+    assert [each["node"] for each in document(result)["edges"]] == ["edge-01", "edge-02"]
+
+
+def test_after_a_failure_on_one_machine_no_other_and_no_node_is_begun(edged):
+    fleet, home = edged
+    use_edge(fleet, more=DELEGATED.format(names="contract.name", file="no/such/folder", ident="other"))
+    result = fleet.rollout(CONTRACT)
+    assert (result.elsewhere.outcome, [each.outcome for each in result.edges]) == (
+        "failed",
+        ["not reached", "not reached"],
+    )
+    assert (told(fleet), (home / "told").exists(), result.exit_code) == ([False, False], False, 4)
+    assert outcomes(result) == {"mac-01": "not reached", "mac-02": "not reached"}
+
+
+def test_when_an_edge_does_not_answer_no_node_is_begun(edged):
+    fleet, _ = edged
+    use_edge(fleet)
+    fleet.macs.mac("edge-02").reachable = False
+    result = fleet.rollout(CONTRACT)
+    assert [each.outcome for each in result.edges] == ["not reached", "unreachable"]
+    assert outcomes(result) == {"mac-01": "not reached", "mac-02": "not reached"}
+    assert fleet.marked(CONTRACT) == []
+
+
+def test_an_edge_that_another_run_has_is_left_alone(edged):
+    fleet, _ = edged
+    use_edge(fleet)
+    lock = fleet.macs.mac("edge-01").home / ".macfleet/lock"
+    fleet.rollout(CONTRACT)
+    for name in ("edge-01", "edge-02"):
+        (fleet.macs.mac(name).home / "told").unlink()
+    lock.mkdir()
+    (lock / "holder").write_text(Holder("other", "eve@desk", "2026-11-23T04:00:00Z").text())
+    result = fleet.rollout(CONTRACT)
+    assert ([each.outcome for each in result.edges], result.exit_code) == (["locked", "not reached"], 6)
+
+
+def test_a_saved_plan_holds_each_edge(edged):
+    fleet, _ = edged
+    use_edge(fleet)
+    planned = fleet.rollout(CONTRACT, check=True)
+    seen = seen_of(planned, planned)
+    assert list(seen) == ["edge edge-01", "edge edge-02", "mac-01", "mac-02"]
+    assert SavedPlan("main", CONTRACT, "x", seen).nodes == ("mac-01", "mac-02")
+    less = {name: each for name, each in seen.items() if name != "edge edge-02"}
+    refused = fleet.rollout(CONTRACT, saved=less)
+    assert [[d.code for d in each.diagnostics] for each in refused.edges] == [[], ["E0352"]]
+    assert told(fleet) == [False, False]
+    assert fleet.rollout(CONTRACT, saved=seen).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("edges", "task", "code", "said"),
+    [
+        ((), "directory: {path: /a}", "E0327", "the inventory has no edge"),
+        (("edge-01",), "directory: {path: '/{{ inventory_hostname }}', mode: '{{ mode }}'}", "", ""),
+        (("edge-01",), "directory: {path: /a, mode: '{{ mode }}'}", "E0350", "on the edge differently"),
+        (("edge-01",), "docker_image: {image: engine}", "E0353", "the edge edge-01 runs linux/amd64"),
+    ],
+)
+def test_what_an_edge_cannot_be_given_is_refused_before_anything_is_done(fleet, edges, task, code, said):
+    fleet.desired = replace(
+        fleet.desired,
+        edges=tuple(node(name, fleet.root, role="edge", platform="linux/amd64") for name in edges),
+    )
+    fleet.nodes = tuple(
+        replace(each, variables={**each.variables, "mode": mode})
+        for each, mode in zip(fleet.nodes, ("0755", "0700"), strict=True)
+    )
+    fleet.use(CONTRACT, more=f"    - {task}\n      delegate_to: edge\n")
+    if not code:
+        assert [each.outcome for each in fleet.rollout(CONTRACT, check=True).edges] == ["pending"]
+        return
+    with pytest.raises(MacfleetError) as caught:
+        fleet.rollout(CONTRACT)
+    found = caught.value.diagnostics[0]
+    assert (found.code, said in found.summary) == (code, True)
+    assert fleet.marked(CONTRACT) == []
 
 
 def test_the_real_controller_runs_scripts_and_hands_on_what_they_print():

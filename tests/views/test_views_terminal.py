@@ -67,6 +67,7 @@ def test_a_stage_as_json_keeps_every_key_of_schema_1(carried_out):
         "check",
         "part",
         "controller",
+        "edges",
         "recap",
         "slowest",
         "run",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -104,6 +104,7 @@ def desired_of(
         rules=rules,
         network=network_lock(fleet),
         weights=weights_lock(fleet),
+        edges=edges(fleet.inventory.nodes),
         secrets=SecretsOnDemand(lambda: fleet.secrets),
         commit=commit,
         dirty=dirty,
@@ -117,6 +118,11 @@ def _memory_problems(fleet: FleetContext, contract: Contract) -> tuple[Diagnosti
     from macfleet.contract.memory import memory_problems
 
     return memory_problems(contract, fleet.inventory.nodes)
+
+
+def edges(nodes: Sequence[Node]) -> tuple[Node, ...]:
+    """Return the nodes that are edges: what is delegated to the edge acts on each of them."""
+    return tuple(node for node in nodes if node.role == "edge")
 
 
 def frozen_contract(fleet: FleetContext) -> Contract:

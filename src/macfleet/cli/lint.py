@@ -174,7 +174,7 @@ def _promises(
     from macfleet.analysis.budget import load_budget
     from macfleet.analysis.offers import load_offers
     from macfleet.analysis.thresholds import load_thresholds
-    from macfleet.cli.compose import PLAYBOOKS, frozen_contract
+    from macfleet.cli.compose import PLAYBOOKS, edges, frozen_contract
     from macfleet.cli.image_lock import checked_lock
     from macfleet.cli.image_rules import image_rules
     from macfleet.cli.lock_files import network_lock, weights_lock
@@ -203,7 +203,9 @@ def _promises(
         return None
     checked.counts["fixtures"] = len(contract.fixture_hashes)
     rules = rules or ImageRules()
-    return Desired(contract, stages, locked, network or {}, weights or (), own=own or {}, rules=rules)
+    return Desired(
+        contract, stages, locked, network or {}, weights or (), own=own or {}, rules=rules, edges=edges(nodes)
+    )
 
 
 def _compile(fleet: FleetContext, desired: Desired, checked: Checked) -> None:

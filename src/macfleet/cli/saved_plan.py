@@ -16,13 +16,11 @@ from macfleet.model.resource import Action, Change, FieldChange, Plan
 from macfleet.model.stage import StageName
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from macfleet.model.json import Json
     from macfleet.rollout.result import StageResult
 
-CONTROLLER = "controller"
-"""Whose plan stands beside those of the nodes where tasks act on the controller."""
 _SCHEMA = 2
 _KIND = "saved-plan"
 _SUM = "sha256"
@@ -43,7 +41,9 @@ class SavedPlan:
     @property
     def nodes(self) -> tuple[str, ...]:
         """Names of its nodes, in the order they were planned."""
-        return tuple(name for name in self.seen if name != CONTROLLER)
+        from macfleet.rollout.elsewhere import is_node
+
+        return tuple(name for name in self.seen if is_node(name))
 
 
 def save_plan(path: Path, plan: SavedPlan, result: StageResult) -> None:
@@ -63,9 +63,8 @@ def save_plan(path: Path, plan: SavedPlan, result: StageResult) -> None:
         "tags": list(plan.only_tags),
         "skip_tags": list(plan.skip_tags),
         "plans": [
-            {**plan_document(node.plan), "digest": plan.seen[node.plan.node].digest}
-            for node in _everybody(result)
-            if node.plan
+            {**plan_document(found), "node": name, "digest": plan.seen[name].digest}
+            for name, found in _plans(result)
         ],
     }
     document[_SUM] = _sum(document)
@@ -74,12 +73,8 @@ def save_plan(path: Path, plan: SavedPlan, result: StageResult) -> None:
 
 def seen_of(result: StageResult, whole: StageResult) -> dict[str, LookedAt]:
     """Return what `result` shows of each plan, with its digest of `whole`, which holds secrets still."""
-    digests = {node.plan.node: node.plan.digest for node in _everybody(whole) if node.plan}
-    return {
-        node.plan.node: LookedAt(digests[node.plan.node], node.plan)
-        for node in _everybody(result)
-        if node.plan
-    }
+    digests = {name: plan.digest for name, plan in _plans(whole)}
+    return {name: LookedAt(digests[name], plan) for name, plan in _plans(result)}
 
 
 def is_saved_plan(path: Path) -> bool:
@@ -165,8 +160,16 @@ def _understood(document: Mapping[str, Any]) -> SavedPlan:
     return plan
 
 
-def _everybody(result: StageResult) -> tuple[Any, ...]:
-    return (*((result.elsewhere,) if result.elsewhere else ()), *result.results)
+def _plans(result: StageResult) -> Iterator[tuple[str, Plan]]:
+    """Yield every plan with the name it is saved by, those of machines besides the nodes first."""
+    from macfleet.rollout.elsewhere import saved_name
+
+    for machine in result.beside:
+        if machine.plan:
+            yield saved_name(machine.node), machine.plan
+    for node in result.results:
+        if node.plan:
+            yield node.node, node.plan
 
 
 def _looked_at(row: Mapping[str, Any]) -> LookedAt:

@@ -22,10 +22,14 @@ from macfleet.playbooks.play import CompiledStage, Condition, ParsedPlaybook, Ta
 from macfleet.playbooks.render import Renderer
 from macfleet.playbooks.scope import Scope
 from macfleet.playbooks.tags import WHOLE, TagChoice
+from macfleet.playbooks.tasks import CONTROLLER, EDGE
 from macfleet.resources import Surroundings
 
 if TYPE_CHECKING:
     from macfleet.gates.trust import Trust
+
+_ORDER = (CONTROLLER, EDGE, "")
+"""Machines by the order in which they are settled; the node itself has an empty name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +67,12 @@ class Compiler:
         expanded = tuple(self._expand(node, context, choice, problems))
         _stop(problems, node)
         targets = dict.fromkeys(["", *(each.task.delegate_to for each in expanded)])
-        elsewhere = tuple(each for each in expanded if each.task.delegate_to)
         built = {}
         for target in targets:
             here = tuple(each for each in expanded if each.task.delegate_to == target)
-            # What acts elsewhere is settled before the node's own tasks, which may therefore need it.
-            before = frozenset(each.address for each in elsewhere) if not target else frozenset()
+            # What is settled earlier on another machine may be needed.
+            earlier = _ORDER[: _ORDER.index(target)]
+            before = frozenset(each.address for each in expanded if each.task.delegate_to in earlier)
             built[target] = self._build(here, before, node, context, choice, problems)
         _stop(problems, node)
         rows = tuple((each, found) for target in targets for each, found in built[target])

@@ -86,4 +86,6 @@ class TaskBorder(Border):
     loop: Any = Field(None, description="A list; the task is repeated with each as item.")
     tags: str | tuple[str, ...] = Field((), description="Names for --tags and --skip-tags.")
     needs: str | tuple[str, ...] = Field((), description="Addresses that must be settled first.")
-    delegate_to: str = Field("", description="controller or edge: the machine it acts on, not the node.")
+    delegate_to: str = Field(
+        "", description="controller or edge: the machine it acts on instead of the node."
+    )

@@ -118,15 +118,10 @@ def _unknown(params: Document, kind: type[Params]) -> Iterator[Diagnostic]:
 
 def _elsewhere(document: Document, target: str) -> Iterator[Diagnostic]:
     """Yield why a task cannot be delegated to a machine: only the controller and the edge can be named."""
-    if target in ("", CONTROLLER):
-        return
-    if target == EDGE:
-        why = "Nothing here can act on an edge yet, and a task must not silently act elsewhere."
-        mend = "Write delegate_to: controller, or leave the task to whoever keeps the edge."
-        yield document.diagnose("E0327", "no edge can be reached", "delegate_to", why=why, mend=mend)
+    if target in ("", CONTROLLER, EDGE):
         return
     guess = nearest(target, (CONTROLLER, EDGE))
-    mend = f'did you mean "{guess}"?' if guess else "Write delegate_to: controller."
+    mend = f'did you mean "{guess}"?' if guess else "Write delegate_to: controller, or edge."
     why = "A task acts on its node, the controller or the edge; other nodes have stages of their own."
     summary = f'a task cannot be delegated to "{target}"'
     yield document.diagnose("E0328", summary, "delegate_to", why=why, mend=mend, on_value=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from macfleet.model.exit_codes import ExitCode
@@ -29,7 +30,7 @@ def carry_fleet(
     stage: StageName,
     nodes: Sequence[Node],
     planned: Planned,
-    elsewhere: Elsewhere | None,
+    elsewhere: Elsewhere,
     desired: Desired,
     ports: Ports,
     options: Options,
@@ -43,9 +44,9 @@ def carry_fleet(
     for name in idle if options.resume else ():
         settle(options.resume, done[name], ports)
     adopted = measured_before(stage, (*options.finished, *idle), options.resume, ports)
-    if not busy and not adopted and not (elsewhere and elsewhere.pending):
-        beside = elsewhere.result if elsewhere else None
-        return StageResult(stage, tuple(done[node.name] for node in nodes), elsewhere=beside)
+    if not busy and not adopted and not elsewhere.pending:
+        unchanged = StageResult(stage, tuple(done[node.name] for node in nodes))
+        return replace(unchanged, elsewhere=elsewhere.controller, edges=elsewhere.edges)
     ports.journal.begin(options.run_id, f"rollout {stage}", [n.name for n in nodes], _begun(stage, options))
     for name in idle:
         settle(options.run_id, done[name], ports)
@@ -53,10 +54,10 @@ def carry_fleet(
     ports.logs.attach(writer)
     write_plans(writer, planned)
     adopt(adopted, writer)
-    if elsewhere:
-        elsewhere = settle_elsewhere(elsewhere, stage, ports, options)
-    if elsewhere and elsewhere.failed:
-        done |= {node.name: NodeResult(node.name, NodeOutcome.NOT_REACHED) for node in busy}
+    elsewhere = settle_elsewhere(elsewhere, stage, ports, options)
+    if elsewhere.failed:
+        why = ("what is delegated to another machine before it failed",)
+        done |= {node.name: NodeResult(node.name, NodeOutcome.NOT_REACHED, notes=why) for node in busy}
     else:
         done |= in_waves(stage, busy, planned, desired, ports, options, writer)
     for each in done.values():
@@ -69,8 +70,8 @@ def carry_fleet(
     if not stopped:
         folder = finish_run(writer, stage, nodes, results, desired, ports, options, adopted)
         record_anew(adopted, options.run_id, ports)
-    beside = elsewhere.result if elsewhere else None
-    ended = StageResult(stage, results, options.run_id, folder, interrupted=stopped, elsewhere=beside)
+    ended = StageResult(stage, results, options.run_id, folder, interrupted=stopped)
+    ended = replace(ended, elsewhere=elsewhere.controller, edges=elsewhere.edges)
     worst = ended.exit_code
     ports.journal.end(options.run_id, "ok" if worst is ExitCode.DONE else str(int(worst)))
     return ended

@@ -53,6 +53,7 @@ class Desired:
         secrets: who reads secret references.
         own: images of each node that is to run others than those of ``images.lock``, by its name.
         rules: what images.yml and scan.yml ask of images.
+        edges: nodes with ``role: edge``, on which tasks act that are delegated to the edge.
         commit: git commit of the fleet folder; dirty: whether its tree differs from it.
     """
 
@@ -64,6 +65,7 @@ class Desired:
     secrets: Secrets | None = None
     own: Mapping[str, Mapping[str, LockedImage]] = field(default_factory=dict)
     rules: ImageRules = field(default_factory=ImageRules)
+    edges: tuple[Node, ...] = ()
     commit: str = ""
     dirty: bool = True
     # Compiling is pure: what was compiled for a node serves every later question of the same command.

@@ -108,6 +108,7 @@ class StageResult:
         seconds: wall time.
         slowest: the changes that took longest, the longest first.
         elsewhere: how the tasks that act on the controller ended; None when there are none.
+        edges: how the tasks that act on the edge ended, on each edge.
         interrupted: whether somebody stopped it before its end.
         part: the options that asked for a part of the stage, empty for the whole; left_out: titles of
             the tasks left out, of all the `tasks` there are.
@@ -121,6 +122,7 @@ class StageResult:
     check: bool = False
     interrupted: bool = False
     elsewhere: NodeResult | None = None
+    edges: tuple[NodeResult, ...] = ()
     slowest: tuple[Timed, ...] = ()
     part: str = ""
     left_out: tuple[str, ...] = ()
@@ -130,8 +132,13 @@ class StageResult:
     def exit_code(self) -> ExitCode:
         """The strongest code of all nodes."""
         stopped = (ExitCode.INTERRUPTED,) if self.interrupted else ()
-        everybody = self.results if self.elsewhere is None else (self.elsewhere, *self.results)
+        everybody = (*self.beside, *self.results)
         return strongest((*stopped, *(EXIT_CODES[result.outcome] for result in everybody)))
+
+    @property
+    def beside(self) -> tuple[NodeResult, ...]:
+        """How the machines besides the nodes ended that tasks act on: the controller, then edges."""
+        return self.edges if self.elsewhere is None else (self.elsewhere, *self.edges)
 
 
 def failed_result(node: Node, error: Exception) -> NodeResult:

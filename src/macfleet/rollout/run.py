@@ -17,7 +17,7 @@ from macfleet.playbooks import WHOLE, TagChoice
 from macfleet.rollout.ahead import Ahead
 from macfleet.rollout.checked import checked, is_idle
 from macfleet.rollout.desired import Desired
-from macfleet.rollout.elsewhere import plan_elsewhere
+from macfleet.rollout.elsewhere import edges_of, plan_elsewhere
 from macfleet.rollout.load_profile import LoadProfile
 from macfleet.rollout.node_log import BothEvents
 from macfleet.rollout.planning import NodePlan, plan_node
@@ -89,15 +89,14 @@ def rollout(
         elsewhere = plan_elsewhere(stage, nodes, desired, ports, options)
         results = tuple(checked(node, planned[node.name]) for node in nodes)
         spent = ports.clock.monotonic() - began
-        return StageResult(
-            stage, results, seconds=spent, check=True, elsewhere=elsewhere.result if elsewhere else None
-        )
+        beside, edges = elsewhere.controller, elsewhere.edges
+        return StageResult(stage, results, seconds=spent, check=True, elsewhere=beside, edges=edges)
     # A check carries nothing out, and needs none of what measures and records.
     from macfleet.rollout.carrying import carry_fleet  # noqa: PLC0415
     from macfleet.rollout.loadtest_wake import wake  # noqa: PLC0415
     from macfleet.rollout.strangers import wait_for_strangers  # noqa: PLC0415
 
-    names = tuple(node.name for node in nodes)
+    names = tuple(dict.fromkeys((*(node.name for node in nodes), *edges_of(stage, desired))))
     claim = Claim(names, options.run_id, f"rollout {stage}", options.wait)
     with held(claim, ports.locks, ports.clock, ports.events) as fence:
         options = replace(options, fence=fence)

@@ -51,8 +51,8 @@ def lines(result: StageResult, desired: Desired, *, verbose: bool = False, width
     yield from headline(result, desired, width)
     yield from _part(result, width)
     yield ""
-    if result.elsewhere:
-        beside = Block((result.elsewhere.node,), tuple(_rows(result.elsewhere, result, verbose=verbose)))
+    for machine in result.beside:
+        beside = Block((machine.node,), tuple(_rows(machine, result, verbose=verbose)))
         yield from lay_out([beside], width)
     quiet = [r for r in result.results if r.outcome in _QUIET and not _told(r)]
     folded = quiet if len(quiet) > _FOLDED and not verbose else []
@@ -250,14 +250,15 @@ def _planned(result: StageResult) -> str:
     if not shown:
         return "" if any(r.plan is None for r in result.results) else "nothing to change"
     nodes = sum(bool(r.plan and r.plan.pending) for r in result.results)
-    beside = bool(result.elsewhere and result.elsewhere.plan and result.elsewhere.plan.pending)
-    where = [*(["the controller"] if beside else []), *([_nodes(nodes)] if nodes else [])]
+    busy = [each is result.elsewhere for each in result.beside if each.plan and each.plan.pending]
+    beside = [word for word, here in (("the controller", True), ("the edge", False)) if here in busy]
+    where = [*beside, *([_nodes(nodes)] if nodes else [])]
     return f"{', '.join(shown)} on {' and '.join(where)}"
 
 
 def _everybody(result: StageResult) -> tuple[NodeResult, ...]:
-    """Return the nodes, after the controller where tasks act on it."""
-    return result.results if result.elsewhere is None else (result.elsewhere, *result.results)
+    """Return the nodes, after the machines that tasks are delegated to."""
+    return (*result.beside, *result.results)
 
 
 def _next(result: StageResult) -> Iterator[str]:
@@ -267,7 +268,7 @@ def _next(result: StageResult) -> Iterator[str]:
     command += f" {result.part}" if result.part else ""
     if result.check:
         pending = [r.node for r in result.results if r.outcome is NodeOutcome.PENDING]
-        beside = result.elsewhere is not None and result.elsewhere.outcome is NodeOutcome.PENDING
+        beside = any(each.outcome is NodeOutcome.PENDING for each in result.beside)
         if pending or beside:
             yield f"Carry it out: {command}{_limit(pending, len(result.results))}"
         return

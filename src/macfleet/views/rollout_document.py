@@ -27,6 +27,7 @@ def document(result: StageResult) -> dict[str, Json]:
             {"node": each.node, "address": each.address, "seconds": each.seconds} for each in result.slowest
         ],
         "controller": _node_document(result.elsewhere) if result.elsewhere else None,
+        "edges": [_node_document(edge) for edge in result.edges],
         "nodes": [_node_document(node) for node in result.results],
     }
 
