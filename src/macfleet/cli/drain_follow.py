@@ -105,6 +105,8 @@ def _standings(fleet: FleetContext, nodes: Sequence[Node]) -> list[Standing]:
         # The lease first: it is given back after the last state was kept.
         lease = fleet.state.leases.lease(f"node/{node.name}")
         kept = fleet.state.services.service(node.name)
-        abandoned = lease is None and kept.state is ServiceState.DRAINING
-        standings.append(Standing(node.name, node.pool, kept, sights.get(node.name), abandoned=abandoned))
+        sight = sights.get(node.name)
+        # Whoever waits for a node that does not answer may be late to renew.
+        abandoned = sight is not None and lease is None and kept.state is ServiceState.DRAINING
+        standings.append(Standing(node.name, node.pool, kept, sight, abandoned=abandoned))
     return standings

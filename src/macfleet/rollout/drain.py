@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from macfleet.model.diagnostic import Diagnostic, MacfleetError
+from macfleet.model.diagnostic import DeadlineExceeded, Diagnostic, MacfleetError, NodeUnreachable
 from macfleet.model.event import Event
 from macfleet.model.exit_codes import ExitCode
 from macfleet.model.json import Json
@@ -123,7 +123,7 @@ def _poll(node: Node, service: Service, ports: DrainPorts) -> InFlight:
     """
     try:
         sight = ports.half.look(node)
-    except MacfleetError:
+    except (NodeUnreachable, DeadlineExceeded):
         return InFlight(None, heard=False)
     if not sight.closed:
         ports.half.enter(node, service)
