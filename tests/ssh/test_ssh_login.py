@@ -178,6 +178,22 @@ def test_a_certificate_beside_the_key_is_offered(launch, tmp_path, monkeypatch) 
     assert refused(server, tmp_path, identity_file=str(mine)).code == "E0405"
 
 
+@pytest.mark.parametrize(
+    "options", [("-n", "nobody"), ("-n", "root,ops,ubuntu", "-V", "20200101:20200201")], ids=["name", "end"]
+)
+def test_a_certificate_that_is_not_good_for_the_account_is_told_apart_from_a_key(
+    launch, tmp_path, monkeypatch, options
+) -> None:
+    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+    server = only_authority(launch)
+    mine = certified(server, tmp_path, *options)
+    found = refused(server, tmp_path, identity_file=str(mine))
+    assert (found.code, f"{mine} with a certificate" in found.why) == ("E0405", True)
+    assert "ssh-keygen -L" in found.mend
+    mine.with_name("mine-cert.pub").unlink()
+    assert "certificate" not in refused(server, tmp_path, identity_file=str(mine)).mend
+
+
 def test_a_certificate_that_ssh_config_names_is_offered(launch, tmp_path, monkeypatch) -> None:
     monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
     server = only_authority(launch)

@@ -25,12 +25,17 @@ def login_refused(node: str, place: str, user: str, tried: str, *, ended: bool =
     """The server refused every identity, or hung up before all were tried."""
     hung_up = " The server hung up then: MaxAuthTries counts each of them." if ended else ""
     fewer = " Name it with IdentitiesOnly yes in ssh_config, so that no other is offered." if ended else ""
+    certified = (
+        f" A certificate has an end and names: `ssh-keygen -L -f KEY-cert.pub` has to list {user}."
+        if "with a certificate" in tried
+        else ""
+    )
     return Diagnostic(
         code="E0405",
         summary=f"{place} refused the login of {user}",
         why=f"Tried: {tried}.{hung_up}",
         mend="Name the right key as `ansible_ssh_private_key_file` in the inventory, or put its public "
-        f"half into the Mac's ~/.ssh/authorized_keys.{fewer}",
+        f"half into the Mac's ~/.ssh/authorized_keys.{certified}{fewer}",
         node=node,
         exit_code=ExitCode.UNREACHABLE,
     )
