@@ -9,6 +9,7 @@ import pytest
 from macfleet.cli.compose import stage_nodes
 from macfleet.cli.fleet import FleetContext
 from macfleet.cli.main import main
+from macfleet.inventory.settings import MOST_FORKS
 from macfleet.model.stage import StageName
 
 EXAMPLE = Path(__file__).parents[2] / "inventory"
@@ -106,6 +107,21 @@ def test_a_typed_path_starts_where_the_person_stands_and_has_the_variables_besid
     (fleet / "shared.yml").write_text("all: {hosts: {mac-09: }}\n")
     _, out, _ = run("explain", "mac-09.environment", "-i", "../stage/hosts.yml")
     assert "stage/group_vars/all.yml:1:1" in out.split()
+
+
+@pytest.mark.parametrize("forks", ["0", "-3", "513", "many"])
+def test_forks_are_as_many_as_the_settings_allow(fleet, run, forks):
+    code, out, err = run("list", "--forks", forks)
+    assert (code, out) == (2, "")
+    assert "--forks" in err
+    assert str(MOST_FORKS) in err or forks == "many"
+
+
+def test_a_file_of_nodes_that_is_no_text_is_named_with_its_line(fleet, run):
+    Path("nodes.txt").write_bytes(b"mac-01\nmac-0\xff\n")
+    code, _, err = run("list", "-l", "@nodes.txt")
+    assert code == 2
+    assert "nodes.txt:2:6" in err
 
 
 def test_an_empty_path_is_a_usage_error(fleet, run):

@@ -156,7 +156,7 @@ def test_states_are_groups():
 
 
 def test_a_file_of_nodes_is_a_union_of_its_lines(memory):
-    files = memory({"some.txt": "# comment\nmac-[01:02]\n\nedge  # the edge\n"})
+    files = memory({"some.txt": "\ufeff# comment\nmac-[01:02]\r\n\nedge  # the edge\n"})
     assert names("@some.txt", at_files=files) == ["mac-01", "mac-02", "edge-01"]
     assert names("@some.txt:!edge", at_files=files) == ["mac-01", "mac-02"]
 

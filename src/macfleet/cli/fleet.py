@@ -288,7 +288,7 @@ def _with_fleet(command: Callable[Concatenate[FleetContext, P], R], forms: tuple
             output="json" if form == "ndjson" else form,
             stream=form == "ndjson",
             verbose=options.pop("verbose"),
-            forks=options.pop("forks"),
+            forks=options.pop("forks") or 0,
         )
         from macfleet.views.redacting_stream import hushed
 
@@ -302,7 +302,7 @@ def _with_fleet(command: Callable[Concatenate[FleetContext, P], R], forms: tuple
         click.option("--fleet", "fleet_dir", metavar="DIR", help="Fleet folder (default: found upwards)."),
         click.option("-i", "--inventory", "inventory_paths", multiple=True, metavar="PATH"),
         click.option("--output", type=click.Choice(forms), default="human", show_default=True),
-        click.option("--forks", type=int, default=0, metavar="N", help="Nodes worked on at once."),
+        click.option("--forks", type=click.IntRange(1, 512), metavar="N", help="Nodes worked on at once."),
         click.option("-v", "--verbose", is_flag=True, help="Say more."),
     )
     result: Callable[..., R] = wrapped

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+from macfleet.documents import decoded
 from macfleet.inventory.fleet import Inventory, unknown_term
 from macfleet.inventory.names import ALWAYS_KNOWN, EVERYTHING, STATES
 from macfleet.inventory.patterns import Sign, is_glob, parse_pattern, parse_subscript
@@ -40,8 +41,9 @@ def select(
         at_files: where ``@file`` is read: one term a line, ``#`` begins a comment.
 
     Raises:
-        MacfleetError: E0220 for each term that matches nothing, E0221 a pattern that cannot be read, both
-            usage errors; E0222 (exit code 8) when every term is known and no node is left.
+        MacfleetError: E0220 for each term that matches nothing, E0221 a pattern that cannot be read, E0101 a
+            file that is not UTF-8, all usage errors; E0222 (exit code 8) when every term is known and no
+            node is left.
     """
     reader = _Reader(inventory, frozenset(failed), states or {}, at_files)
     terms = parse_pattern(pattern or EVERYTHING)
@@ -157,7 +159,7 @@ class _Reader:
         if self.files is None or not self.files.exists(path):
             mend = "`@file` reads one node, group or pattern a line."
             raise MacfleetError(Diagnostic("E0220", f'there is no file "{path}"', mend=mend))
-        text = self.files.read(path).decode("utf-8", "replace")
+        text = decoded(self.files.read(path), path)
         found: set[str] = set()
         problems: list[Diagnostic] = []
         for number, line in enumerate(text.splitlines(), start=1):
