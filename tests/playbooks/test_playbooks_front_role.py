@@ -125,3 +125,19 @@ def _roles():
         for path in (ROOT / "roles" / role).rglob("*")
         if path.is_file()
     }
+
+
+@pytest.mark.parametrize(
+    ("variables", "front"), [({}, "chat-front"), ({"front_project": "my front"}, "'my front'")], ids=str
+)
+def test_it_comes_back_with_the_vm_after_a_restart(variables, front):
+    node = replace(NODE, arms=DECLARED, variables={**NODE.variables, **VARIABLES, **variables})
+    role = {
+        str(path.relative_to(ROOT)): path.read_text()
+        for path in (ROOT / "roles/colima").rglob("*")
+        if path.is_file()
+    }
+    playbook = load_stage(TextFiles(stage(head="  roles: [colima]\n", **role)), "playbooks/stage.yml")
+    context = CompileContext({"engine": IMAGE, "front": FRONT}, {})
+    found = {each.address: each for each in compile_stage(playbook, node, context).resources}
+    assert f"for project in chat {front}; do" in written(found, f"file.{HOME}/start-colima.sh")
