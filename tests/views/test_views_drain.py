@@ -154,3 +154,11 @@ def test_json_has_absolute_times():
     document = drained_document({"mac-01": Drained(OUT, 2.0, 3)})
     assert document["nodes"][0]["since"] == "2023-11-14T20:13:20.000+00:00"
     assert (document["nodes"][0]["cut"], document["schema"]) == (3, 1)
+
+
+def test_a_status_too_wide_for_its_terminal_becomes_a_paragraph_a_node():
+    kept = Service("mac-01", ServiceState.ACTIVE)
+    shown = list(status_lines([Standing("mac-01", "chat", kept)], NOW, 30))
+    assert shown[0] == "mac-01"
+    assert max(map(len, shown)) <= 30
+    assert "does not answer" in " ".join(line.strip() for line in shown)

@@ -138,11 +138,11 @@ def list_(fleet: FleetContext) -> int:
         ]
         _print_json("runs", {"runs": rows, "unfinished": list(fleet.runs.unfinished())})
         return ExitCode.DONE
-    from rich.console import Console
+    from macfleet.views.flow import width_of
+    from macfleet.views.runs import run_lines
+    from macfleet.views.terminal import show
 
-    from macfleet.views.runs import show_runs
-
-    show_runs(manifests, fleet.runs.unfinished(), Console(), marks)
+    show(run_lines(manifests, fleet.runs.unfinished(), width_of(sys.stdout), marks))
     return ExitCode.DONE
 
 

@@ -32,6 +32,7 @@ def status(fleet: FleetContext, limit: str) -> int:
     from macfleet.cli.left_engines import left_engines
     from macfleet.sources.clock import SystemClock
     from macfleet.views.drain import status_document, status_lines
+    from macfleet.views.flow import width_of
     from macfleet.views.terminal import show, show_json
 
     nodes = fleet.nodes(limit)
@@ -40,7 +41,7 @@ def status(fleet: FleetContext, limit: str) -> int:
     if fleet.output == "json":
         show_json(status_document(standings))
     else:
-        show(status_lines(standings, SystemClock().now()))
+        show(status_lines(standings, SystemClock().now(), width_of(sys.stdout)))
     unreachable = any(standing.sight is None for standing in standings)
     return int(ExitCode.UNREACHABLE if unreachable else ExitCode.DONE)
 
@@ -63,6 +64,7 @@ def follow(
     from macfleet.rollout.drain_state import ServiceState
     from macfleet.sources.clock import SystemClock
     from macfleet.views.drain import status_document, status_lines
+    from macfleet.views.flow import width_of
     from macfleet.views.redacting_stream import nobody_reads
     from macfleet.views.terminal import show, show_json
 
@@ -76,7 +78,7 @@ def follow(
             if fleet.output == "json":
                 show_json(found)
             else:
-                show([*status_lines(standings, clock.now()), ""])
+                show([*status_lines(standings, clock.now(), width_of(sys.stdout)), ""])
             sys.stdout.flush()
             if nobody_reads(sys.stdout):
                 return int(ExitCode.DONE)

@@ -11,6 +11,7 @@ from macfleet.rollout.drain import Drained
 from macfleet.rollout.drain_ports import Sight
 from macfleet.rollout.drain_state import Service, ServiceState
 from macfleet.views.diagnostics import clean
+from macfleet.views.table import lines as table
 
 SYMBOLS: Mapping[ServiceState, str] = {
     ServiceState.ACTIVE: "✓",
@@ -106,13 +107,10 @@ class Standing:
         return ""
 
 
-def status_lines(standings: Sequence[Standing], now: float) -> Iterator[str]:
-    """Yield a table: node, pool, state and for how long, what it does, why it is out."""
+def status_lines(standings: Sequence[Standing], now: float, width: int = 0) -> Iterator[str]:
+    """Yield a table: node, pool, state and for how long, what it does, why it is out; 0 folds nothing."""
     heads = ("node", "pool", "state", "for", "serving", "in flight", "")
-    rows = [_cells(standing, now) for standing in standings]
-    widths = [max(len(row[i]) for row in (heads, *rows)) for i in range(len(heads))]
-    for row in (heads, *rows):
-        yield "  ".join(clean(cell).ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+    yield from table(heads, [_cells(standing, now) for standing in standings], width, gap="  ")
 
 
 def status_document(standings: Sequence[Standing]) -> dict[str, Json]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from rich.console import Console
@@ -13,35 +13,41 @@ from macfleet.model.run import CellSummary, Interval, RunManifest
 from macfleet.reports import figures
 from macfleet.reports.notices import resumed_text
 from macfleet.views.diagnostics import clean
+from macfleet.views.flow import flow
+from macfleet.views.table import lines as table
 
-_WIDE = 100
 _NAMED = 2
 
 
-def show_runs(
+def run_lines(
     manifests: Sequence[RunManifest],
     unfinished: Sequence[str],
-    console: Console,
+    width: int,
     added: Mapping[str, Sequence[str]] | None = None,
-) -> None:
-    """Print one line a run, oldest first, with marks `added` later, and name those never sealed."""
-    wide = console.width >= _WIDE
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for title in ("run", "kind", "nodes", *(["arms"] if wide else []), ""):
-        table.add_column(title, overflow="fold", no_wrap=title in ("run", "kind"))
-    for manifest in manifests:
-        marks = [word for word, on in (("short", manifest.short), ("simulated", manifest.simulated)) if on]
-        marks += (added or {}).get(manifest.id, ())
-        arms = [", ".join(manifest.arms)] if wide else []
-        texts = (manifest.id, manifest.kind, _nodes(manifest.nodes), *arms, ", ".join(marks))
-        table.add_row(*(Text(clean(text)) for text in texts))
-    if manifests:
-        console.print(table)
+) -> Iterator[str]:
+    """Yield one line a run, oldest first, with marks `added` later, and those never sealed; 0 is a pipe."""
+    rows = [
+        (
+            each.id,
+            each.kind,
+            _nodes(each.nodes),
+            ", ".join(each.arms),
+            ", ".join((*_marks(each), *(added or {}).get(each.id, ()))),
+        )
+        for each in manifests
+    ]
+    if rows:
+        yield from table(("run", "kind", "nodes", "arms", ""), rows, width, gap="  ")
     else:
-        console.print("No run was recorded yet.", highlight=False)
+        yield "No run was recorded yet."
     for run_id in unfinished:
-        told = f"! {run_id} was begun and never finished: macfleet run show {run_id}"
-        console.print(Text(told), soft_wrap=True)
+        yield from flow([f"! {run_id} was begun and never finished", f"macfleet run show {run_id}"], width)
+
+
+def _marks(manifest: RunManifest) -> list[str]:
+    """Return what is to be known of a run at a glance; only what measured can be too short."""
+    found = (("short", manifest.short and manifest.kind == "loadtest"), ("simulated", manifest.simulated))
+    return [word for word, true in found if true]
 
 
 def _nodes(names: Sequence[str]) -> str:
@@ -57,7 +63,7 @@ def show_run(
     """Print a run's head and one line for each of its cells; `dropped` as `Verified` says."""
     head = {
         "run": manifest.id,
-        "kind": f"{manifest.kind}{' (short)' if manifest.short else ''}",
+        "kind": f"{manifest.kind}{' (short)' if 'short' in _marks(manifest) else ''}",
         "nodes": ", ".join(manifest.nodes),
         "arms": ", ".join(manifest.arms),
         "vantage": manifest.vantage,
