@@ -66,7 +66,31 @@ def test_every_problem_of_a_file_is_reported_at_once():
 def test_a_wrong_type_points_at_the_value():
     (where, summary, _) = problems("name: a\nwheels: [{size: big}]\n")[0]
     assert where == "car.yml:2:17"
-    assert '"size" for car' in summary
+    assert summary == '"size" for car: must be a whole number, not text'
+
+
+class Trip(Border):
+    when: bool | str | tuple[str, ...] = ()
+    stops: tuple[str, ...] = ()
+    car: Wheel | None = None
+    fast: bool = False
+
+
+@pytest.mark.parametrize(
+    ("text", "where", "summary"),
+    [
+        ("when: 3", "trip.yml:1:7", '"when" for trip: must be true or false, text or a list, not a number'),
+        ("when:", "trip.yml:1:6", '"when" for trip: must be true or false, text or a list, not empty'),
+        ("when: [a, true]", "trip.yml:1:11", '"when[1]" for trip: must be text, not true/false'),
+        ("stops: x", "trip.yml:1:8", '"stops" for trip: must be a list, not text'),
+        ("car: 7", "trip.yml:1:6", '"car" for trip: must be a mapping, not a number'),
+        ("fast: maybe", "trip.yml:1:7", '"fast" for trip: must be true or false, not text'),
+    ],
+)
+def test_a_wrong_type_is_said_once_with_all_that_may_stand_there(text, where, summary):
+    with pytest.raises(MacfleetError) as caught:
+        validate(parse_yaml(text.encode(), "trip.yml"), Trip, kind="trip")
+    assert [(str(d.where), d.summary) for d in caught.value.diagnostics] == [(where, summary)]
 
 
 @pytest.mark.parametrize(

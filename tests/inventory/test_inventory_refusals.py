@@ -140,6 +140,29 @@ def test_a_shape_that_would_need_a_guess_is_refused(problems, hosts, code, summa
 
 
 @pytest.mark.parametrize(
+    ("hosts", "code", "first", "second"),
+    [
+        ("all:\n  hosts:\n    a: {chip: m4,\n      chip: m5}\n", "E0102", 3, 4),
+        ("all:\n  hosts:\n    mac:\n    Mac: {ansible_host: h}\n", "E0209", 3, 4),
+        ("web:\n  hosts:\n    web:\n", "E0209", 1, 3),
+        ("x: {hosts: {a: }, vars: {v: 1}}\ny: {hosts: {a: }, vars: {v: 2}}\n", "E0210", 1, 2),
+        ("all:\n  hosts:\n    m[1:2]: {v: 1}\n    m2: {v: 2}\n", "E0210", 3, 4),
+        ("all:\n  hosts:\n    a: {ansible_host: h}\n    b: {ansible_host: h}\n", "E0215", 3, 4),
+        (
+            "all:\n  vars: {pool: p}\n  hosts:\n    a: {min_ready: 2}\n    b: {min_ready: 3}\n",
+            "E0216",
+            4,
+            5,
+        ),
+    ],
+)
+def test_two_places_that_clash_are_both_named(problems, hosts, code, first, second):
+    (found,) = problems(hosts, v=None)
+    assert (found.code, found.where.line) == (code, second)
+    assert f"inventory/hosts.yml:{first}:" in found.why
+
+
+@pytest.mark.parametrize(
     ("path", "text", "code", "words"),
     [
         ("inventory/group_vars/servin.yml", "site: x", "E0207", 'did you mean "serving"?'),

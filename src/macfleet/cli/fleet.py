@@ -300,7 +300,14 @@ def _with_fleet(command: Callable[Concatenate[FleetContext, P], R], forms: tuple
 
     options = (
         click.option("--fleet", "fleet_dir", metavar="DIR", help="Fleet folder (default: found upwards)."),
-        click.option("-i", "--inventory", "inventory_paths", multiple=True, metavar="PATH"),
+        click.option(
+            "-i",
+            "--inventory",
+            "inventory_paths",
+            multiple=True,
+            metavar="PATH",
+            help="Hosts file, program or folder of these; may be repeated, later ones win.",
+        ),
         click.option("--output", type=click.Choice(forms), default="human", show_default=True),
         click.option("--forks", type=click.IntRange(1, 512), metavar="N", help="Nodes worked on at once."),
         click.option("-v", "--verbose", is_flag=True, help="Say more."),

@@ -17,6 +17,16 @@ from macfleet.model.json import Json
 without_plugins()
 
 Model = TypeVar("Model", bound="Border")
+_NUMBER, _FLAG = "a whole number", "true or false"
+_TYPES: Mapping[str, str] = {
+    **dict.fromkeys(("bool_type", "bool_parsing"), _FLAG),
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), _NUMBER),
+    **dict.fromkeys(("float_type", "float_parsing"), "a number"),
+    **dict.fromkeys(("list_type", "tuple_type", "set_type", "frozen_set_type"), "a list"),
+    **dict.fromkeys(("dict_type", "mapping_type", "model_type", "model_attributes_type"), "a mapping"),
+    "string_type": "text",
+}
+"""In words what pydantic asks for, by what it calls the problem."""
 
 
 class Border(BaseModel):
@@ -42,8 +52,47 @@ def validate(
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        found = [_diagnose(document, model, path, problem, code, kind) for problem in error.errors()]
-        raise MacfleetError(dict.fromkeys(found)) from error
+        problems, types = _without_types(error.errors(), document.value, path)
+        found = [_diagnose(document, model, path, problem, code, kind) for problem in problems]
+        found += [_wrong_type(document, place, words, code, kind) for place, words in types.items()]
+        raise MacfleetError(dict.fromkeys(sorted(found, key=_order))) from error
+
+
+def _without_types(
+    problems: Sequence[Any], root: Json, start: tuple[str | int, ...]
+) -> tuple[list[Any], dict[tuple[str | int, ...], list[str]]]:
+    """Part the problems about types from the others: by place, what may stand there.
+
+    A value that may be one of several types has a problem for each; where it has one of them and something
+    inside is wrong, only that is.
+    """
+    others: list[Any] = []
+    types: dict[tuple[str | int, ...], list[str]] = {}
+    for problem in problems:
+        words = _TYPES.get(problem["type"])
+        if words is None:
+            others.append(problem)
+        else:
+            place = (*start, *_real_path(root, start, problem["loc"]))
+            types.setdefault(place, []).append(words)
+    inner = {place[:size] for place in types for size in range(len(place))}
+    return others, {place: list(dict.fromkeys(words)) for place, words in types.items() if place not in inner}
+
+
+def _wrong_type(
+    document: Document, place: tuple[str | int, ...], words: Sequence[str], code: str, kind: str
+) -> Diagnostic:
+    """Return that a value is of none of the types it may have."""
+    at = next((size for size in range(len(place), 0, -1) if isinstance(place[size - 1], str)), 0)
+    name = f"{place[at - 1]}{''.join(f'[{each}]' for each in place[at:])}" if at else kind
+    allowed = f"{', '.join(words[:-1])} or {words[-1]}" if len(words) > 1 else words[0]
+    is_ = _type_name(_value_at(document.value, place))
+    of = f" for {kind}" if kind else ""
+    return document.diagnose(code, f'"{name}"{of}: must be {allowed}, not {is_}', *place, on_value=True)
+
+
+def _order(found: Diagnostic) -> tuple[int, int]:
+    return (found.where.line, found.where.column) if found.where else (0, 0)
 
 
 def _diagnose(

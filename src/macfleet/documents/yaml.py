@@ -197,7 +197,15 @@ class _Reader:
             if not isinstance(key_node, yaml.ScalarNode):
                 self._problem("E0104", "a key must be plain text", key_node)
             elif key in own:
-                self._problem("E0102", f'key "{key}" stands twice in one mapping', key_node)
+                line, column, _ = _mark(own[key][0])
+                first = f"It stands at {Location(self.file, line, column)} already."
+                self._problem(
+                    "E0102",
+                    f'key "{key}" stands twice in one mapping',
+                    key_node,
+                    "Keep one of the two.",
+                    first,
+                )
             own[key] = (key_node, value_node)
         found = own
         if _MERGE in own and _is_bare(own[_MERGE][0]):
@@ -238,12 +246,11 @@ class _Reader:
             "E0104", f"the tag {tag} is not read here", node, mend if tag == "!vault" else f"Remove {tag}."
         )
 
-    def _problem(self, code: str, summary: str, node: yaml.Node, mend: str = "") -> None:
+    def _problem(self, code: str, summary: str, node: yaml.Node, mend: str = "", why: str = "") -> None:
         line, column, span = _mark(node)
         snippet = self.lines[line - 1] if line <= len(self.lines) else ""
         where = Location(self.file, line, column)
-        mend = "Keep one of the two." if code == "E0102" else mend
-        self.problems.append(Diagnostic(code, summary, where=where, snippet=snippet, span=span, mend=mend))
+        self.problems.append(Diagnostic(code, summary, why, mend, where=where, snippet=snippet, span=span))
 
 
 def _is_bare(node: yaml.Node) -> bool:

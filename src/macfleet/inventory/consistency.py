@@ -39,15 +39,18 @@ def _names(tree: Tree) -> Iterable[Diagnostic]:
             yield Diagnostic(
                 "E0209",
                 f'nodes "{other}" and "{node.name}" differ in upper and lower case alone',
-                why="Their evidence would share one folder on a disk that ignores case, as a Mac's does.",
+                why=f"{tree.nodes[other].where} has the first. Their evidence would share one folder on a "
+                "disk that ignores case, as a Mac's does.",
                 mend="Rename one of them.",
                 where=node.where,
             )
         if node.name in tree.groups or node.name in ALWAYS_KNOWN:
+            group = tree.groups.get(node.name)
+            first = f"{group.where} has the group. " if group and group.where else ""
             yield Diagnostic(
                 "E0209",
                 f'"{node.name}" is a node and a group',
-                why="A pattern such as --limit could mean either.",
+                why=f"{first}A pattern such as --limit could mean either.",
                 mend="Rename one of them.",
                 where=node.where,
             )
@@ -62,7 +65,8 @@ def _endpoints(tree: Tree, nodes: Sequence[Node]) -> Iterable[Diagnostic]:
             yield Diagnostic(
                 "E0215",
                 f'nodes "{other.name}" and "{node.name}" are both {key[0]} port {key[1]}',
-                why="One Mac under two names would be drained, locked and measured twice at once.",
+                why=f"{_place(tree, other, 'ansible_host')} says the same. One Mac under two names would be "
+                "drained, locked and measured twice at once.",
                 mend="Remove one of them, or correct ansible_host.",
                 where=_place(tree, node, "ansible_host"),
             )
@@ -77,7 +81,8 @@ def _pools(tree: Tree, nodes: Sequence[Node]) -> Iterable[Diagnostic]:
                 "E0216",
                 f'pool "{node.pool}" has min_ready {other.min_ready} on {other.name} '
                 f"and {node.min_ready} on {node.name}",
-                why="min_ready guards the pool as a whole, so its nodes must agree.",
+                why=f"{other.name} stands at {_place(tree, other, 'min_ready')}. min_ready guards the pool "
+                "as a whole, so its nodes must agree.",
                 mend="Set it once, in the `vars:` of the group that holds the pool.",
                 where=_place(tree, node, "min_ready"),
             )
