@@ -69,7 +69,7 @@ def step_failed(node: str, address: str, output: ProbeOutput | None) -> Diagnost
     else:
         said = (output.stderr.strip() or output.stdout.strip())[-600:]
         cut = " (stopped at its limit)" if output.cut else ""
-        why = f"exit status {output.exit}{cut}: {said}"
+        why = f"exit status {output.exit}{cut}{f': {said}' if said else ', and it said nothing'}"
     return Diagnostic(
         "E0512",
         f"a step of {address} failed",
@@ -147,7 +147,7 @@ def _not_converged(node: str, change: Change) -> Diagnostic:
         "E0513",
         f"{change.address} did not converge",
         why=f"After its steps succeeded the node still differs: {in_words(change)}.",
-        mend="The resource's steps do not lead to its desired state on this node; look at it by hand.",
+        mend=f"Its steps do not lead to its desired state on this node; what they said: macfleet logs {node}",
         node=node,
         address=change.address,
         exit_code=ExitCode.NODE_FAILED,
