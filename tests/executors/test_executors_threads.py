@@ -1,3 +1,6 @@
+import signal
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -59,3 +62,24 @@ def test_an_interrupt_starts_nothing_new():
     with pytest.raises(KeyboardInterrupt):
         ThreadExecutor(1).each(tuple(range(50)), work)
     assert len(started) < 50
+
+
+def test_an_interrupt_waits_for_nobody_who_still_works(tmp_path):
+    script = f"""
+import threading, _thread
+from pathlib import Path
+from macfleet.executors.threads import ThreadExecutor
+
+def work(item):
+    if item == "interrupting":
+        _thread.interrupt_main()
+        return
+    threading.Event().wait()
+
+try:
+    ThreadExecutor(4).each(("silent", "interrupting", "silent too"), work)
+finally:
+    Path({str(tmp_path / "closed")!r}).touch()
+"""
+    done = subprocess.run([sys.executable, "-c", script], check=False, timeout=120, capture_output=True)
+    assert (done.returncode, (tmp_path / "closed").exists()) == (-signal.SIGINT, True)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from queue import SimpleQueue
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -20,23 +21,46 @@ class ThreadExecutor:
     def each(
         self, items: Sequence[Item], work: Callable[[Item], Answer]
     ) -> Mapping[Item, Answer | Exception]:
-        """Return each item's answer or the exception that ended it, in the items' order."""
-        if not items:
-            return {}
-        pool = ThreadPoolExecutor(max_workers=max(1, min(self.forks, len(items))))
+        """Return each item's answer or the exception that ended it, in the items' order.
+
+        An interrupt leaves at once: nothing new starts, and what runs ends with its connection, which the
+        caller closes. That is why the threads are daemons, which the end of the process does not wait for:
+        one that is connecting to a node that is off would hold it up for half a minute.
+        """
+        left = iter(tuple(enumerate(items)))
+        turn = threading.Lock()
+        ended: SimpleQueue[tuple[int, Answer | Exception] | BaseException] = SimpleQueue()
+
+        def take_turns() -> None:
+            try:
+                while (mine := _next(left, turn)) is not None:
+                    ended.put((mine[0], _outcome(work, mine[1])))
+            except BaseException as interrupt:  # noqa: BLE001 (raised where it is waited for)
+                ended.put(interrupt)
+
+        for _ in range(min(max(1, self.forks), len(items))):
+            threading.Thread(target=take_turns, name="macfleet-fork", daemon=True).start()
+        answers: dict[int, Answer | Exception] = {}
         try:
-            futures = {item: pool.submit(work, item) for item in items}
-            return {item: _outcome(future.result) for item, future in futures.items()}
-        except KeyboardInterrupt:
-            # Nothing new starts; what runs ends when its connection is closed on the way out.
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+            while len(answers) < len(items):
+                told = ended.get()
+                if isinstance(told, BaseException):
+                    raise told
+                answers[told[0]] = told[1]
         finally:
-            pool.shutdown(wait=False)
+            with turn:
+                for _ in left:
+                    pass
+        return {item: answers[place] for place, item in enumerate(items)}
 
 
-def _outcome(result: Callable[[], Answer]) -> Answer | Exception:
+def _next(left: Iterator[tuple[int, Item]], turn: threading.Lock) -> tuple[int, Item] | None:
+    with turn:
+        return next(left, None)
+
+
+def _outcome(work: Callable[[Item], Answer], item: Item) -> Answer | Exception:
     try:
-        return result()
+        return work(item)
     except Exception as error:  # noqa: BLE001 (handed to the caller as a value)
         return error
