@@ -105,8 +105,8 @@ def test_what_is_wrong_with_a_playbook_hides_nothing_of_its_roles_tasks_and_gate
     texts = stage("- {directory: {pth: /a}, register: x, wen: y, delegate_to: mac-02}", head=head)
     texts["playbooks/stage.yml"] = texts["playbooks/stage.yml"].replace("layout", "layuot")
     assert [(code, summary) for code, _, summary, _ in findings(texts)] == [
-        ("E0301", 'unknown key "batches" for playbook'),
         ("E0301", 'unknown key "rolls" for playbook'),
+        ("E0301", 'unknown key "batches" for playbook'),
         ("E0305", 'unknown role "nope"'),
         ("E0303", 'unknown key "pth" for directory'),
         ("E0304", 'unknown key "register" for task'),
