@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from contextlib import closing
+from dataclasses import replace
 
 import pytest
 
@@ -108,6 +109,19 @@ def test_what_cannot_be_broken_is_said(run, held, words, code, said):
     found, _, err = run(*words)
     assert (found, said in err) == (code, True)
     assert held.is_dir()
+
+
+def test_one_run_is_broken_by_its_beginning_and_never_two(run, state, macs):
+    bob = replace(ANA, id="b" * 16, who="bob@desk")
+    runs = {"mac-01": "20261123T0412-stage3-1a2b", "mac-02": "20261123T0412-stage3-1a2b9"}
+    for owner, (node, name) in zip((ANA, bob), runs.items(), strict=True):
+        state.locks.take((node,), owner, name, "rollout layout", 60.0, ())
+    code, _, err = run(*breaks("--run", "20261123", "--yes"))
+    assert (code, "E0593" in err, all(name in err for name in runs.values())) == (2, True, True)
+    assert len(state.locks.holders(tuple(runs))) == 2
+    # An id that is whole is meant, though another begins with it.
+    assert run(*breaks("--run", runs["mac-01"], "--yes"))[:2] == (0, "mac-01  ✓ free\n")
+    assert run(*breaks("--run", "20261123", "--yes"))[:2] == (0, "mac-02  ✓ free\n")
 
 
 def test_nodes_nobody_holds_are_nothing_to_break(run, macs, fleet):

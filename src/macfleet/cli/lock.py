@@ -72,6 +72,8 @@ def break_lock(fleet: FleetContext, nodes: tuple[str, ...], run: str, reason: st
     found, failed = _seen(fleet, chosen)
     if run:
         found = found.of_run(run)
+        if len(found.runs) > 1:
+            raise MacfleetError(_several(run, found.runs))
         chosen = tuple(node for node in chosen if node.name in found.nodes)
     if not found.nodes:
         if failed:
@@ -164,6 +166,15 @@ def _nothing_named() -> Diagnostic:
         "it is not said what to break",
         mend="Name nodes: macfleet lock break mac-03 --reason …\n"
         "or a run: macfleet lock break --run RUN --reason …",
+    )
+
+
+def _several(given: str, fitting: Sequence[str]) -> Diagnostic:
+    return Diagnostic(
+        "E0593",
+        f"{given} fits {len(fitting)} runs that hold nodes: {', '.join(fitting)}",
+        why="One run is broken at a time: each may be alive or dead for itself.",
+        mend=f"Type more of the id: macfleet lock break --run {fitting[0]} --reason WHY",
     )
 
 

@@ -41,9 +41,10 @@ class Locked:
         return tuple(sorted(held | ({lock.holder.run} if lock else set()) - {""}))
 
     def of_run(self, run: str) -> Locked:
-        """Return what one run holds; an id may be cut short."""
-        holders = tuple(holder for holder in self.holders if holder.run.startswith(run))
-        own = {name: lock for name, lock in self.on_nodes.items() if lock and lock.holder.run.startswith(run)}
+        """Return what a run holds, or whichever runs have ids that begin so when none has that id."""
+        runs = {run} if run in self.runs else {each for each in self.runs if each.startswith(run)}
+        holders = tuple(holder for holder in self.holders if holder.run in runs)
+        own = {name: lock for name, lock in self.on_nodes.items() if lock and lock.holder.run in runs}
         return Locked(holders, own)
 
 
