@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+
+import pytest
 import yaml
 
 
@@ -67,3 +70,32 @@ def test_what_is_there_already_is_left_alone(run, made, tmp_path):
 def test_a_folder_is_named_by_the_option_or_by_itself(run, tmp_path):
     run("init", tmp_path / "a", "--name", "chat")
     assert yaml.safe_load((tmp_path / "a/macfleet.yml").read_text())["name"] == "chat"
+
+
+@pytest.mark.parametrize("name", ["a: b", "true", "1.5", "ü 😀", "-x", "it's", "ops fleet", "日本"])
+def test_a_folder_of_any_name_makes_a_fleet_that_passes_its_checks(run, tmp_path, name):
+    folder = tmp_path / name
+    code, out, _ = run("init", "--output", "json", "--", folder)
+    document = json.loads(out)
+    assert (code, document["kind"], "macfleet.yml" in document["made"]) == (0, "init", True)
+    assert run("inventory", "check", "--fleet", folder)[0] == 0
+
+
+def test_a_name_that_settings_do_not_accept_is_refused(run, tmp_path):
+    code, _, err = run("init", tmp_path / "x", "--name", "a: b")
+    assert (code, '--name "a: b"' in err) == (2, True)
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_folder_that_cannot_be_made_is_a_diagnostic(run, tmp_path):
+    (tmp_path / "file").touch()
+    for folder in (tmp_path / "file", tmp_path / "file/below"):
+        code, _, err = run("init", folder)
+        assert (code, "error[E0123]" in err, "E0001" in err) == (1, True, False)
+        assert "macfleet init my-fleet" in err
+
+
+def test_a_machine_without_git_has_a_fleet_folder_all_the_same(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert run("init", tmp_path / "x")[0] == 0
+    assert not (tmp_path / "x/.git").exists()

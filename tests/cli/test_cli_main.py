@@ -114,8 +114,10 @@ def test_every_command_has_help_with_an_example_of_itself(name, run):
 
 
 @pytest.mark.parametrize("name", sorted(LEAVES))
-def test_every_command_on_a_fleet_answers_as_json_too(name):
+def test_every_command_answers_as_json_and_those_on_a_fleet_share_their_options(name):
     options = {option for parameter in LEAVES[name].params for option in parameter.opts}
+    forms = next(found.type.choices for found in LEAVES[name].params if "--output" in found.opts)
+    assert tuple(forms[:2]) == ("human", "json")
     if "--fleet" in options:
         assert {"--output", "--inventory", "-i", "--forks", "--verbose", "-v"} <= options
     if "--limit" in options:

@@ -19,7 +19,8 @@ _PLACES = {
 
 @click.command(epilog="Example: macfleet completion zsh")
 @click.argument("shell", type=click.Choice(sorted(_PLACES)), required=False)
-def completion(shell: str | None) -> None:
+@click.option("--output", type=click.Choice(["human", "json"]), default="human", show_default=True)
+def completion(shell: str | None, output: str) -> None:
     """Print the completion script of a shell: that of $SHELL unless named.
 
     Commands, options, nodes, groups and runs are completed; the last three from the fleet folder one is in.
@@ -32,8 +33,15 @@ def completion(shell: str | None) -> None:
     found = get_completion_class(chosen) if chosen in _PLACES else None
     if found is None:
         raise MacfleetError(_unknown(chosen))
+    script = found(cli, {}, "macfleet", "_MACFLEET_COMPLETE").source()
+    if output == "json":
+        from macfleet.views.terminal import show_json
+
+        place = _PLACES[chosen].partition(" ")[0]
+        show_json({"schema": 1, "kind": "completion", "shell": chosen, "place": place, "script": script})
+        return
     click.echo(f"# Keep it in {_PLACES[chosen]}")
-    click.echo(found(cli, {}, "macfleet", "_MACFLEET_COMPLETE").source())
+    click.echo(script)
 
 
 def _unknown(shell: str) -> Diagnostic:

@@ -2,34 +2,56 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import click
 
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
+from macfleet.model.exit_codes import ExitCode
+from macfleet.model.shell import quote
 
 SCAFFOLD = ("inventory", "playbooks", "roles", "contract")
 
 
-@click.command()
+@click.command(epilog="Example: macfleet init my-fleet")
 @click.argument("folder", type=click.Path(path_type=Path), default=Path())
 @click.option("--name", default="", help="Name of the fleet; the folder's name unless given.")
-def init(folder: Path, name: str) -> None:
+@click.option("--output", type=click.Choice(["human", "json"]), default="human", show_default=True)
+def init(folder: Path, name: str, output: str) -> None:
     """Make a fleet folder: inventory, playbooks, roles, contract, settings, a git repository.
 
     Files that are there already are left alone.
-
-    Example: macfleet init my-fleet
     """
-    made = make_fleet(folder, name or folder.resolve().name)
+    if name and _spelt(name) != name:
+        raise click.UsageError(
+            f'--name "{name}": letters, digits, spaces, dots, hyphens and underscores only.'
+        )
+    try:
+        made = make_fleet(folder, name or folder.resolve().name)
+    except OSError as error:
+        raise MacfleetError(_refused(folder, error)) from error
+    if output == "json":
+        from macfleet.views.terminal import show_json
+
+        show_json({"schema": 1, "kind": "init", "folder": str(folder), "made": list(made)})
+        return
     click.echo(f"{folder}: {len(made)} files made" if made else f"{folder}: everything was there already")
-    click.echo("Next: edit inventory/hosts.yml and images.yml, then: macfleet inventory check", err=True)
+    enter = "" if folder == Path() else f"cd {quote(str(folder))}, "
+    click.echo(
+        f"Next: {enter}edit inventory/hosts.yml and images.yml, then: macfleet inventory check", err=True
+    )
 
 
 def make_fleet(folder: Path, name: str) -> list[str]:
-    """Write what is missing of a fleet folder and return the paths that were made."""
+    """Write what is missing of a fleet folder and return the paths that were made.
+
+    What of `name` settings do not accept becomes hyphens (raises OSError, MacfleetError E0116).
+    """
     from macfleet.cli.scaffold import GITIGNORE, IMAGES, SETTINGS, WEIGHTS
 
     source = scaffold_root()
@@ -38,7 +60,7 @@ def make_fleet(folder: Path, name: str) -> list[str]:
     for top in SCAFFOLD:
         made += _copy(source / top, folder / top, folder)
     texts = {
-        "macfleet.yml": SETTINGS.format(name=name),
+        "macfleet.yml": SETTINGS.format(name=json.dumps(_spelt(name))),
         ".gitignore": GITIGNORE,
         "images.yml": IMAGES,
         "weights.lock": WEIGHTS,
@@ -48,8 +70,26 @@ def make_fleet(folder: Path, name: str) -> list[str]:
             (folder / path).write_text(text, encoding="utf-8")
             made.append(path)
     if not (folder / ".git").exists():
-        subprocess.run(["git", "init", "-q", str(folder)], check=False, timeout=30)
+        # A machine without git has a fleet folder all the same; what needs a commit says so.
+        with suppress(FileNotFoundError, subprocess.TimeoutExpired):
+            subprocess.run(["git", "init", "-q", "--", str(folder)], check=False, timeout=30)
     return made
+
+
+def _spelt(name: str) -> str:
+    """Return a name as settings accept it."""
+    return re.sub(r"[^A-Za-z0-9 ._-]+", "-", name).lstrip(" ._-") or "fleet"
+
+
+def _refused(folder: Path, error: OSError) -> Diagnostic:
+    place = error.filename or folder
+    return Diagnostic(
+        "E0123",
+        f"no fleet folder can be made at {folder}",
+        why=f"{place}: {error.strerror or error}.",
+        mend="Name a folder of yours, new or there already: macfleet init my-fleet",
+        exit_code=ExitCode.INTERNAL,
+    )
 
 
 def scaffold_root() -> Path:

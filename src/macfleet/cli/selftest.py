@@ -41,7 +41,7 @@ _BODY: Mapping[str, Json] = {
 )
 @click.option("--seconds", type=click.FloatRange(1, 3600), default=15.0, show_default=True, help="Window.")
 @click.option("--alone", is_flag=True, help="Leave GuideLLM and AIPerf out, though they are on PATH.")
-@click.option("--output", type=click.Choice(["text", "json"]), default="text", help="Form of the result.")
+@click.option("--output", type=click.Choice(["human", "json"]), default="human", show_default=True)
 def selftest(streams: int, rate: int, seconds: float, output: str, *, alone: bool) -> int:
     """Measure the load client against an engine with an absolute schedule and stamps of its own.
 
