@@ -107,6 +107,7 @@ def test_an_unpacking_that_was_cut_is_not_taken_for_done(mac):
     cut = script.replace('unpack "$to"\n', 'cp a "$to"; exit 137\n', 1)
     assert mac.run(cut).exit == 137
     assert held(mac) == {"a"}
+    (mac.home / "to/.macfleet.a1B2c3/new").mkdir(parents=True)
     assert mac.planned(resource).action is Action.UPDATE
     assert unpacked(mac, resource).exit == 0
     assert held(mac) == {"a", "z"}

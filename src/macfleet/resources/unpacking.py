@@ -6,6 +6,7 @@ UNPACK = r"""set -e; umask 022
 refuse() { echo "$1" >&2; exit 1; }
 [ -f "$from" ] || refuse "$from is missing"
 mkdir -p "$to"
+rm -rf "$to"/.macfleet.??????  # what is left of an unpacking that was killed
 t=$(mktemp -d "$to/.macfleet.XXXXXX")
 trap 'rm -rf "$t"' EXIT
 # a copy of our own: what is proven is what is unpacked
