@@ -206,6 +206,10 @@ def test_other_lines_of_a_crontab_stay_byte_for_byte(mac):
     assert tab.read_text() == written
 
 
+def test_lines_of_one_name_in_two_crontabs_are_two():
+    assert [built("cron", user=user).address for user in ("", "ops")] == ["cron.note", "cron.ops:note"]
+
+
 SCHEDULES = [
     ("*/5  * * * MON-fri", "*/5 * * * mon-fri"),
     ("0,30 8-18/2 1,15 jan-mar sun", "0,30 8-18/2 1,15 jan-mar sun"),

@@ -98,9 +98,9 @@ class CronParams(Params):
             raise ValueError(f"{' and '.join(missing)} missing")
         return self
 
-    def address(self, task: str) -> str:  # noqa: ARG002  (the name names it)
-        """Return ``cron.`` and the name."""
-        return f"cron.{self.name}"
+    def address(self, task: str) -> str:  # noqa: ARG002  (the line has a name)
+        """Return ``cron.`` and the name, after the user where one is given."""
+        return _address(self.user, self.name)
 
     def uses(self) -> tuple[str, ...]:
         """Return the program, where the command is a list of words."""
@@ -126,8 +126,8 @@ class Cron:
 
     @property
     def address(self) -> str:
-        """``cron.`` and the name."""
-        return f"cron.{self.name}"
+        """``cron.`` and the name, after the user where one is given."""
+        return _address(self.user, self.name)
 
     def probe(self) -> Probe:
         """Read the crontab; nobody having written one yet is an answer too."""
@@ -176,11 +176,15 @@ class Cron:
     def _parse(self, output: ProbeOutput) -> State | None:
         head, _, tab = output.stdout.partition("\n")
         if output.exit != 0 or head != "crontab":
-            raise ValueError(f"crontab: {output.stderr.strip() or output.stdout.strip() or 'no answer'}")
+            raise ValueError(output.stderr.strip() or f"crontab: {output.stdout.strip() or 'no answer'}")
         ours = [line.removesuffix(self._mark) for line in tab.split("\n") if line.endswith(self._mark)]
         if not ours:
             return None
         return {"line": ours[0] if len(ours) == 1 else tuple(ours)}
+
+
+def _address(user: str, name: str) -> str:
+    return f"cron.{user}:{name}" if user else f"cron.{name}"
 
 
 def parse_schedule(text: str) -> str:
