@@ -203,11 +203,13 @@ def _command_part(path: tuple[str, ...], command: click.Command, shared: set[str
     usage = " ".join(["macfleet", *path, *command.collect_usage_pieces(context)])
     described, examples = help_of(command)
     options = [option for option in command.params if isinstance(option, click.Option)]
-    own = [option for option in options if option.name not in shared]
+    # Some of these names are options of commands that need no fleet folder too: those have them alone.
+    on_a_fleet = shared <= {option.name for option in options}
+    own = [option for option in options if not (on_a_fleet and option.name in shared)]
     parts = [f"## macfleet {' '.join(path)}\n", f"```\n{usage}\n```\n", f"{described}\n"]
     if own:
         parts.append(_options_table(own))
-    if len(own) < len(options):
+    if on_a_fleet:
         parts.append("And the [options of every command on a fleet](#options-of-every-command-on-a-fleet).\n")
     if examples:
         parts.append("```sh\n" + "\n".join(examples) + "\n```\n")
