@@ -58,7 +58,12 @@ def _read(
         if isinstance(document.value, Mapping):
             placer.assign(owner, {str(key): each for key, each in document.value.items()}, ())
         else:
-            placer.problem("E0203", "a variables file must be a mapping of variables", ())
+            placer.problem(
+                "E0203",
+                "a variables file must be a mapping of variables",
+                (),
+                mend="Write `name: value` lines.",
+            )
 
 
 def _owner_name(inside: str) -> str | None:

@@ -18,7 +18,7 @@ def place_yaml(placer: Placer) -> None:
     if value is None:
         return
     if not isinstance(value, Mapping):
-        mend = "Start the file with `all:`; see `macfleet docs hosts`."
+        mend = "Start the file with `all:`; see `macfleet docs inventory`."
         placer.problem("E0203", "an inventory file must be a mapping of groups", (), mend=mend)
         return
     if isinstance(value.get("plugin"), str):
@@ -32,7 +32,7 @@ def place_yaml(placer: Placer) -> None:
 
 def _group(placer: Placer, name: str, body: Json, path: Path, parent: str) -> None:
     if name == "all" and len(path) > 1:
-        placer.problem("E0208", '"all" cannot be a child: every group is below it', path)
+        placer.problem("E0208", '"all" cannot be a child: every group is below it', path, mend="Remove it.")
     group = placer.group(name, path, parent if name != "all" else "all")
     if group is None:
         return

@@ -138,7 +138,8 @@ class Merger:
                 continue
             summary = f"{PRIORITY} must be a whole number in the `vars:` of a hosts file"
             why = "Ansible ignores it in group_vars/, so the two programs would merge differently."
-            self._problems[each.where,] = each.diagnose("E0211", summary, why=why)
+            mend = f"Write it below `vars:` of the group, as in {PRIORITY}: 10."
+            self._problems[each.where,] = each.diagnose("E0211", summary, why=why, mend=mend)
         return priority
 
 

@@ -45,7 +45,7 @@ class Placer:
         if name != EVERYTHING:
             self.tree.nest(parent, name)
         elif parent != EVERYTHING:
-            self.problem("E0208", '"all" cannot be a child: every group is below it', path)
+            self.problem("E0208", '"all" cannot be a child: every group is below it', path, mend="Remove it.")
         return group
 
     def nodes(
@@ -95,7 +95,13 @@ class Placer:
         if isinstance(value, Mapping):
             return {str(key): inside for key, inside in value.items()}
         summary = f"{what} must be a mapping (a key and a colon on each line)"
-        self.problem("E0203", summary, path, on_value=True)
+        listed = isinstance(value, list)
+        mend = (
+            "Write each element as a key with a colon: `mac-01:`."
+            if listed
+            else "Indent `key: value` lines below it."
+        )
+        self.problem("E0203", summary, path, mend=mend, on_value=True)
         return {}
 
     def problem(

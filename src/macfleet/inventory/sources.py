@@ -174,7 +174,10 @@ def _refuse_cycles(tree: Tree) -> None:
                 ring = " > ".join((*way, name, child)[(*way, name).index(child) :])
                 tree.problems.append(
                     Diagnostic(
-                        "E0208", f"groups are inside one another: {ring}", where=tree.groups[child].where
+                        "E0208",
+                        f"groups are inside one another: {ring}",
+                        mend=f"Take {child} out of the `children` of {name}, or the other way round.",
+                        where=tree.groups[child].where,
                     )
                 )
                 del tree.groups[name].children[child]
