@@ -141,7 +141,7 @@ def test_what_somebody_changes_between_two_levels_stops_the_run_and_shows_both(n
     found = {d.address: d for d in caught.value.diagnostics}
     assert {address: d.code for address, d in found.items()} == {"note.b": "E0511", "note.d": "E0511"}
     assert "Planned: no change. Found now: update text other → 2." in found["note.b"].why
-    assert "Planned: no change. Found now: create text None → 4." in found["note.d"].why
+    assert "Planned: no change. Found now: create text – → 4." in found["note.d"].why
     assert ((node.home / "a").exists(), (node.home / "c").exists()) == (True, False)
     assert (node.home / "b").read_text() == "other"
     assert not (node.home / ".macfleet/lock").exists()
@@ -155,7 +155,7 @@ def test_a_planned_change_that_somebody_else_made_stops_the_run_too(node, nonce)
         converge(resources, node, nonce, plan)
     (found,) = caught.value.diagnostics
     assert (found.code, found.address) == ("E0511", "note.a")
-    assert "Planned: create text None → 1. Found now: noop." in found.why
+    assert "Planned: create text – → 1. Found now: no change." in found.why
 
 
 def test_what_somebody_undoes_before_the_last_look_did_not_converge(node, nonce):
@@ -181,6 +181,7 @@ def test_steps_that_do_not_lead_to_the_desired_state_are_an_error(node, nonce):
     with pytest.raises(MacfleetError) as caught:
         converge(resources, node, nonce)
     assert caught.value.diagnostics[0].code == "E0513"
+    assert "the node still differs: update text wrong → 1." in caught.value.diagnostics[0].why
     assert caught.value.exit_code is ExitCode.NODE_FAILED
 
 

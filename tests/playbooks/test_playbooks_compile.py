@@ -136,6 +136,7 @@ def test_what_cannot_be_compiled_is_refused_with_its_line(tasks, expected):
         ("found.rc == 0", "E0310", "'found' is undefined", "before anything is done", ""),
         ("facts.macos > 1", "E0310", "'facts' is undefined", "before anything is done", "node.chip"),
         ("node.chp == 'm4'", "E0310", "node has no chp", "before anything is done", 'did you mean "chip"?'),
+        ("network.zz == 'a'", "E0310", "network has no zz", "", "It has: mode."),
         ("node.roots.zz == 'a'", "E0310", "node.roots has no zz", "", "It has: cache, logs, weights."),
         ("node.chip", "E0312", "when: gives '', neither true nor false", "", "Compare it"),
         ("{{ port == 8080 }}", "E0311", "not a valid expression", "", "leave {{ and }} out"),

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from macfleet.model.diagnostic import Diagnostic, MacfleetError, NodeUnreachable
 from macfleet.model.exit_codes import ExitCode
-from macfleet.model.resource import Change, Plan, ProbeOutput
+from macfleet.model.resource import Action, Change, Plan, ProbeOutput, Value
 
 _GO_ON = "Mend the cause and go on with --resume; what was done before it is kept."
 _SUDO = (
@@ -156,7 +156,16 @@ def _not_converged(node: str, change: Change) -> Diagnostic:
 
 def in_words(change: Change | None) -> str:
     """Return what a change does, with its fields before and after; None is no change."""
-    if change is None or not (change.fields or change.reason):
-        return "no change" if change is None else str(change.action)
-    fields = ", ".join(f"{field.field} {field.before} → {field.after}" for field in change.fields)
+    if change is None or change.action is Action.NOOP:
+        return "no change"
+    if not (change.fields or change.reason):
+        return str(change.action)
+    fields = ", ".join(f"{each.field} {_said(each.before)} → {_said(each.after)}" for each in change.fields)
     return f"{change.action} {fields or change.reason}"
+
+
+def _said(value: Value) -> str:
+    """Return a field's value in words; a list as its members, nothing as a dash."""
+    if value is None or value == ():
+        return "–"
+    return " ".join(value) if isinstance(value, tuple) else str(value)

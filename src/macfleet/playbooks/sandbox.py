@@ -190,21 +190,21 @@ def _mended(found: Diagnostic, scope: Scope) -> Diagnostic:
     if lacking := _NO_PART.match(found.summary):
         part = lacking.group(1)
         whole = re.search(rf"([A-Za-z_][\w.]*)\.{part}\b", found.snippet)
-        parts = _parts(whole.group(1), scope) if whole else ()
-        if whole and parts:
+        parts = _parts(whole.group(1), scope) if whole else None
+        if whole and parts is not None:
             guess = nearest(part, parts)
-            mend = f'did you mean "{guess}"?' if guess else f"It has: {', '.join(parts)}."
+            mend = f'did you mean "{guess}"?' if guess else f"It has: {', '.join(parts) or 'nothing'}."
             return replace(found, summary=f"{whole.group(1)} has no {part}", mend=mend)
     return found
 
 
-def _parts(name: str, scope: Scope) -> tuple[str, ...]:
-    """Return the keys of what a dotted name leads to, sorted; nothing where that is no mapping."""
+def _parts(name: str, scope: Scope) -> tuple[str, ...] | None:
+    """Return the keys of what a dotted name leads to, sorted; None where that is no mapping."""
     first, *others = name.split(".")
     value = scope.find(first)
     for part in others:
         value = value.get(part) if isinstance(value, Mapping) else None
-    return tuple(sorted(map(str, value))) if isinstance(value, Mapping) else ()
+    return tuple(sorted(map(str, value))) if isinstance(value, Mapping) else None
 
 
 def _variables(scope: Scope) -> dict[str, object]:
