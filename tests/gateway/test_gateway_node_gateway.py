@@ -75,7 +75,7 @@ def code(error):
 def test_a_node_is_closed_with_its_containers_running_and_reached_at_its_entry(edge, half, ports):
     out = take_out(edge)
     assert (out.words, out.entry) == ("drained in 1.0 s, nothing in flight", 18080)
-    assert half.calls == [("mac-01", "draining"), ("mac-01", "drained")]
+    assert half.calls == [("mac-01", "cordoned"), ("mac-01", "draining"), ("mac-01", "drained")]
     assert half.runs("mac-01")
     kept = ports.services.service("mac-01")
     assert (kept.state, kept.run, kept.reason) == (ServiceState.DRAINED, RUN, "rollout layout")
@@ -83,13 +83,13 @@ def test_a_node_is_closed_with_its_containers_running_and_reached_at_its_entry(e
 
 def test_with_nothing_in_flight_a_drain_polls_twice(edge, half):
     take_out(edge)
-    # One look at each node of the pool for the guard, then the polls.
-    assert half.looks.count("mac-02") == 1
-    assert half.looks.count("mac-01") == 1 + 2
+    # Two looks at each node of the pool for the guard, before and after it is announced, then the polls.
+    assert half.looks.count("mac-02") == 2
+    assert half.looks.count("mac-01") == 2 + 2
 
 
 def test_what_was_in_flight_is_waited_for_and_counted(edge, half, clock):
-    half.flights["mac-01"] = [InFlight(0)] + [InFlight(7)] * 5 + [InFlight(2), InFlight(0)]
+    half.flights["mac-01"] = [InFlight(0)] + [InFlight(7)] * 6 + [InFlight(2), InFlight(0)]
     began = clock.now()
     assert take_out(edge).words == "drained in 7.0 s, 7 in flight finished"
     assert clock.now() - began == 7.0

@@ -64,7 +64,7 @@ def code(error):
 def test_an_idle_node_is_drained_after_two_polls(ports, half, clock):
     began = clock.now()
     done = drain(ONE, Wish("noise"), ports)
-    assert half.calls == [("mac-01", "draining"), ("mac-01", "stop"), ("mac-01", "drained")]
+    assert half.calls == [("mac-01", each) for each in ("cordoned", "draining", "stop", "drained")]
     assert (done.cut, done.already, clock.now() - began) == (0, False, 1.0)
     kept = ports.services.service("mac-01")
     assert (kept.state, kept.reason, kept.who) == (ServiceState.DRAINED, "noise", "ana")
@@ -148,6 +148,58 @@ def test_two_operators_at_once_are_admitted_one_after_the_other(ports, half, sta
     assert sorted(answers.values()) == [0, 7]
 
 
+@pytest.fixture
+def elsewhere(ports, tmp_path, clock):
+    """An operator whose controller shares no store with the other's."""
+    opened = SqlState(f"sqlite:///{tmp_path}/other.db", clock.now)
+    yield replace(ports, services=opened.services, leases=opened.leases, holder="bob process 2", who="bob")
+    opened.close()
+
+
+class Meeting(FakeHalf):
+    """Nodes that two operators drain at once: what the second does comes between two steps of the first."""
+
+    def __init__(self, meanwhile):
+        super().__init__()
+        self.meanwhile = meanwhile
+        self.lowest = 2
+
+    def enter(self, node, service):
+        FakeHalf.enter(self, node, service)
+        self.lowest = min(self.lowest, 2 - sum(each.closed for each in self.services.values()))
+        if (node, service.state) == (ONE, ServiceState.CORDONED) and not service.failure:
+            meanwhile, self.meanwhile = self.meanwhile, lambda: None
+            meanwhile()
+
+
+def test_two_operators_who_share_no_store_do_not_break_the_guard_together(ports, elsewhere):
+    refused = []
+
+    def bob_drains():
+        with pytest.raises(MacfleetError) as error:
+            drain(TWO, Wish(), replace(elsewhere, half=half))
+        refused.append(code(error))
+
+    half = Meeting(bob_drains)
+    assert drain(ONE, Wish(), replace(ports, half=half)).service.state is ServiceState.DRAINED
+    assert refused == [("E0871", 7)]
+    assert half.lowest == 1
+
+
+def test_of_two_operators_who_announce_at_once_both_give_way_and_nothing_was_closed(ports):
+    now = ports.clock.now()
+    meanwhile = Service("mac-02", ServiceState.CORDONED, "moved", "bob", now, now + 1800, token=5)
+    half = Meeting(lambda: half.services.update({"mac-02": meanwhile}))
+    with pytest.raises(MacfleetError) as refused:
+        drain(ONE, Wish("noise"), replace(ports, half=half))
+    assert code(refused) == ("E0871", 7)
+    assert [state for _, state in half.calls] == ["cordoned", "active"]
+    assert ports.services.service("mac-01").state is ServiceState.ACTIVE
+    assert half.services["mac-01"].state is ServiceState.ACTIVE
+    half.services["mac-02"] = replace(meanwhile, deadline=now - 1)
+    assert drain(ONE, Wish(), replace(ports, half=half)).service.state is ServiceState.DRAINED
+
+
 def test_a_drain_that_fails_at_its_deadline_leaves_the_node_cordoned_and_open(ports, half, clock):
     half.flights["mac-01"] = [BUSY]
     began = clock.now()
@@ -170,7 +222,7 @@ def test_cancel_stops_at_the_deadline_and_counts_what_it_cut(ports, half):
 
 
 def test_wait_goes_on_past_the_deadline(ports, half, clock):
-    half.flights["mac-01"] = [BUSY] * 30 + [InFlight(0)]
+    half.flights["mac-01"] = [BUSY] * 31 + [InFlight(0)]
     began = clock.now()
     assert drain(ONE, Wish(deadline=5.0, on_deadline=OnDeadline.WAIT), ports).cut == 0
     assert clock.now() - began == 30.0
@@ -221,7 +273,7 @@ def test_a_node_that_does_not_answer_on_the_way_is_waited_for(ports, half, clock
     looks = iter(range(100))
 
     def wanders_off(_node):
-        half.gone = {"mac-01"} if next(looks) in range(3, 12) else set()
+        half.gone = {"mac-01"} if next(looks) in range(5, 14) else set()
 
     half.before_look = wanders_off
     began = clock.now()
@@ -235,7 +287,7 @@ def test_a_node_that_does_not_answer_at_the_deadline_stays_draining_and_nothing_
     looks = iter(range(100))
 
     def is_lost(_node):
-        half.gone = {"mac-01"} if next(looks) >= 3 else set()
+        half.gone = {"mac-01"} if next(looks) >= 5 else set()
 
     half.before_look = is_lost
     half.flights["mac-01"] = [BUSY]
@@ -254,20 +306,20 @@ class Opened(FakeHalf):
 
     def look(self, node):
         sight = FakeHalf.look(self, node)
-        gone = node is ONE and len(self.looks) in (5, 9)
+        gone = node is ONE and len(self.looks) in (7, 11)
         return replace(sight, closed=sight.closed and not gone)
 
 
 def test_a_port_that_is_open_again_on_the_way_is_closed_again(ports):
     half = Opened(flights={"mac-01": [BUSY] * 12 + [InFlight(0)]})
     drain(ONE, Wish(), replace(ports, half=half))
-    assert half.calls == [*[("mac-01", "draining")] * 3, ("mac-01", "stop"), ("mac-01", "drained")]
+    assert half.calls == [("mac-01", each) for each in ("cordoned", *["draining"] * 3, "stop", "drained")]
     assert sum(event.kind == "drain.reclosed" for event in ports.events.seen) == 2
 
 
 def test_where_an_engine_counts_no_requests_its_connections_are_waited_for(ports, half, clock):
     uncounted = InFlight(None, ("a", "b"), counts=False)
-    half.flights["mac-01"] = [uncounted] * 25 + [InFlight(None, counts=False)]
+    half.flights["mac-01"] = [uncounted] * 26 + [InFlight(None, counts=False)]
     began = clock.now()
     assert drain(ONE, Wish(), ports).cut == 0
     assert clock.now() - began == 25.0

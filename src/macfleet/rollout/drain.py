@@ -13,7 +13,8 @@ from macfleet.model.event import Event
 from macfleet.model.exit_codes import ExitCode
 from macfleet.model.json import Json
 from macfleet.model.node import Node
-from macfleet.rollout.drain_admit import Wish, admit
+from macfleet.rollout.drain_admit import Wish, admit, announce
+from macfleet.rollout.drain_guard import REFUSED_BY_GUARD
 from macfleet.rollout.drain_lease import DEAF_TTL, NODE_TTL, STEP_TTL, held
 from macfleet.rollout.drain_ports import DrainPorts, Lease, Sight
 from macfleet.rollout.drain_state import POLL, InFlight, OnDeadline, Progress, Service, ServiceState
@@ -61,6 +62,8 @@ def drain_held(node: Node, wish: Wish, ports: DrainPorts, lease: Lease) -> Drain
             _keep(node, service, ports)
         return Drained(service, already=True)
     try:
+        if not known.closed and not wish.force:
+            announce(node, known, service, ports)
         ports.half.enter(node, service)
         most = _wait(node, service, wish, ports, lease)
         cut = _stop(node, ports, lease) if wish.stop else 0
@@ -155,7 +158,7 @@ def _stop(node: Node, ports: DrainPorts, lease: Lease) -> int:
 def _fail(node: Node, service: Service, ports: DrainPorts, lease: Lease, error: MacfleetError) -> None:
     """Leave the node cordoned and open with the reason; one that cannot be told stays draining."""
     problem = error.diagnostics[0]
-    if problem.code == "E0873" or service.state is not ServiceState.DRAINING:
+    if problem.code in ("E0873", REFUSED_BY_GUARD) or service.state is not ServiceState.DRAINING:
         return
     back = service.moved(ServiceState.CORDONED, ports.clock.now(), lease.token, failure=problem.summary)
     try:

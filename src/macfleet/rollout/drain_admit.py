@@ -13,6 +13,7 @@ from macfleet.rollout.drain_ports import DrainPorts, Lease, Sight
 from macfleet.rollout.drain_state import OnDeadline, Service, ServiceState
 
 DEADLINE = 1800.0
+_OTHERS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +81,35 @@ def admit(node: Node, wish: Wish, ports: DrainPorts, lease: Lease) -> Service:
     return draining
 
 
+def announce(node: Node, known: Service, service: Service, ports: DrainPorts) -> None:
+    """Write on the node that it is about to leave, its port open still, and look at the pool once more.
+
+    Controllers that share no store meet on the nodes alone. Each writes before it looks, so of two that were
+    admitted at once one at least sees the other, and puts its own node back as it was known.
+
+    Raises:
+        MacfleetError: E0871 too few would serve (exit 7), or what the node's half raises.
+    """
+    if len(ports.pool_of(node)) < _OTHERS:
+        return
+    ports.half.enter(node, replace(service, state=ServiceState.CORDONED))
+    refused = refusal(node, observe_pool(node, ports).capacity)
+    if refused is None:
+        return
+    back = replace(known, token=service.token)
+    ports.half.enter(node, back)
+    ports.services.keep_service(back)
+    raise MacfleetError(refused)
+
+
 def observe_pool(node: Node, ports: DrainPorts) -> PoolSeen:
     """See every node of the pool at once; one that does not answer does not serve."""
     pool = {each.name: each for each in ports.pool_of(node)} or {node.name: node}
     answers = ports.executor.each(tuple(pool), lambda name: ports.half.look(pool[name]))
     serving: dict[str, bool] = {}
     sights: dict[str, Sight] = {}
-    out = {name for name in pool if ports.services.service(name).closed}
+    # The node itself is asked for what it takes away: it serves until its port is closed.
+    out = {name for name in pool if name != node.name and ports.services.service(name).closed}
     for name, answer in answers.items():
         if isinstance(answer, Exception):
             if not isinstance(answer, MacfleetError):
@@ -94,7 +117,8 @@ def observe_pool(node: Node, ports: DrainPorts) -> PoolSeen:
             serving[name] = False
             continue
         sights[name] = answer
-        if answer.service is not None and answer.service.closed:
+        own = answer.service
+        if own is not None and (own.closed or (name != node.name and own.announced(ports.clock.now()))):
             out.add(name)
         serving[name] = answer.healthy and name not in out
     least = max(each.min_ready for each in pool.values())

@@ -51,7 +51,8 @@ class Service:
     Attributes:
         reason: why somebody took it out; who: who did.
         since: when it came to this state, seconds since the epoch.
-        deadline: when a drain must have ended, seconds since the epoch; 0 outside `draining`.
+        deadline: when a drain must have ended, seconds since the epoch; 0 outside `draining`, but in the file
+            of a node that is about to be.
         failure: why the last drain did not end well, empty when none failed.
         token: of the lease it was written under; what carries a lower one is refused.
         run: the rollout that took it out, empty for a person.
@@ -77,6 +78,10 @@ class Service:
     def closed(self) -> bool:
         """Whether the node refuses new connections."""
         return self.state in (ServiceState.DRAINING, ServiceState.DRAINED)
+
+    def announced(self, now: float) -> bool:
+        """Whether a drain that was admitted is about to close the node, as its own file says."""
+        return self.state is ServiceState.CORDONED and self.deadline > now
 
     def moved(self, state: ServiceState, now: float, token: int, *, failure: str = "") -> Service:
         """Return the service after a move.
