@@ -84,6 +84,37 @@ def test_any_run_of_a_chain_is_gone_on_with_within_a_limit(run, fleet):
     journal.close()
 
 
+LEFT = "20261123T041205Z-site-1a2b"
+APPLY = ("apply", "playbooks/site.yml", "--resume")
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        ((*APPLY, ""), 2, ("it names no run", "macfleet run list")),
+        ((*APPLY, "nope"), 2, ("E0956", "macfleet run list")),
+        ((*APPLY, "2026"), 2, ("E0958", "fits 2 runs: ", LEFT, "20261123T051205Z-stage3-3c4d")),
+        ((*APPLY, "20261123T05"), 2, ("E0576", "was a rollout layout")),
+        ((*APPLY, LEFT), 2, ("E0577", "mac-09, which the inventory no longer has", f"{LEFT} -l mac-01")),
+        ((*APPLY, LEFT, "-l", "mac-02"), 8, ("E0113", "finished every node of mac-02")),
+        (("rollout", "stage3", "--resume", "20261123T05"), 8, ("E0113",)),
+        (("rollout", "all", "--resume", "20261123T05"), 2, ("E0112",)),
+        (("rollout", "stage3", "--resume", " "), 2, ("it names no run",)),
+    ],
+    ids=["empty", "unknown", "ambiguous", "other stage", "node gone", "limit", "finished", "all", "blank"],
+)
+def test_what_cannot_be_gone_on_with_says_why_and_asks_no_node(run, fleet, words, code, said):
+    journal = state(fleet)
+    journal.begin(LEFT, "rollout provision", ["mac-01", "mac-09"], {})
+    journal.begin("20261123T051205Z-stage3-3c4d", "rollout layout", ["mac-01"], {})
+    journal.settle("20261123T051205Z-stage3-3c4d", "mac-01", "ok")
+    found, _, err = run(*words)
+    told = " ".join(err.split())
+    assert (found, [text for text in said if text not in told]) == (code, [])
+    assert journal.last() == "20261123T051205Z-stage3-3c4d"
+    journal.close()
+
+
 def test_a_load_test_is_gone_on_with_at_the_length_it_was_begun_with(run, fleet):
     journal = state(fleet)
     journal.begin(

@@ -25,6 +25,14 @@ def wait_option(command: Callable[..., R]) -> Callable[..., R]:
     return option(command)
 
 
+def resume_option(command: Callable[..., R]) -> Callable[..., R]:
+    """Give a command ``--resume RUN``, empty where it is not said."""
+    option = click.option(
+        "--resume", metavar="RUN", callback=_run, help="Only the nodes that RUN did not finish."
+    )
+    return option(command)
+
+
 def diff_option(command: Callable[..., R]) -> Callable[..., R]:
     """Give a command ``--diff``."""
     option = click.option(
@@ -47,6 +55,13 @@ def count_or_share(_context: click.Context, _option: click.Parameter, value: str
     if value and not re.fullmatch(r"[1-9][0-9]*|([1-9][0-9]?|100)%", value):
         raise click.BadParameter(f'"{value}" is neither a number from 1 nor a share such as 10%')
     return value
+
+
+def _run(_context: click.Context, _option: click.Parameter, value: str | None) -> str:
+    # What a shell made of an unset variable: without --resume the command begins anew, on every node.
+    if value is not None and not value.strip():
+        raise click.BadParameter("it names no run. See which broke off: macfleet run list")
+    return value or ""
 
 
 def _seconds_or_none(context: click.Context, option: click.Parameter, value: str | None) -> float | None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from macfleet.cli.fleet import FleetContext, event_command, limit_option
-from macfleet.cli.params import diff_option, wait_option
+from macfleet.cli.params import diff_option, resume_option, wait_option
 from macfleet.cli.show_stage import show_stage
 from macfleet.cli.tags import chosen_tags, in_part, tag_options
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
@@ -56,7 +56,7 @@ def plan(
 @tag_options
 @click.option("--check", is_flag=True, help="Only show the plan.")
 @diff_option
-@click.option("--resume", metavar="RUN", default="", help="Only the nodes that RUN did not finish.")
+@resume_option
 @wait_option
 @click.option("--reason", default="", help="Why, for the record.")
 @event_command

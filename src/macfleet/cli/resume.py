@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
 from macfleet.model.exit_codes import ExitCode
+from macfleet.model.shell import quote
 from macfleet.model.stage import StageName
 
 if TYPE_CHECKING:
@@ -38,17 +40,21 @@ def resumed(fleet: FleetContext, run: str, stage: StageName, limit: str) -> tupl
     nodes. So it does not matter which run of a chain is named, nor how often it broke off.
 
     Raises:
-        MacfleetError: E0956 the journal does not know the run; E0576 (exit 2) it was another stage; E0113
-            (exit 8) nothing of it is left.
+        MacfleetError: E0956 the journal does not know the run; E0576 (exit 2) it was another stage; E0577
+            (exit 2) it left nodes that the inventory no longer has; E0113 (exit 8) nothing of it is left.
     """
     head = fleet.state.head(run)
     if head.command != f"rollout {stage}":
         raise MacfleetError(_other_stage(head.id, head.command))
     origin = fleet.state.origin(head.id)
     left = fleet.state.unsettled(origin)
+    known = {node.name for node in fleet.inventory.nodes}
+    gone = [name for name in left if name not in known]
     if limit:
         within = {node.name for node in fleet.nodes(limit)}
         left = tuple(name for name in left if name in within)
+    elif gone:
+        raise MacfleetError(_retired(head.id, gone, [name for name in left if name in known]))
     if not left:
         raise MacfleetError(_nothing_left(head.id, limit))
     return origin, ",".join(left)
@@ -100,6 +106,19 @@ def _other_stage(run: str, command: str) -> Diagnostic:
         f"run {run} was a {command}",
         why="A run is gone on with by the stage it was.",
         mend=f"See what it did: macfleet run show {run}",
+    )
+
+
+def _retired(run: str, gone: Sequence[str], others: Sequence[str]) -> Diagnostic:
+    several = len(gone) > 1
+    mend = "Put it back into the inventory" if not several else "Put them back into the inventory"
+    if others:
+        mend += f", or go on with the others: --resume {run} -l {quote(','.join(others))}"
+    return Diagnostic(
+        "E0577",
+        f"run {run} did not finish {', '.join(gone)}, which the inventory no longer has",
+        why="It goes on with every node it left; none is passed over without a word.",
+        mend=f"{mend}.",
     )
 
 

@@ -8,7 +8,7 @@ import click
 
 from macfleet.cli.fleet import FleetContext, event_command, limit_option
 from macfleet.cli.load_length import Asked, duration_of, segments_of
-from macfleet.cli.params import count_or_share, diff_option, wait_option
+from macfleet.cli.params import count_or_share, diff_option, resume_option, wait_option
 from macfleet.cli.rollout_all import run_all
 from macfleet.cli.rollout_stage import STAGES, Wanted, run_stage
 from macfleet.cli.tags import tag_options
@@ -22,7 +22,7 @@ from macfleet.model.stage_name import StageName
 @click.option("--check", is_flag=True, help="Show the plan and refusals; change and measure nothing.")
 @diff_option
 @click.option("--again", is_flag=True, help="Measure again where evidence is current.")
-@click.option("--resume", metavar="RUN", default="", help="Only the nodes that RUN did not finish.")
+@resume_option
 @tag_options
 @click.option("--from", "first", type=click.Choice(list(STAGES)), help="With all: begin at this stage.")
 @click.option(

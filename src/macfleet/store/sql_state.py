@@ -124,9 +124,7 @@ class SqlJournal:
         row = next((row for row in rows if row[0] == run_id), rows[0] if len(rows) == 1 else None)
         if row is None:
             if rows:
-                raise MacfleetError(
-                    Diagnostic("E0958", f"{run_id} fits {len(rows)} runs", mend="Type more of the id.")
-                )
+                raise MacfleetError(_several(run_id, [str(row[0]) for row in rows]))
             raise MacfleetError(_unknown(run_id))
         name, command, nodes, detail, started, finished, outcome = row
         return JournalHead(
@@ -201,6 +199,16 @@ class SqlState(SqlJournal, SqlEvidences):
 
 def _noted(run: str, node: str, kind: str, detail: JsonObject, at: float) -> Values:
     return {"run": run, "node": node, "kind": kind, "detail": _dump(detail), "at": at}
+
+
+def _several(given: str, fitting: Sequence[str]) -> Diagnostic:
+    newest = ", ".join(fitting[-4:])
+    more = f"{newest} and {len(fitting) - 4} older" if len(fitting) > 4 else newest
+    return Diagnostic(
+        "E0958",
+        f"{given} fits {len(fitting)} runs: {more}",
+        mend="Type more of the id, or look: macfleet run list",
+    )
 
 
 def _unknown(run_id: str) -> Diagnostic:
