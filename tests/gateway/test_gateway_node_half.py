@@ -3,6 +3,7 @@
 import json
 import os
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -10,12 +11,14 @@ from hypothesis import strategies as st
 
 from macfleet.gateway import node_scripts as scripts
 from macfleet.gateway.node_answers import read_sight, read_stop
-from macfleet.gateway.node_half import NodeScripts
+from macfleet.gateway.node_half import NodeScripts, RouteProof
 from macfleet.model.diagnostic import MacfleetError
 from macfleet.model.node import Arm, Endpoint, Node
+from macfleet.rollout.arms import behind
 from macfleet.rollout.drain_ports import WayIn
 from macfleet.rollout.drain_state import InFlight, Service, ServiceState
-from macfleet.testing import LocalTransport
+from macfleet.testing import LocalTransport, LocalTransports
+from macfleet.testing.load import FakeLoadGenerator
 
 NODE = Node(
     "mac-01",
@@ -363,3 +366,37 @@ def test_any_file_of_a_node_is_read(document):
 def test_a_reason_reaches_the_node_as_it_was_written(reason):
     kept = read_sight("mac-01", f"service {scripts.document(Service('mac-01', reason=reason))}\n").service
     assert kept.reason == reason[:500]
+
+
+class Asked(FakeLoadGenerator):
+    """Remembers the address of every arm that was probed."""
+
+    def probe(self, node, arm, base_url, contract):
+        self.probed.append((str(arm), base_url))
+        return FakeLoadGenerator.probe(self, node, arm, base_url, contract)
+
+
+@pytest.mark.parametrize(
+    ("reached", "ports"),
+    [(FRONTED, (8080, 8090)), (behind(FRONTED, 18080), (18080, 18090))],
+    ids=["open", "closed"],
+)
+def test_each_arm_that_is_there_is_asked_where_it_lets_in(tmp_path, reached, ports):
+    load = Asked(problems={"mac-01/host-engine": ("status 502",)})
+    answering = LocalTransports(tmp_path)
+    (tmp_path / "mac-01").mkdir()
+    answering.opened["mac-01"] = Answering(tmp_path / "mac-01")
+    promised = SimpleNamespace(routes=[SimpleNamespace(path="/v1/models", stream=False)])
+    prove = RouteProof(answering, load, promised)
+    there = replace(reached, arms=(Arm.CONTAINER, Arm.HOST_ENGINE))
+    assert prove(there) == ("/v1/models of host-engine: status 502",)
+    asked = [address for _, address in load.probed if address.startswith("http")]
+    assert asked == [f"http://127.0.0.1:{port}" for port in ports]
+    assert prove(replace(reached, arms=(Arm.CONTAINER,))) == ()
+
+
+class Answering(LocalTransport):
+    """A node on which every address answers."""
+
+    def run(self, script, *, deadline):
+        return LocalTransport.run(self, f"curl() {{ :; }}\n{script}", deadline=deadline)
