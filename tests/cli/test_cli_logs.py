@@ -54,7 +54,16 @@ def test_a_run_that_broke_off_has_its_log_and_entries_can_be_chosen(run, fleet):
 
 @pytest.mark.parametrize(
     ("since", "shown"),
-    [("2026-11-23T04:12:07", 2), ("2026-11-23", 3), ("2999-01-01", 0), ("1s", 0), ("9999d", 3)],
+    [
+        ("2026-11-23T04:12:07", 2),
+        ("2026-11-23T04:12Z", 3),
+        ("2026-11-23T06:12:07+02:00", 2),
+        ("2026-11-23 04:13", 0),
+        ("2026-11-23", 3),
+        ("2999-01-01", 0),
+        ("1s", 0),
+        ("9999d", 3),
+    ],
 )
 def test_entries_before_a_moment_are_left_out(run, fleet, since, shown):
     folder = fleet / ".macfleet/runs/20261123T041205Z-stage3-1a2b.partial/nodes/mac-01"
@@ -68,8 +77,10 @@ def test_entries_before_a_moment_are_left_out(run, fleet, since, shown):
     assert (code, len(out.splitlines())) == (0, shown)
 
 
-def test_a_moment_that_cannot_be_read_is_refused(run, fleet):
-    assert run("logs", "mac-01", "--since", "yesterday")[0] == 2
+@pytest.mark.parametrize("since", ["yesterday", "2026-23-11", "2026-11-23T4", "99999999d"])
+def test_a_moment_that_cannot_be_read_is_refused(run, fleet, since):
+    code, _, err = run("logs", "mac-01", "--since", since)
+    assert (code, "--since" in err, "2026-11-23T04:12" in err) == (2, True, True)
 
 
 @pytest.mark.parametrize(

@@ -67,15 +67,22 @@ def logs(
 
 
 def _moment(text: str, now: float) -> str:
-    """Return the moment that --since names as the log writes it; empty text comes before every moment."""
+    """Return the moment that --since names as the log writes it; empty text comes before every moment.
+
+    A moment without an offset is UTC, as the log is.
+    """
     from macfleet.model.quantity import parse_seconds
 
-    if not text or re.match(r"\d{4}-\d\d-\d\d", text):
+    if not text:
         return text
     try:
-        moment = dt.datetime.fromtimestamp(now - parse_seconds(text), tz=dt.UTC)
-    except ValueError as error:
-        raise click.UsageError(f"--since: {error}; such as 10m, or 2026-11-23T04:12") from error
+        if re.match(r"\d{4}-", text):
+            named = dt.datetime.fromisoformat(text)
+            moment = named.astimezone(dt.UTC) if named.tzinfo else named.replace(tzinfo=dt.UTC)
+        else:
+            moment = dt.datetime.fromtimestamp(now - parse_seconds(text), tz=dt.UTC)
+    except (ValueError, OverflowError) as error:
+        raise click.UsageError(f"--since: {error}; such as 10m, or 2026-11-23T04:12 (UTC).") from error
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
