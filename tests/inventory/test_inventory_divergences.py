@@ -64,6 +64,30 @@ READ = [
         "E0104",
     ),
     ("A key stands twice in YAML", {YML: "a: {hosts: {h: {v: 1, v: 2}}}"}, variables("h", v=2), "E0102"),
+    (
+        "A template that asks for `groups`, `hostvars` or `lookup`",
+        {YML: "a: {hosts: {h: {site: \"{{ groups['a'][0] }}\"}}}"},
+        variables("h", site="{{ groups['a'][0] }}"),
+        "E0212",
+    ),
+    (
+        "A password, such as `ansible_become_password`",
+        {YML: "a: {hosts: {h: {ansible_become_password: x}}}"},
+        lambda hosts: hosts["h"]["vars"]["ansible_become_password"] == "x",
+        "E0214",
+    ),
+    (
+        "A value that does not fit, such as `ansible_port: ssh`",
+        {YML: "a: {hosts: {h: {ansible_port: ssh}}}"},
+        variables("h", ansible_port="ssh"),
+        "E0213",
+    ),
+    (
+        "Two nodes with one address and port",
+        {YML: "a: {hosts: {h: {ansible_host: x}, i: {ansible_host: x}}}"},
+        nodes("h", "i"),
+        "E0215",
+    ),
     ("A variable that nothing reads", {YML: "a: {hosts: {h: {v: 1}}}"}, variables("h", v=1), "load E0214"),
     (
         "A port on a later mention of a node",
@@ -110,6 +134,18 @@ READ = [
         {YML: "a: {hosts: {'h[:1]:22': }}"},
         nodes("h0:22", "h1:22"),
         variables("h1", ansible_port=22),
+    ),
+    (
+        "A range of more than 10,000 names",
+        {YML: "a: {hosts: {'h[00001:10001]': }}"},
+        lambda hosts: len(hosts) == 10_001,
+        "E0206",
+    ),
+    (
+        "Names that differ in upper and lower case alone",
+        {YML: "a: {hosts: {h: , H: {ansible_host: i}}}"},
+        nodes("H", "h"),
+        "E0209",
     ),
     (
         "Port 0, such as `h:0`",

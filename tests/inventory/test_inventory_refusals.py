@@ -70,6 +70,11 @@ def test_a_variable_nothing_reads_is_refused_with_a_suggestion(problems, variabl
     assert mend in found.mend
 
 
+def test_a_password_is_not_repeated(problems):
+    (found,) = problems(node_with("ansible_ssh_pass: hunter2"))
+    assert "hunter2" not in repr(found)
+
+
 @pytest.mark.parametrize(
     ("template", "reason", "mend"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from macfleet.documents import nearest
 from macfleet.inventory.build import Builder, Built
@@ -85,7 +86,8 @@ def _unknown(assigned: Assignment, owner: str, names: set[str]) -> Diagnostic:
         why = "The inventory is printed, hashed and recorded with every run; nodes are entered by key."
         mend = "Remove it; use ansible_ssh_private_key_file, and sudo rules that need no password."
         summary = f'"{name}" for {owner} is refused'
-        return assigned.document.diagnose("E0214", summary, *assigned.path, why=why, mend=mend)
+        found = assigned.document.diagnose("E0214", summary, *assigned.path, why=why, mend=mend)
+        return replace(found, snippet="", span=0)  # the line holds the password
     guess = nearest(name, names - MAGIC)
     declare = "declare it under `variables:` in macfleet.yml or in a role's defaults."
     mend = f'did you mean "{guess}"? Else {declare}' if guess else f"Remove it, or {declare}"

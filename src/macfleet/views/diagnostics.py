@@ -79,11 +79,12 @@ def _snippet(diagnostic: Diagnostic, room: int) -> tuple[str, str]:
     """Return the source line and the caret beneath it; a long line is cut around what is meant."""
     column = diagnostic.where.column if diagnostic.where else 1
     number = f"{diagnostic.where.line if diagnostic.where else 0:>4} | "
-    shown = clean(diagnostic.snippet)
     most = max(room - len(number), 1)
-    start = max(column - 1 - most // 2, 0) if len(shown) > most else 0
+    start = max(column - 1 - most // 2, 0) if len(diagnostic.snippet) > most else 0
+    # Cut first: a line may be a file of many megabytes.
+    shown = clean(diagnostic.snippet[start : start + most])[:most]
     caret = " " * (column - 1 - start) + "^" * max(diagnostic.span, 1)
-    return number + shown[start : start + most], " " * (len(number) - 2) + "| " + caret[:most]
+    return number + shown, " " * (len(number) - 2) + "| " + caret[:most]
 
 
 def _wrapped(paragraph: str, room: int) -> list[str]:
