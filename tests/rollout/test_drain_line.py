@@ -200,6 +200,21 @@ def test_of_two_operators_who_announce_at_once_both_give_way_and_nothing_was_clo
     assert drain(ONE, Wish(), replace(ports, half=half)).service.state is ServiceState.DRAINED
 
 
+def test_a_node_is_announced_for_long_enough_that_others_see_it(ports, half):
+    announced = []
+    half.before_look = lambda _node: announced.append(half.services.get("mac-01"))
+    drain(ONE, Wish(deadline=0.0), ports)
+    told = next(each for each in announced if each and each.state is ServiceState.CORDONED)
+    assert told.announced(ports.clock.now() + 60)
+
+
+def test_a_node_that_leaves_whatever_the_others_do_is_not_announced(ports, half):
+    half.sick = {"mac-01"}
+    drain(ONE, Wish(), ports)
+    drain(TWO, Wish("on fire", force=True), ports)
+    assert "cordoned" not in {done for _, done in half.calls}
+
+
 def test_a_drain_that_fails_at_its_deadline_leaves_the_node_cordoned_and_open(ports, half, clock):
     half.flights["mac-01"] = [BUSY]
     began = clock.now()

@@ -54,16 +54,16 @@ def drain(node: Node, wish: Wish, ports: DrainPorts) -> Drained:
 def drain_held(node: Node, wish: Wish, ports: DrainPorts, lease: Lease) -> Drained:
     """Take a node out of service whose lease is held; raises what `drain` raises."""
     began = ports.clock.monotonic()
-    known = ports.services.service(node.name)
-    service = admit(node, wish, ports, lease)
+    admitted = admit(node, wish, ports, lease)
+    service = admitted.service
     if service.state is ServiceState.DRAINED and _is_out(ports.half.look(node), wish):
         service = replace(service, deadline=0.0)
+        known = admitted.known
         if (service.run, service.reason, service.failure) != (known.run, known.reason, known.failure):
             _keep(node, service, ports)
         return Drained(service, already=True)
     try:
-        if not known.closed and not wish.force:
-            announce(node, known, service, ports)
+        announce(node, admitted, ports)
         ports.half.enter(node, service)
         most = _wait(node, service, wish, ports, lease)
         cut = _stop(node, ports, lease) if wish.stop else 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from macfleet.model.diagnostic import MacfleetError
@@ -13,7 +14,8 @@ from macfleet.rollout.drain_ports import DrainPorts, Lease, Sight
 from macfleet.rollout.drain_state import OnDeadline, Service, ServiceState
 
 DEADLINE = 1800.0
-_OTHERS = 2
+_ANNOUNCED = 300.0
+"""Seconds another controller is to believe that a node is about to be closed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +50,21 @@ class PoolSeen:
     own: Sight | None
 
 
-def admit(node: Node, wish: Wish, ports: DrainPorts, lease: Lease) -> Service:
-    """Let the guard decide under the pool's lease and keep what it decided; returns a draining service.
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """A node that may leave: as it was known, as it is kept now, and which nodes of its pool served then.
+
+    Attributes:
+        serving: none where the node leaves whatever the others do.
+    """
+
+    known: Service
+    service: Service
+    serving: tuple[str, ...] = ()
+
+
+def admit(node: Node, wish: Wish, ports: DrainPorts, lease: Lease) -> Admitted:
+    """Let the guard decide under the pool's lease and keep what it decided: a draining service.
 
     A node that is draining or drained already was admitted before.
 
@@ -61,7 +76,7 @@ def admit(node: Node, wish: Wish, ports: DrainPorts, lease: Lease) -> Service:
     if known.closed:
         if wish.run and not known.resumable:
             raise MacfleetError(out_already(node, known.words))
-        return _again(known, wish, ports, lease.token)
+        return Admitted(known, _again(known, wish, ports, lease.token))
     with pool_lease(node, ports):
         seen = observe_pool(node, ports)
         own = seen.own.service if seen.own else None
@@ -78,10 +93,11 @@ def admit(node: Node, wish: Wish, ports: DrainPorts, lease: Lease) -> Service:
         detail = {"who": ports.who, "reason": wish.reason, "refusal": refused.summary}
         ports.record(node.name, "drain.forced", detail)
     ports.events.emit(Event("drain.admitted", node.name, {"words": words}))
-    return draining
+    serving = tuple(name for name, serves in seen.capacity.serving.items() if serves)
+    return Admitted(known, draining, () if wish.force or node.name not in serving else serving)
 
 
-def announce(node: Node, known: Service, service: Service, ports: DrainPorts) -> None:
+def announce(node: Node, admitted: Admitted, ports: DrainPorts) -> None:
     """Write on the node that it is about to leave, its port open still, and look at the pool once more.
 
     Controllers that share no store meet on the nodes alone. Each writes before it looks, so of two that were
@@ -90,23 +106,25 @@ def announce(node: Node, known: Service, service: Service, ports: DrainPorts) ->
     Raises:
         MacfleetError: E0871 too few would serve (exit 7), or what the node's half raises.
     """
-    if len(ports.pool_of(node)) < _OTHERS:
+    if not {*admitted.serving} - {node.name}:
         return
-    ports.half.enter(node, replace(service, state=ServiceState.CORDONED))
-    refused = refusal(node, observe_pool(node, ports).capacity)
+    until = ports.clock.now() + _ANNOUNCED
+    ports.half.enter(node, replace(admitted.service, state=ServiceState.CORDONED, deadline=until))
+    refused = refusal(node, observe_pool(node, ports, admitted.serving).capacity)
     if refused is None:
         return
-    back = replace(known, token=service.token)
+    back = replace(admitted.known, token=admitted.service.token)
     ports.half.enter(node, back)
     ports.services.keep_service(back)
     raise MacfleetError(refused)
 
 
-def observe_pool(node: Node, ports: DrainPorts) -> PoolSeen:
-    """See every node of the pool at once; one that does not answer does not serve."""
+def observe_pool(node: Node, ports: DrainPorts, among: Collection[str] = ()) -> PoolSeen:
+    """See every node of the pool at once, or those `among` it; one that does not answer does not serve."""
     pool = {each.name: each for each in ports.pool_of(node)} or {node.name: node}
-    answers = ports.executor.each(tuple(pool), lambda name: ports.half.look(pool[name]))
-    serving: dict[str, bool] = {}
+    asked = tuple(name for name in pool if not among or name in among)
+    answers = ports.executor.each(asked, lambda name: ports.half.look(pool[name]))
+    serving = dict.fromkeys(pool, False)
     sights: dict[str, Sight] = {}
     # The node itself is asked for what it takes away: it serves until its port is closed.
     out = {name for name in pool if name != node.name and ports.services.service(name).closed}
@@ -114,7 +132,6 @@ def observe_pool(node: Node, ports: DrainPorts) -> PoolSeen:
         if isinstance(answer, Exception):
             if not isinstance(answer, MacfleetError):
                 raise answer
-            serving[name] = False
             continue
         sights[name] = answer
         own = answer.service
