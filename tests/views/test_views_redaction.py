@@ -218,6 +218,12 @@ def test_an_error_that_leaves_a_block_keeps_its_type_and_loses_the_secret():
         raise KeyError("innocent")
 
 
+def test_a_traceback_shows_no_secret_of_an_error_behind_the_last():
+    with pytest.raises(RuntimeError, match=r"^ValueError: innocent$") as bug, hushed(redactor(PLANTED)):
+        raise ValueError("innocent") from KeyError(PLANTED)
+    assert (bug.value.__cause__, bug.value.__suppress_context__) == (None, True)
+
+
 def test_events_lose_the_secret_before_a_view_cuts_them():
     kept = RecordingEvents()
     RedactedEvents(kept, redactor(PLANTED)).emit(Event("x", "mac-01", {"address": f"a {PLANTED}"}))

@@ -8,6 +8,7 @@ import io
 import os
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from stat import S_ISREG
@@ -22,8 +23,9 @@ from macfleet.views.redaction import MASK, Redactor
 def hushed(redactor: Redactor) -> Iterator[None]:
     """Take secrets out of what the block prints and of the error it ends with.
 
-    A `MacfleetError` stays the same object; another error whose text holds a secret becomes a RuntimeError
-    that names its type. What a child process writes to an inherited descriptor is not seen.
+    A `MacfleetError` stays the same object; another error becomes a RuntimeError that names its type when its
+    text, or that of an error behind it, holds a secret. What a child process writes to an inherited
+    descriptor is not seen.
 
     Work on nodes goes on when nobody reads what is told of it, and when it cannot be written.
 
@@ -41,9 +43,11 @@ def hushed(redactor: Redactor) -> Iterator[None]:
         error.args = redactor.value(error.args)
         raise
     except Exception as error:
-        told = redactor.text(str(error))
-        if told == str(error):
+        # With --debug the errors behind it are shown as well.
+        chain = "".join(traceback.format_exception(error))
+        if redactor.text(chain) == chain:
             raise
+        told = redactor.text(str(error))
         raise RuntimeError(f"{type(error).__name__}: {told}") from None
     finally:
         sys.stdout, sys.stderr = stdout, stderr
