@@ -229,6 +229,16 @@ def test_a_drain_that_fails_at_its_deadline_leaves_the_node_cordoned_and_open(po
     assert not half.services["mac-01"].closed
 
 
+def test_a_deadline_of_now_drains_a_node_with_nothing_in_flight_and_no_other(ports, half, clock):
+    assert drain(TWO, Wish(deadline=0.0), ports).service.state is ServiceState.DRAINED
+    undrain(TWO, ports)
+    half.flights["mac-01"] = [BUSY]
+    began = clock.now()
+    with pytest.raises(MacfleetError) as failed:
+        drain(ONE, Wish(deadline=0.0), ports)
+    assert (code(failed), clock.now() - began) == (("E0872", 7), 0.0)
+
+
 def test_cancel_stops_at_the_deadline_and_counts_what_it_cut(ports, half):
     half.flights["mac-01"] = [BUSY]
     done = drain(ONE, Wish(deadline=3.0, on_deadline=OnDeadline.CANCEL), ports)

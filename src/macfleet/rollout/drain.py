@@ -111,7 +111,8 @@ def _wait(node: Node, service: Service, wish: Wish, ports: DrainPorts, lease: Le
             _say(ports, "drain.waiting", node, {"words": progress.words, "left": left})
         if wish.once and not progress.zeros:
             raise MacfleetError(_overdue(node, progress, "it was to be tried once"))
-        if left <= 0 and service.on_deadline is OnDeadline.FAIL:
+        # With nothing in flight the second poll is a second away: that is no reason to give up.
+        if left <= 0 and service.on_deadline is OnDeadline.FAIL and not progress.zeros:
             raise MacfleetError(_overdue(node, progress, "the deadline came"))
         if left <= 0 and service.on_deadline is OnDeadline.CANCEL:
             _say(ports, "drain.cancelled", node, {"words": progress.words})
