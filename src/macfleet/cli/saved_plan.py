@@ -135,7 +135,7 @@ def refuse_other_nodes(plan: SavedPlan, path: Path, nodes: Sequence[str], *, lim
     problems = []
     if strange:
         mend = f"Limit it to nodes of the plan: {', '.join(plan.nodes)}."
-        why = "Nobody looked at what they need."
+        why = "Nobody looked at what is needed there."
         problems.append(Diagnostic("E0121", f"{path} does not hold {', '.join(strange)}", why=why, mend=mend))
     if gone:
         summary = f"{path} holds {', '.join(gone)}, which the stage is not for any more"
