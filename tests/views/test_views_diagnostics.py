@@ -59,3 +59,15 @@ def test_what_a_file_holds_cannot_steer_the_terminal():
 def test_a_word_longer_than_the_line_stays_whole_below_the_label():
     found = text(Diagnostic("E0603", f"/{'x' * 120} is not built for linux/arm64"), width=60)
     assert found.splitlines()[:2] == ["error[E0603]:", f"  /{'x' * 120}"]
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 100])
+def test_a_command_to_type_is_never_broken_over_two_lines(width):
+    ping, resume = (
+        "macfleet ping --limit mac-01",
+        "macfleet apply playbooks/site.yml --resume 20261123T041205Z-site-1a2b",
+    )
+    mend = f"Check that the Mac is awake and Remote Login is on, then `{ping}`.\nGo on when all is well: {resume}"
+    shown = text(Diagnostic("E0401", "cannot connect", mend=mend), width=width).splitlines()
+    assert any(f"`{ping}`." in line for line in shown)
+    assert any(line.endswith(resume) for line in shown)

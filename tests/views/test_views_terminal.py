@@ -4,10 +4,12 @@ import sys
 
 import pytest
 
+from macfleet.model.event import Event
 from macfleet.model.resource import Action
 from macfleet.model.stage import Outcome
 from macfleet.rollout.result import NodeOutcome
 from macfleet.views import rollout_document as view
+from macfleet.views.progress import watching
 from macfleet.views.symbols import ACTIONS, COLOURS, NODES, OUTCOMES
 from macfleet.views.terminal import paint, show, show_json
 
@@ -23,10 +25,24 @@ class Terminal(io.StringIO):
 )
 def test_colour_is_for_terminals_that_want_it(monkeypatch, stream, no_color, coloured):
     monkeypatch.setenv("NO_COLOR", no_color)
+    monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setattr(sys, "stdout", stream())
     show(["mac-01  ✓ changed"])
     assert ("\x1b[" in sys.stdout.getvalue()) == coloured
     assert "✓" in sys.stdout.getvalue()
+
+
+@pytest.mark.parametrize("term", ["dumb", "unknown"])
+def test_a_terminal_that_can_draw_nothing_gets_lines_without_colour(monkeypatch, term):
+    monkeypatch.setenv("TERM", term)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setattr(sys, "stdout", Terminal())
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    show(["mac-01  ✓ changed"])
+    with watching("Stage 3", ["mac-01"]) as events:
+        events.emit(Event("node.settled", "mac-01", {"outcome": "changed"}))
+    assert sys.stdout.getvalue() == "mac-01  ✓ changed\n"
+    assert sys.stderr.getvalue() == "Stage 3: connecting to 1 node and planning\n  mac-01  ✓ changed\n"
 
 
 @pytest.mark.parametrize("symbol", COLOURS)

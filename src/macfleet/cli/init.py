@@ -15,6 +15,7 @@ from macfleet.model.diagnostic import Diagnostic, MacfleetError
 from macfleet.model.exit_codes import ExitCode
 from macfleet.model.shell import quote
 
+_TRUTHS = frozenset(("y", "n", "yes", "no", "on", "off", "true", "false", "null"))
 SCAFFOLD = ("inventory", "playbooks", "roles", "contract")
 
 
@@ -60,7 +61,7 @@ def make_fleet(folder: Path, name: str) -> list[str]:
     for top in SCAFFOLD:
         made += _copy(source / top, folder / top, folder)
     texts = {
-        "macfleet.yml": SETTINGS.format(name=json.dumps(_spelt(name))),
+        "macfleet.yml": SETTINGS.format(name=_scalar(_spelt(name))),
         ".gitignore": GITIGNORE,
         "images.yml": IMAGES,
         "weights.lock": WEIGHTS,
@@ -79,6 +80,12 @@ def make_fleet(folder: Path, name: str) -> list[str]:
 def _spelt(name: str) -> str:
     """Return a name as settings accept it."""
     return re.sub(r"[^A-Za-z0-9 ._-]+", "-", name).lstrip(" ._-") or "fleet"
+
+
+def _scalar(name: str) -> str:
+    """Return a name as YAML reads it back: in quotes where it could be a number or a truth."""
+    plain = re.fullmatch(r"[A-Za-z][A-Za-z0-9._-]*", name) and name.lower() not in _TRUTHS
+    return name if plain else json.dumps(name)
 
 
 def _refused(folder: Path, error: OSError) -> Diagnostic:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import textwrap
 from collections.abc import Sequence
 from typing import TextIO
 
 _NARROWEST = 20
+_JOIN = "\0"
+_TYPED = re.compile(r"`[^`\n]+`|(?<=: )macfleet .+$")
 
 
 def width_of(stream: TextIO) -> int:
@@ -27,15 +30,24 @@ def fold(text: str, width: int, *, indent: str = "") -> list[str]:
         return [text]
     room = max(width, _NARROWEST)
     wrapped = textwrap.wrap(
-        text, room, subsequent_indent=indent, break_on_hyphens=False, break_long_words=False
+        _joined(text), room, subsequent_indent=indent, break_on_hyphens=False, break_long_words=False
     )
-    return wrapped or [""]
+    return _parted(wrapped)
 
 
 def fold_words(text: str, width: int) -> list[str]:
     """Return the lines of one paragraph without cutting any word: paths and commands stay whole."""
     room = max(width, _NARROWEST)
-    return textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False) or [""]
+    return _parted(textwrap.wrap(_joined(text), room, break_long_words=False, break_on_hyphens=False))
+
+
+def _joined(text: str) -> str:
+    """Return text whose commands to type are one word each: those in backticks, and one that ends it."""
+    return _TYPED.sub(lambda found: found[0].replace(" ", _JOIN), text)
+
+
+def _parted(lines: list[str]) -> list[str]:
+    return [line.replace(_JOIN, " ") for line in lines] or [""]
 
 
 def flow(parts: Sequence[str], width: int, *, joint: str = " · ") -> list[str]:
