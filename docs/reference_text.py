@@ -92,7 +92,12 @@ CLI_OPTIONS = """## Options of every command on a fleet
 
 The fleet folder is found upwards from the working directory, or named by `--fleet`, or by the variable
 `MACFLEET_FLEET`. `-i` names an inventory source instead of those of `macfleet.yml` and may be repeated.
-`--output json` prints one document with `schema` and `kind`.
+`--output json` prints one document with `schema` and `kind`, also when the command line is not understood.
+
+What a command does to nodes never depends on who reads it: a closed pipe, a terminal that went away and a
+disk that is full under the output end nothing, and the exit code is the one it would have been; only output
+that could not be written makes it 1 (E0003). Colour and lines drawn anew need a terminal; `NO_COLOR`,
+`TERM=dumb` and a pipe get plain lines. In a pipe nothing is folded, elsewhere to the terminal or `COLUMNS`.
 """
 CLI_NODES = """## Selecting nodes
 
