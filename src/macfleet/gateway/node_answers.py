@@ -96,7 +96,7 @@ class _Lines:
             self.engine = rest
         elif word == "port":
             number, _, project = rest.partition(" ")
-            self.ports[_port(number)] = project
+            self.ports[_number(number)] = project
         elif word == "rule" and rest.startswith("block ") and (found := _RULE.search(rest)):
             self.refused.add(int(found[1]))
         elif word == "connection":
@@ -109,7 +109,7 @@ class _Lines:
         elif word == "asked":
             self.asked.append(_Asked())
         elif word == "answers":
-            self.answers.add(_port(rest))
+            self.answers.add(_number(rest))
         elif self.asked:
             self._say(self.asked[-1], word, rest)
 
@@ -141,10 +141,11 @@ def _in_flight(asked: Sequence[_Asked]) -> InFlight:
 
 def _counts_none(status: str) -> bool:
     """Whether an answer says that an engine shows no requests, now or later."""
-    return status in _NOT_OFFERED or (status.isdigit() and _OK <= int(status) < _FAULTS)
+    return status in _NOT_OFFERED or _OK <= _number(status) < _FAULTS
 
 
-def _port(text: str) -> int:
+def _number(text: str) -> int:
+    """Return a port or a status, 0 for anything else."""
     return int(text) if text.isascii() and text.isdigit() and len(text) <= len("65535") else 0
 
 
@@ -168,7 +169,9 @@ def _busy(text: str) -> int | None:
     except (ValueError, RecursionError):
         return None
     rows = slots if isinstance(slots, list) else []
-    return sum(isinstance(row, dict) and row.get("is_processing") is True for row in rows)
+    told = [row["is_processing"] for row in rows if isinstance(row, dict) and "is_processing" in row]
+    # A page without slots says nothing of them.
+    return sum(each is not False for each in told) if told else None
 
 
 def _service(node: str, text: str) -> Service | None:
