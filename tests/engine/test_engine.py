@@ -228,6 +228,25 @@ def test_an_answer_that_is_not_understood_is_an_error_and_not_absence(node, nonc
     assert "who knows" in caught.value.diagnostics[0].why
 
 
+@pytest.mark.parametrize(
+    ("script", "summary", "mend"),
+    [
+        ("echo who knows", "the answer of facts is not understood", "Run with -v and report"),
+        ("echo nobody >&2; exit 1", "the probe of facts failed", "Mend the cause on the node"),
+        ("echo sudo: a password is required >&2; exit 1", "the probe of facts failed", "sudo visudo"),
+    ],
+)
+def test_a_probe_that_fails_says_what_can_be_done_about_it(script, summary, mend, node, nonce):
+    def nothing_known(output):
+        raise ValueError(output.stderr)
+
+    with pytest.raises(MacfleetError) as caught:
+        observe("n", [], node, nonce=nonce, extra={"facts": Probe(script, nothing_known)})
+    (found,) = caught.value.diagnostics
+    assert summary in found.summary
+    assert mend in found.mend
+
+
 SHELLS = [shell for shell in ("dash", "zsh", "bash", "sh") if shutil.which(shell)]
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from macfleet.engine.answer import unbundle
+from macfleet.engine.refusals import WITHOUT_ASKING, wants_password
 from macfleet.engine.script import bundle, probe_fragments
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
 from macfleet.model.exit_codes import ExitCode
@@ -118,12 +119,19 @@ def _unanswered(node: str, name: str, output: ProbeOutput | None, probe: Probe) 
 
 
 def _misunderstood(node: str, name: str, output: ProbeOutput, error: Exception) -> Diagnostic:
+    """Return E0501: a probe failed on the node, or answered in a form that nobody foresaw."""
     shown = (output.stderr.strip() or output.stdout.strip())[:300]
+    failed = output.exit != 0
+    mend = "Run with -v and report what it printed; an unreadable answer is never taken for 'absent'."
+    if failed:
+        mend = "Mend the cause on the node; what cannot be looked at is never taken for 'absent'."
     return Diagnostic(
         "E0501",
-        f"the answer of {name} is not understood: {error}",
+        f"the probe of {name} failed: {error}"
+        if failed
+        else f"the answer of {name} is not understood: {error}",
         why=f"exit status {output.exit}, it printed: {shown!r}",
-        mend="An unreadable answer is never taken for 'absent'. Run with -v and report what it printed.",
+        mend=WITHOUT_ASKING if wants_password(output) else mend,
         node=node,
         address=name,
         exit_code=ExitCode.NODE_FAILED,

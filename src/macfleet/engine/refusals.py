@@ -9,10 +9,9 @@ from macfleet.model.exit_codes import ExitCode
 from macfleet.model.resource import Action, Change, Plan, ProbeOutput, Value
 
 _GO_ON = "Mend the cause and go on with --resume; what was done before it is kept."
-_SUDO = (
+WITHOUT_ASKING = (
     "Nobody can be asked for a password: let the login user run sudo without one. On the Mac, "
-    "`sudo visudo -f /etc/sudoers.d/macfleet`, and write there: USER ALL=(ALL) NOPASSWD: ALL. "
-    "Then go on with --resume."
+    "`sudo visudo -f /etc/sudoers.d/macfleet`, and write there: USER ALL=(ALL) NOPASSWD: ALL."
 )
 
 
@@ -74,15 +73,15 @@ def step_failed(node: str, address: str, output: ProbeOutput | None) -> Diagnost
         "E0512",
         f"a step of {address} failed",
         why=why,
-        mend=_SUDO if _wants_password(output) else _GO_ON,
+        mend=f"{WITHOUT_ASKING} Then go on with --resume." if wants_password(output) else _GO_ON,
         node=node,
         address=address,
         exit_code=ExitCode.NODE_FAILED,
     )
 
 
-def _wants_password(output: ProbeOutput | None) -> bool:
-    """Whether `sudo -n` ended the step because it would have had to ask."""
+def wants_password(output: ProbeOutput | None) -> bool:
+    """Whether `sudo -n` ended a step or a probe because it would have had to ask."""
     return output is not None and "sudo: a password is required" in output.stderr + output.stdout
 
 
