@@ -6,9 +6,11 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -236,6 +238,25 @@ def test_a_killed_controller_is_gone_on_with_and_no_step_runs_twice(site, step):
     assert code == 0, (out, err)
     assert (site.steps, site.jobs) == (["short", "long"], [])
     assert not (site.home / ".macfleet/lock").exists()
+
+
+def test_a_store_that_fails_amid_a_run_is_said_and_the_run_is_gone_on_with(site):
+    process = site.start(*APPLY)
+    site.at("short", process)
+    run = site.unfinished
+    with closing(sqlite3.connect(site.folder / ".macfleet/state.db", timeout=60)) as store:
+        store.execute("ALTER TABLE journal RENAME TO away")
+        site.let("short")
+        code, out, err = ended(process)
+        assert (code, "Traceback" in err) == (1, False), (out, err)
+        assert "E0598" in err
+        assert "state.db failed" in " ".join(err.split())
+        assert "--resume" in err
+        store.execute("ALTER TABLE away RENAME TO journal")
+    site.let("long")
+    code, out, err = site.run(*APPLY, "--resume", run)
+    assert code == 0, (out, err)
+    assert site.steps == ["short", "long"]
 
 
 def test_a_cut_connection_is_opened_again_and_the_detached_step_followed(site):
