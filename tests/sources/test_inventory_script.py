@@ -76,6 +76,13 @@ def test_a_slow_program_is_ended_with_everything_it_started(tmp_path, program):
         os.sched_yield()
 
 
+def test_a_program_that_has_said_all_and_does_not_end_is_ended(tmp_path, program):
+    path = program("echo $$ > child; echo {}; exec >&- 2>&-; while :; do sleep 600; done")
+    assert refusal(InventoryScripts(tmp_path, deadline=0.5), path).code == "E0232"
+    child = tmp_path / "child"
+    assert not (child.exists() and _lives(int(child.read_text() or 0)))
+
+
 def test_a_program_that_never_stops_printing_is_ended(tmp_path, program):
     assert "more than 64 MiB" in refusal(InventoryScripts(tmp_path), program("exec cat /dev/zero")).summary
 

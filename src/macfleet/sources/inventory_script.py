@@ -57,10 +57,14 @@ class InventoryScripts:
                 "Its first line must name an interpreter that is installed, such as #!/usr/bin/env python3."
             )
             raise _failed(path, f"cannot be started: {error.strerror or error}", mend=mend) from error
+        until = time.monotonic() + self.deadline
         with process:
             try:
-                stdout, stderr = self._read(process, path)
-                exit_code = process.wait()
+                stdout, stderr = self._read(process, path, until)
+                exit_code = process.wait(max(0.0, until - time.monotonic()))
+            except subprocess.TimeoutExpired as error:
+                _end(process)
+                raise _too_slow(path, self.deadline, stderr) from error
             except BaseException:
                 _end(process)
                 raise
@@ -70,9 +74,8 @@ class InventoryScripts:
             raise _failed(path, "prints nothing", stderr, 'It prints {"_meta": {"hostvars": {}}} at least.')
         return stdout
 
-    def _read(self, process: subprocess.Popen[bytes], path: str) -> tuple[bytes, bytes]:
+    def _read(self, process: subprocess.Popen[bytes], path: str, until: float) -> tuple[bytes, bytes]:
         """Read both streams until the program has closed them; of stderr the end is kept."""
-        until = time.monotonic() + self.deadline
         stdout, stderr = bytearray(), bytearray()
         with selectors.DefaultSelector() as selector:
             for stream, kept in ((process.stdout, stdout), (process.stderr, stderr)):
