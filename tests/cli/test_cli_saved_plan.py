@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
 from macfleet.cli.saved_plan import SavedPlan, save_plan
 from macfleet.engine.looked_at import LookedAt
+from macfleet.lab.thin import thin_down, thin_inventory, thin_up
+from macfleet.model.diagnostic import MacfleetError
 from macfleet.model.resource import Action, Change, FieldChange, Plan
 from macfleet.model.stage import StageName
 from macfleet.rollout.result import NodeOutcome, NodeResult, StageResult
@@ -81,3 +84,61 @@ def test_nothing_is_saved_where_no_node_could_be_planned(run, fleet):
     assert code == 5
     assert "Not saved: site.plan. No node could be planned." in err
     assert not (fleet / "site.plan").exists()
+
+
+SITE = """
+- name: A note
+  stage: provision
+  hosts: all
+  tasks:
+    - name: note
+      tags: [notes]
+      command: {run: 'echo one >"$HOME/note"', unless: '[ -f "$HOME/note" ]'}
+    - name: other
+      command: {run: 'echo two >"$HOME/other"', unless: '[ -f "$HOME/other" ]'}
+    - name: edgy
+      delegate_to: edge
+      command: {run: 'echo three >"$HOME/edgy"', unless: '[ -f "$HOME/edgy" ]'}
+  gates:
+    - converged: {}
+"""
+
+
+@pytest.fixture
+def real(fleet, tmp_path):
+    """The fleet folder with two nodes and an edge, each a real SSH server with a home of its own."""
+    try:
+        lab = thin_up(tmp_path / "thin", 3, lambda _: None)
+        text = thin_inventory(lab)
+        edge = f"          ansible_port: {lab.nodes[2].port}\n"
+        assert edge in text
+        (fleet / "inventory/hosts.yml").write_text(text.replace(edge, f"{edge}          role: edge\n"))
+        (fleet / "playbooks/site.yml").write_text(SITE.replace("hosts: all", "hosts: all:!thin-03"))
+        for path in ("images.lock", "weights.lock"):
+            (fleet / path).unlink(missing_ok=True)
+        (fleet / "images.yml").write_text("images: {}\n")
+        yield [Path(node.home) for node in lab.nodes]
+    except MacfleetError as error:
+        pytest.skip(str(error))
+    finally:
+        thin_down(tmp_path / "thin", lambda _: None)
+
+
+@pytest.mark.sshd
+def test_what_was_looked_at_is_done_on_nodes_and_edge_and_a_node_that_changed_since_is_left_alone(
+    run, fleet, real
+):
+    one, two, edge = real
+    code, _, err = run("plan", "playbooks/site.yml", "--save", "site.plan")
+    assert (code, "Saved: site.plan." in err) == (3, True)
+    (two / "other").write_text("somebody else's\n")
+    code, out, err = run("apply", "site.plan")
+    assert code == 4, out + err
+    assert "[E0515]" in out
+    assert "command.other: then" in " ".join(out.split())
+    assert [(one / name).exists() for name in ("note", "other")] == [True, True]
+    assert ((two / "note").exists(), (edge / "edgy").exists()) == (False, True)
+    assert run("plan", "playbooks/site.yml", "--tags", "notes", "--save", "notes.plan")[0] == 3
+    assert run("apply", "notes.plan", "-l", "thin-02")[0] == 0
+    assert (two / "note").read_text() == "one\n"
+    assert run("drift")[0] == 0
