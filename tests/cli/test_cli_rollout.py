@@ -115,6 +115,14 @@ def test_what_cannot_be_gone_on_with_says_why_and_asks_no_node(run, fleet, words
     journal.close()
 
 
+@pytest.mark.parametrize(
+    "words", [("ping",), ("apply", "playbooks/site.yml"), ("rollout", "stage1"), ("enrol", "mac-01")]
+)
+def test_a_pattern_that_is_empty_never_means_every_node(run, fleet, words):
+    code, out, err = run(*words, "-l", "")
+    assert (code, out, "the pattern is empty" in err) == (2, "", True)
+
+
 def test_a_load_test_is_gone_on_with_at_the_length_it_was_begun_with(run, fleet):
     journal = state(fleet)
     journal.begin(

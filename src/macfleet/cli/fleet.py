@@ -319,13 +319,20 @@ def _with_fleet(command: Callable[Concatenate[FleetContext, P], R], forms: tuple
 
 
 def limit_option(command: Callable[..., R]) -> Callable[..., R]:
-    """Give a command ``--limit/-l``."""
+    """Give a command ``--limit/-l``, empty where it is not said."""
     option = click.option(
         "-l",
         "--limit",
-        default="",
+        callback=_pattern,
         type=NodePattern(),
         metavar="PATTERN",
         help="Nodes, such as rented:&m4 or mac-[01:10].",
     )
     return option(command)
+
+
+def _pattern(_context: click.Context, _option: click.Parameter, value: str | None) -> str:
+    # What a shell made of an unset variable: without a limit the command is about every node.
+    if value is not None and not value.strip():
+        raise click.BadParameter("the pattern is empty. For every node leave --limit out, or say all.")
+    return value or ""
