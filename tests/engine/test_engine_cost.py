@@ -15,6 +15,7 @@ from macfleet.engine.steps import step_text
 from macfleet.facts import versions
 from macfleet.model.resource import Probe, ProbeOutput, Put
 from macfleet.model.shell import quote
+from macfleet.resources import regular
 from macfleet.resources.file import File
 from macfleet.testing.mac import PROGRAMS, FakeMac
 from macfleet.testing.transport import LocalTransport
@@ -75,9 +76,10 @@ SHELLS = [
 ]
 
 
-def answers(tmp_path, *fragments, shell="sh"):
+def answers(tmp_path, *fragments, shell="sh", as_mac=False):
     """Run probes as one script; each one's answer by name."""
-    node = LocalTransport(tmp_path, (shell, "--emulate", "sh") if shell == "zsh" else (shell,))
+    local = LocalTransport(tmp_path, (shell, "--emulate", "sh") if shell == "zsh" else (shell,))
+    node = FakeMac(local, programs=PROGRAMS) if as_mac else local
     done = node.run(bundle(fragments, nonce="abc"), deadline=60)
     assert done.stdout.endswith(b"\n--abc end\n")
     return unbundle(fragments, done.stdout.decode(), nonce="abc", stderr=done.stderr.decode())
@@ -122,6 +124,37 @@ def test_an_answer_is_the_same_in_a_group_and_alone(mac, tmp_path):
         assert tail == f"{digest}  {mac.home}/a"
     assert (found["three"].exit, found["three"].stdout) == (1, "three ")
     assert found["other"] == ProbeOutput(3, "said\n", "wrong\n")
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_what_is_asked_of_several_files_is_written_once_and_answered_as_if_it_were_not(tmp_path, shell):
+    (tmp_path / "file").write_text("a")
+    (tmp_path / "link").symlink_to("file")
+    (tmp_path / "fol der's").mkdir()
+    paths = [str(tmp_path / name) for name in ("file", "link", "fol der's", "missing", "file")]
+    texts = [regular.script(path, become=False) for path in paths]
+    pieces = [Fragment(str(at), texts[at], 20, file=path) for at, path in enumerate(paths)]
+    other = [
+        Fragment("other", "p=1\necho said", 20, plain=True),
+        Fragment("more", "p=1\necho said", 20, plain=True),
+    ]
+    together = answers(tmp_path, *pieces, *other, shell=shell, as_mac=True)
+    alone = [answers(tmp_path, piece, shell=shell, as_mac=True)[piece.name] for piece in pieces]
+    assert [together[piece.name] for piece in pieces] == alone
+    assert [together[piece.name].stdout for piece in other] == ["said\n", "said\n"]
+    assert [answer.stdout.split()[0] for answer in alone] == ["file", "other", "other", "absent", "file"]
+    assert {answer.exit for answer in alone} == {0}
+
+
+def test_one_more_file_costs_a_script_little_more_than_its_path_twice():
+    path = "/Users/macfleet/Library/Caches/part-{}.conf"
+
+    def size(count):
+        names = [path.format(at) for at in range(10, 10 + count)]
+        pieces = [Fragment(name, regular.script(name, become=False), 20, file=name) for name in names]
+        return len(bundle(pieces, nonce="abc"))
+
+    assert size(40) - size(39) <= 2 * len(path) + 30
 
 
 def test_each_group_of_a_script_keeps_its_own_tables(mac):

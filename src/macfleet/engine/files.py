@@ -7,6 +7,7 @@ about; their tables travel as they are, and are taken apart here, since a shell 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from macfleet.model.shell import quote, words
@@ -36,10 +37,29 @@ def can_share(path: str) -> bool:
 
 
 def group_text(parts: Sequence[tuple[int, str, str]]) -> str:
-    """Return one fragment's text for several: each an index, the text and the file it asks about or none."""
+    """Return one fragment's text for several: each an index, the text and the file it asks about or none.
+
+    What is asked of several files is written once: bash, which is a Mac's ``sh``, reads a script on stdin
+    byte by byte, and beyond ten packets a script waits for the first of them to be confirmed.
+    """
     asked = words([path for _, _, path in parts if path])
+    often = Counter(rest for part in parts if (rest := _after_path(part)))
+    same = {rest: f"mf_same{at}" for at, rest in enumerate(often) if often[rest] > 1}
     lines = [f"mf_files {asked}"] if asked else []
-    return "\n".join([*lines, *(f"{text}\nmf_part {index}" for index, text, _ in parts)])
+    lines += (f"{name}() {{\n{rest}\n}}" for rest, name in same.items())
+    for part in parts:
+        index, text, path = part
+        name = same.get(_after_path(part))
+        lines.append(f"p={quote(path)}\n{name}" if name else text)
+        lines.append(f"mf_part {index}")
+    return "\n".join(lines)
+
+
+def _after_path(part: tuple[int, str, str]) -> str:
+    """Return what a text says after it has set ``p`` to the file it asks about; empty where it does not."""
+    _, text, path = part
+    first, _, rest = text.partition("\n")
+    return rest if path and first == f"p={quote(path)}" else ""
 
 
 def group_call(parts: Sequence[tuple[int, str, str]], limit: int) -> str:
