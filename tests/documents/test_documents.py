@@ -113,6 +113,7 @@ def test_a_wrong_type_is_said_once_with_all_that_may_stand_there(text, where, su
         (b"a: 1\nb: !!seq x\n", "E0104", 2),
         (b"a: 1\nb: !!int x\n", "E0104", 2),
         (b"a: 1\nb: !!binary aGk=\n", "E0104", 2),
+        (b'a: 1\nb: "half \\ud83d"\n', "E0104", 2),
     ],
 )
 def test_text_that_is_not_plain_yaml_is_refused_with_its_line(text, code, line):
@@ -120,6 +121,10 @@ def test_text_that_is_not_plain_yaml_is_refused_with_its_line(text, code, line):
         parse_yaml(text, "x.yml")
     assert caught.value.diagnostics[0].code == code
     assert caught.value.diagnostics[0].where.line == line
+
+
+def test_a_character_that_json_escapes_as_a_pair_is_one():
+    assert parse_yaml(b'a: "\\ud83d\\ude00 \\u00fc"\n', "x").value == {"a": "\U0001f600 ü"}
 
 
 def test_words_that_only_look_like_booleans_or_dates_stay_text():

@@ -231,6 +231,8 @@ class _Reader:
     def _scalar(self, node: yaml.Node) -> Json:
         try:
             value = self._constructor.construct_object(node, deep=True)
+            if isinstance(value, str) and not value.isascii():
+                value = _whole(value)
         except (yaml.YAMLError, ValueError) as error:
             self._problem("E0104", f"a value that cannot be read: {error}", node)
             return None
@@ -262,6 +264,14 @@ def _mark(node: yaml.Node) -> tuple[int, int, int]:
     start, end = node.start_mark, node.end_mark
     span = end.column - start.column if end.line == start.line else 1
     return (start.line + 1, start.column + 1, max(span, 1))
+
+
+def _whole(text: str) -> str:
+    """Return text with the pairs joined that JSON escapes a character as (raises ValueError for a half)."""
+    try:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{text!r} holds half a character of an escaped pair") from error
 
 
 def _syntax(error: yaml.YAMLError, file: str, source: str) -> Diagnostic:
