@@ -154,11 +154,50 @@ The file that makes a folder a fleet folder. `macfleet inventory show --settings
 setting: flag, environment (`MACFLEET_FLEET`, `MACFLEET_INVENTORY`, `MACFLEET_STATE`, `MACFLEET_FORKS`), file,
 default.
 """
-VARIABLES = """## Variables of a node
+VARIABLES = """## Sources
+
+What `inventory:` or `-i` names, once or more, later ones winning over earlier ones:
+
+- A hosts file in YAML (`.yml`, `.yaml`, `.json`): `macfleet docs inventory` prints one.
+- A hosts file in INI (`.ini`, or no ending):
+
+```ini
+[minis]
+mac-[01:02] chip=m4 memory=24GiB
+mac-03:2222 ansible_host=203.0.113.13
+
+[serving:children]
+minis
+
+[serving:vars]
+pool=chat
+```
+
+- A program, executable and without the ending of a hosts file. It is run in the fleet folder with `--list`,
+  may take a minute, and prints JSON; `_meta.hostvars` must be there, so that one call is enough:
+
+```json
+{
+  "serving": {"hosts": ["mac-01", "mac-02"], "vars": {"pool": "chat"}, "children": ["hired"]},
+  "hired": ["rent-01"],
+  "_meta": {"hostvars": {"rent-01": {"chip": "m4-pro", "ownership": "rented"}}}
+}
+```
+
+- A folder of these, read in the order of their names. Hidden files and names that end like backups or text
+  (`.bak`, `.md`, `.txt`, `.cfg` …) are passed over; linked folders are entered.
+
+Beside what is named, `group_vars/GROUP.yml` (or `GROUP`, `GROUP.json`, a folder `GROUP/`) and
+`host_vars/NODE.yml` hold variables. all < parent < child < node, wherever they are written; within one
+group or node `vars:` and entries of the sources in their order, then the files. Groups that are not above
+one another must agree, or be ranked by `ansible_group_priority`. How this differs from Ansible:
+[divergences](inventory-divergences.md).
+
+## Variables of a node
 
 What macfleet itself reads from `hosts.yml`, `group_vars/` and `host_vars/`. Another variable must be declared
 in a role's defaults or under `variables:` of `macfleet.yml`, else it is refused with the nearest known name.
 `macfleet inventory explain NODE.VARIABLE` shows every place that gives a variable a value, the strongest
-first, with file and line: groups and the node itself, `macfleet.yml`, and what roles and playbooks give within
-themselves.
+first, with file and line: groups and the node itself, `macfleet.yml`, and what roles and playbooks give
+within themselves.
 """
