@@ -116,7 +116,9 @@ def test_one_dead_node_is_named_while_the_other_answers(fleet: Fleet) -> None:
     assert enrolled.returncode == 5
     pinged = fleet.run("ping", "--output", "json")
     assert pinged.returncode == 5
-    rows = json.loads(pinged.stdout)["nodes"]
+    document = json.loads(pinged.stdout)
+    rows = document["nodes"]
+    assert [(each["code"], each["node"]) for each in document["diagnostics"]] == [("E0401", "mac-02")]
     assert [(row["node"], row["reachable"]) for row in rows] == [("mac-01", True), ("mac-02", False)]
     assert "E0401" in pinged.stderr
 

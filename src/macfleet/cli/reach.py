@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 import time
@@ -60,11 +59,12 @@ def enrol(fleet: FleetContext, patterns: tuple[str, ...], replace: bool, limit: 
         passphrase=fleet.passphrases,
         say=fleet.warn,
     )
+    problems = [found for row in rows for found in row.diagnostics]
     if fleet.output == "json":
-        _print_json("enrol", {"hosts": [_enrolment_json(row) for row in rows]})
+        _print_json("enrol", {"hosts": [_enrolment_json(row) for row in rows]}, problems)
     else:
         _print_table(_HEADS, [_enrolment_row(row) for row in rows])
-    return _report([found for row in rows for found in row.diagnostics])
+    return _report(problems)
 
 
 @click.command(epilog="Example: macfleet ping -l rented")
@@ -82,7 +82,7 @@ def ping(fleet: FleetContext, limit: str) -> int:
             connect, answer = result
             rows.append({"node": name, "reachable": True, "login_seconds": connect, "answer_seconds": answer})
     if fleet.output == "json":
-        _print_json("ping", {"nodes": rows})
+        _print_json("ping", {"nodes": rows}, _diagnostics(results.values()))
     else:
         _print_table(("NODE", "STATE", "LOGIN", "ANSWER"), [_ping_row(row) for row in rows])
     return _report(_diagnostics(results.values()))
@@ -117,7 +117,8 @@ def exec_(
         fleet, "Exec", nodes, lambda node: fleet.transports.to(node).run(script, deadline=deadline)
     )
     if fleet.output == "json":
-        _print_json("exec", {"nodes": [_run_json(name, result) for name, result in results.items()]})
+        ran: list[Json] = [_run_json(name, result) for name, result in results.items()]
+        _print_json("exec", {"nodes": ran}, _diagnostics(results.values()))
     else:
         for name, result in results.items():
             if not isinstance(result, MacfleetError):
@@ -256,14 +257,20 @@ def _print_run(name: str, done: Completed) -> None:
 
 
 def _print_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    from macfleet.views.diagnostics import clean
+    from macfleet.views.flow import width_of
+    from macfleet.views.table import lines
+    from macfleet.views.terminal import show
 
-    lines = [[clean(cell) for cell in row] for row in (heads, *rows)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(heads))]
-    for line in lines:
-        click.echo("   ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+    show(lines(heads, rows, width_of(sys.stdout)))
 
 
-def _print_json(kind: str, document: Mapping[str, Json]) -> None:
-    json.dump({"schema": 1, "kind": kind, **document}, sys.stdout, ensure_ascii=False, indent=2)
-    click.echo()
+def _print_json(kind: str, document: Mapping[str, Json], found: Iterable[Diagnostic]) -> None:
+    """Print one document; what went wrong stands beside what was found."""
+    from macfleet.views.diagnostics import json_text
+    from macfleet.views.terminal import show_json
+
+    whole: dict[str, Json] = {"schema": 1, "kind": kind, **document}
+    if problems := tuple(found):
+        click.echo(json_text(problems, whole))
+    else:
+        show_json(whole)
