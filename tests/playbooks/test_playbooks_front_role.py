@@ -11,6 +11,7 @@ from macfleet.gates import build_gate
 from macfleet.model.node import Arm
 from macfleet.model.resource import Action, ProbeOutput, Put, Run
 from macfleet.playbooks import CompileContext, compile_stage, load_stage
+from macfleet.testing import LocalTransport
 
 ROOT = Path(__file__).parents[2]
 ROLE = {
@@ -141,3 +142,37 @@ def test_it_comes_back_with_the_vm_after_a_restart(variables, front):
     context = CompileContext({"engine": IMAGE, "front": FRONT}, {})
     found = {each.address: each for each in compile_stage(playbook, node, context).resources}
     assert f"for project in chat {front}; do" in written(found, f"file.{HOME}/start-colima.sh")
+
+
+def test_a_node_that_was_drained_is_closed_before_the_vm_starts_and_its_containers_stopped(tmp_path):
+    node = replace(NODE, arms=DECLARED, variables={**NODE.variables, **VARIABLES})
+    template = (ROOT / "roles/colima/templates/start-colima.sh.j2").read_text()
+    role = {"roles/colima/tasks/main.yml": BOOT, "roles/colima/templates/start-colima.sh.j2": template}
+    playbook = load_stage(TextFiles(stage(head="  roles: [colima]\n", **role)), "playbooks/stage.yml")
+    context = CompileContext({"engine": IMAGE, "front": FRONT}, {})
+    found = {each.address: each for each in compile_stage(playbook, node, context).resources}
+    kept = tmp_path / ".macfleet"
+    kept.mkdir()
+    (kept / "drained").touch()
+    (kept / "pf.rules").write_text("block\n")
+    done = LocalTransport(tmp_path).run(PROGRAMS + written(found, "file./tmp/boot.sh"), deadline=60)
+    assert done.exit == 0, done.stderr
+    said = [line for line in done.stdout.decode().splitlines() if not line.startswith("docker ps")]
+    assert said == [
+        "pfctl -q -a com.apple/macfleet -f -: block",
+        "colima start",
+        "docker compose -p chat stop",
+        "docker compose -p chat-front stop",
+    ]
+    assert (kept / "pf.token").read_text() == "4711\n"
+
+
+BOOT = """
+- file: {path: /tmp/boot.sh, template: start-colima.sh.j2}
+"""
+PROGRAMS = """
+sudo() { shift; "$@"; }
+pfctl() { case " $* " in *" -E "*) echo 'Token : 4711' >&2 ;; *) echo "pfctl $*: $(cat)" ;; esac; }
+colima() { [ "$1" = list ] || echo "colima $*"; }
+docker() { [ "$1" = ps ] && echo c0ffee || echo "docker $*"; }
+"""

@@ -254,7 +254,8 @@ def _connections(target: Target) -> str:
 
 
 def _close(target: Target) -> str:
-    # The marker first: a Mac that restarts now must not bring the containers back.
+    # The marker first: a Mac that restarts now must not bring the containers back. What starts the VM then
+    # reads the rules from their file before it does.
     ports = [way.port for way in target.ways]
     here = "127.0.0.1 port"
     lets_in = (
@@ -269,7 +270,8 @@ def _close(target: Target) -> str:
     rules = " ".join(quote(rule) for rule in (*lets_in, *refuses))
     return f""": >"{_FOLDER}/drained" || exit 1
 {_lines(f"{_tried(port)}; before_{port}=$?" for port in ports)}
-printf '%s\\n' {rules} | sudo -n pfctl -q -a {ANCHOR} -f - 2>"{_FOLDER}/pf.log" ||
+printf '%s\\n' {rules} >"{_FOLDER}/pf.rules" || exit 1
+sudo -n pfctl -q -a {ANCHOR} -f - <"{_FOLDER}/pf.rules" 2>"{_FOLDER}/pf.log" ||
   {{ tail -n 2 "{_FOLDER}/pf.log" >&2; exit {REFUSED_BY_SUDO}; }}
 token=$(cat "{_FOLDER}/pf.token" 2>/dev/null)
 if [ -z "$token" ] || ! sudo -n pfctl -s References 2>/dev/null | grep -q -w -e "$token"; then
@@ -310,4 +312,4 @@ def _open() -> str:
   sudo -n pfctl -q -X "$(cat "{_FOLDER}/pf.token")" >/dev/null 2>&1
   rm -f "{_FOLDER}/pf.token" "{_FOLDER}/pf.log"
 fi
-rm -f "{_FOLDER}/drained\""""
+rm -f "{_FOLDER}/drained" "{_FOLDER}/pf.rules\""""
