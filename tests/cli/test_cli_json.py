@@ -54,3 +54,28 @@ def test_as_ndjson_events_come_first_and_the_result_last(run, fleet, arguments):
 
 def test_ndjson_is_for_commands_that_tell_what_happens(run, fleet):
     assert run("facts", "--output", "ndjson")[0] == 2
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("plan", "playbooks/site.yml"),
+        ("apply", "playbooks/site.yml"),
+        ("drift",),
+        ("rollout", "stage1"),
+        ("ping",),
+        ("facts",),
+        ("exec", "true"),
+        ("status",),
+        ("lock", "status"),
+        ("inventory", "list"),
+    ],
+)
+@pytest.mark.parametrize(("limit", "expected"), [("mac-01:!mac-01", (8, "E0222")), ("mac-0l", (2, "E0220"))])
+def test_nodes_that_are_none_are_told_from_a_word_that_names_nothing(run, fleet, arguments, limit, expected):
+    code, out, err = run(*arguments, "-l", limit, "--output", "json")
+    (found,) = json.loads(out)["diagnostics"]
+    assert (code, found["code"]) == expected
+    assert found["exit_code"] == code
+    assert limit in found["summary"]
+    assert "Traceback" not in err
