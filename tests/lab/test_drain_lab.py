@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import re
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -315,6 +316,24 @@ def test_two_operators_do_not_break_the_guard_together(served):
     assert sorted(process.returncode for process in both) == [0, 7]
 
 
+def test_two_operators_who_share_no_database_do_not_break_the_guard_together(served, tmp_path):
+    other = Fleet(
+        shutil.copytree(served.root, tmp_path / "other", ignore=shutil.ignore_patterns(".macfleet"))
+    )
+    (other.root / ".macfleet").mkdir()
+    shutil.copy(served.root / ".macfleet" / "known_hosts", other.root / ".macfleet")
+    both = [served.start("drain", "mac-01"), other.start("drain", "mac-02")]
+    for process in both:
+        process.communicate(timeout=120)
+    # Who sees the other gives way, which may be both.
+    assert sorted(process.returncode for process in both) in ([0, 7], [7, 7])
+    for fleet in (served, other):
+        assert {fleet.status(node)["state"] for node in served.addresses} in (
+            {"active", "drained"},
+            {"active"},
+        )
+
+
 def test_a_controller_killed_while_it_drains_is_followed_by_one_that_finishes(served, client):
     with client.held("mac-01", 1, 100_000) as streams:
         served.until("mac-01", lambda row: row["in_flight"] == 1)
@@ -352,4 +371,5 @@ def test_a_drained_node_stays_out_when_it_restarts(served):
     found = served.status("mac-01")
     assert (found["state"], found["serving"], found["disagrees"]) == ("drained", False, "")
     assert found["reason"] == "ticket 4711"
+    assert all(way["closed"] for way in found["ports"])
     assert "drained before" in served.run("drain", "mac-01")
