@@ -16,6 +16,8 @@ from macfleet.resources.cron import parse_schedule
 
 PARAMS = {kind.kind: kind for kind in KINDS}
 BASE = {
+    "docker_image": {"image": "engine"},
+    "command": {"run": "true", "unless": "false"},
     "power_setting": {"sleep": 0},
     "sysctl_limit": {"name": "maxfiles", "value": 65536},
     "mount_check": {"path": "/Users/ops"},
@@ -37,6 +39,9 @@ def mac(tmp_path):
 
 
 REFUSED = [
+    ("docker_image", {"profile": "../default"}, "not a profile of Colima"),
+    ("command", {"run": ["/bin/echo", "a\0b"]}, "cannot hold a NUL byte"),
+    ("command", {"unless": "a\0b"}, "cannot hold a NUL byte"),
     ("power_setting", {"sleep": None}, "name at least one setting"),
     ("power_setting", {"sleep": True}, "write minutes, 0 for never"),
     ("power_setting", {"sleep": "90s"}, "not a whole number of minutes"),

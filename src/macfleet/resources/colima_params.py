@@ -11,7 +11,7 @@ from pydantic import Field, JsonValue, field_validator
 from macfleet.documents import Border, Size
 from macfleet.resources.colima_instance import ColimaInstance
 from macfleet.resources.colima_settings import ColimaSettings, canonical, mount
-from macfleet.resources.params import AbsolutePath, Params, Surroundings
+from macfleet.resources.params import AbsolutePath, Params, Profile, Surroundings
 
 _PROFILE = re.compile(r"^[a-z0-9][a-z0-9-]{0,30}$")
 _GIB = 2**30
@@ -37,7 +37,7 @@ class ColimaInstanceParams(Params):
 
     kind: ClassVar[str] = "colima_instance"
 
-    profile: str = Field("default", description="Colima profile.")
+    profile: Profile = Field("default", description="Colima profile.")
     cpus: int = Field(description="CPUs of the VM.", ge=1)
     memory: Size = Field(
         description="Memory of the VM, such as 12GiB; budget it as fully used.", ge=_GIB // 2

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from macfleet.documents import Seconds
 from macfleet.model.resource import Action, Change, Probe, ProbeOutput, Run, State, Step
@@ -28,6 +28,13 @@ class CommandParams(Params):
     limit: Seconds = Field(
         30.0, description="Time the command may take, such as 10m; over 30s it runs detached."
     )
+
+    @field_validator("run", "unless")
+    @classmethod
+    def _no_nul(cls, value: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        if any("\0" in text for text in ((value,) if isinstance(value, str) else value)):
+            raise ValueError("shell text cannot hold a NUL byte")
+        return value
 
     @model_validator(mode="after")
     def _guarded(self) -> CommandParams:

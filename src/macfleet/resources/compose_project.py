@@ -28,7 +28,7 @@ from macfleet.model.resource import (
 )
 from macfleet.model.shell import quote
 from macfleet.resources import compose_file, docker_client
-from macfleet.resources.params import AbsolutePath, Params, Presence, Surroundings
+from macfleet.resources.params import AbsolutePath, Params, Presence, Profile, Surroundings
 
 _NAME = re.compile(r"^[a-z0-9][a-z0-9_-]*$")
 _EXITED = re.compile(r"^Exited \((\d+)\)")
@@ -47,7 +47,7 @@ class ComposeProjectParams(Params):
         (), description="Managed files that containers read at start; a change of one restarts them."
     )
     wait: Seconds = Field(180.0, description="Time until all services must be running and healthy.")
-    profile: str = Field("default", description="Colima profile.")
+    profile: Profile = Field("default", description="Colima profile.")
     state: Presence = Field("present", description="absent removes what it once brought up, and no volume.")
 
     @field_validator("name")

@@ -17,7 +17,7 @@ from macfleet.model.resource import Assemble, Change, Probe, ProbeOutput, Run, S
 from macfleet.model.shell import quote, words
 from macfleet.resources import docker_client
 from macfleet.resources.image_sources import Source, passed_over, pull_script, refusal, sources_of
-from macfleet.resources.params import Params, Surroundings
+from macfleet.resources.params import Params, Profile, Surroundings
 
 _CONTAINERD = "io.containerd.snapshotter"
 _PULL_LIMIT = 1800.0
@@ -95,7 +95,7 @@ class DockerImageParams(Params):
     delivery: Literal["pull", "push", ""] = Field(
         "", description="pull from the registry or push over SSH; what the inventory says unless given."
     )
-    profile: str = Field("default", description="Colima profile.")
+    profile: Profile = Field("default", description="Colima profile.")
 
     def address(self, task: str) -> str:  # noqa: ARG002  (the image names it)
         """Return ``docker_image.`` and the image's name."""

@@ -19,6 +19,7 @@ from macfleet.model.secret import Secret
 
 _MODE = re.compile(r"^0?[0-7]{3}$|^[0-7]{4}$")
 _OWNER = re.compile(r"^[A-Za-z_][A-Za-z0-9._-]*(?::[A-Za-z_][A-Za-z0-9._-]*)?$")
+_PROFILE = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _NO_XML = re.compile(r"[\x00-\x08\x0b-\x1f\ufffe\uffff]")  # a carriage return would come back as a line break
 
@@ -112,8 +113,15 @@ def _owner(value: str) -> str:
     return value
 
 
+def _profile(value: str) -> str:
+    if not _PROFILE.match(value):
+        raise ValueError(f"{value!r} is not a profile of Colima: letters, digits, - and _")
+    return value
+
+
 Presence = Literal["present", "absent"]
 Mode = Annotated[str, BeforeValidator(_four_digits)]
+Profile = Annotated[str, AfterValidator(_profile)]
 PlistText = Annotated[str, AfterValidator(plist_text)]
 AbsolutePath = Annotated[str, AfterValidator(_absolute)]
 Owner = Annotated[str, AfterValidator(_owner)]
