@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -14,6 +15,7 @@ from macfleet.model.exit_codes import ExitCode
 from macfleet.model.stage import StageName
 from macfleet.rollout.run import Options, rollout
 from macfleet.rollout.run_lock import Claim, Fence, LockHolder, held, lost
+from macfleet.sources.clock import StoppableClock
 from macfleet.testing import FakeClock, RecordingEvents
 from macfleet.testing.load import FakeLoadGenerator
 
@@ -96,6 +98,18 @@ def test_waiting_ends_at_its_deadline_with_exit_6():
         hold(Locks((ANA,), 10_000), clock, RecordingEvents(), wait=3.2)
     assert clock.now() - began == pytest.approx(3.2)
     assert "It was waited for 3.2 s." in refused.value.diagnostics[0].why
+
+
+def test_who_is_stopped_while_it_waits_hears_that_nothing_was_changed():
+    stopped = threading.Event()
+    stopped.set()
+    locks = Locks((ANA,), 10_000)
+    with pytest.raises(MacfleetError) as interrupted:
+        hold(locks, StoppableClock(stopped), RecordingEvents(), wait=60.0)
+    (problem,) = interrupted.value.diagnostics
+    assert (problem.code, problem.exit_code) == ("E0575", ExitCode.INTERRUPTED)
+    assert problem.summary == "interrupted before anything was changed"
+    assert locks.released == []
 
 
 def test_what_was_taken_is_given_back_when_the_block_fails():

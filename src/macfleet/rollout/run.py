@@ -23,7 +23,7 @@ from macfleet.rollout.node_log import BothEvents
 from macfleet.rollout.planning import NodePlan, plan_node
 from macfleet.rollout.ports import Ports
 from macfleet.rollout.result import StageResult
-from macfleet.rollout.run_lock import NO_FENCE, Claim, Fence, held
+from macfleet.rollout.run_lock import NO_FENCE, Claim, Fence, held, stopped_early
 
 if TYPE_CHECKING:
     from macfleet.engine.looked_at import LookedAt
@@ -147,7 +147,7 @@ def _plan_fleet(
     by_name = {node.name: node for node in nodes}
     answers = ports.executor.each(tuple(by_name), lambda name: _told(by_name[name], plan, ports))
     if ports.stop():
-        raise MacfleetError(_stopped_early())
+        raise MacfleetError(stopped_early())
     wrong: list[Diagnostic] = []
     for answer in answers.values():
         if isinstance(answer, MacfleetError):
@@ -186,13 +186,4 @@ def _refuse_other_plan(node: Node, found: NodePlan, saved: Mapping[str, LookedAt
             node=node.name,
             exit_code=ExitCode.NODE_FAILED,
         )
-    )
-
-
-def _stopped_early() -> Diagnostic:
-    return Diagnostic(
-        "E0575",
-        "interrupted before anything was changed",
-        mend="The same command begins anew.",
-        exit_code=ExitCode.INTERRUPTED,
     )

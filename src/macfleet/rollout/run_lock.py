@@ -119,6 +119,24 @@ def held(claim: Claim, locks: Locks, clock: Clock, events: Events) -> Iterator[F
         locks.release(fence)
 
 
+def pause(clock: Clock, seconds: float) -> None:
+    """Wait before anything was done (raises MacfleetError E0575, exit 130, when the command is to stop)."""
+    try:
+        clock.sleep(seconds)
+    except MacfleetError as error:
+        raise MacfleetError(stopped_early()) from error
+
+
+def stopped_early() -> Diagnostic:
+    """Return the diagnostic of a run that was to stop before it changed anything (E0575, exit 130)."""
+    return Diagnostic(
+        "E0575",
+        "interrupted before anything was changed",
+        mend="The same command begins anew.",
+        exit_code=ExitCode.INTERRUPTED,
+    )
+
+
 def lost(node: str, why: str) -> Diagnostic:
     """Return the diagnostic of a run that no longer holds a node (E0591, exit 6)."""
     return Diagnostic(
@@ -161,7 +179,7 @@ def _taken(claim: Claim, locks: Locks, clock: Clock, events: Events) -> Fence:
         if now - said >= _SAY_EVERY:
             said = now
             _say(found, until - now, events)
-        clock.sleep(min(_PAUSE, until - now))
+        pause(clock, min(_PAUSE, until - now))
 
 
 def _say(others: Sequence[LockHolder], left: float, events: Events) -> None:

@@ -10,7 +10,7 @@ from macfleet.model.event import Event
 from macfleet.model.json import Json
 from macfleet.model.node import Node
 from macfleet.rollout.ports import Ports
-from macfleet.rollout.run_lock import Fence
+from macfleet.rollout.run_lock import Fence, pause
 
 _PAUSE = 2.0
 _SAY_EVERY = 5.0
@@ -37,7 +37,7 @@ def wait_for_strangers(nodes: Sequence[Node], ports: Ports, run: str, fence: Fen
             said = now
             for name, lock in others.items():
                 ports.events.emit(Event("lock.waiting", name, _detail(lock, until - now)))
-        ports.clock.sleep(min(_PAUSE, until - now))
+        pause(ports.clock, min(_PAUSE, until - now))
 
 
 def _look(node: Node, ports: Ports) -> NodeLock | None:
