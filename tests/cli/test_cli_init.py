@@ -61,7 +61,7 @@ def test_what_is_there_already_is_left_alone(run, made, tmp_path):
     (folder / "inventory/hosts.yml").write_text("# mine\n")
     (folder / "contract/contract.yml").unlink()
     code, out, _ = run("init", folder)
-    assert (code, out) == (0, f"{folder}: 1 files made\n")
+    assert (code, out) == (0, f"{folder}: 1 file made\n")
     assert (folder / "images.yml").read_text() == "# mine\n"
     assert (folder / "inventory/hosts.yml").read_text() == "# mine\n"
     assert "everything was there already" in run("init", folder)[1]

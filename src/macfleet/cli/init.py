@@ -41,7 +41,8 @@ def init(folder: Path, name: str, output: str) -> None:
 
         show_json({"schema": 1, "kind": "init", "folder": str(folder), "made": list(made)})
         return
-    click.echo(f"{folder}: {len(made)} files made" if made else f"{folder}: everything was there already")
+    count = f"{len(made)} file{'' if len(made) == 1 else 's'} made"
+    click.echo(f"{folder}: {count if made else 'everything was there already'}")
     enter = "" if folder == Path() else f"cd {quote(str(folder))}, "
     click.echo(
         f"Next: {enter}edit inventory/hosts.yml and images.yml, then: macfleet inventory check", err=True
