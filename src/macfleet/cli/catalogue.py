@@ -62,6 +62,16 @@ WRITTEN: Mapping[str, Entry] = {
             "warning",
         ),
         Entry(
+            "E0598",
+            ("the store <name> failed",),
+            ("Journal, locks and evidence are there: without it nothing begins, and what runs breaks off.",),
+            (
+                "What it said stands with it: make room, see who may write there, or let its server run",
+                "Then go on with what broke off: --resume RUN; see: macfleet run list",
+            ),
+            (int(ExitCode.INTERNAL),),
+        ),
+        Entry(
             "E0625",
             ('image "<name>" is not pinned, or pinned as something else than images.yml names',),
             ("A tag may mean other bytes tomorrow, so nodes get only what images.lock pins by digest.",),
