@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from macfleet.gateway.node_scripts import LABEL, WORDS
+from macfleet.gateway.closing import LABEL
+from macfleet.gateway.node_scripts import WORDS
 from macfleet.rollout.drain_ports import Sight, WayIn
 from macfleet.rollout.drain_state import InFlight, Service, ServiceState
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from macfleet.gateway import node_scripts as scripts
+from macfleet.gateway.closing import NO_ENTRY, REFUSED_BY_SUDO, STILL_OPEN
 from macfleet.gateway.node_answers import read_sight, read_stop
 from macfleet.model.contract import Contract
 from macfleet.model.diagnostic import Diagnostic, MacfleetError
@@ -118,14 +119,14 @@ def _taken_over(node: Node) -> Diagnostic:
 def _failed(node: Node, done: Completed, verb: str) -> Diagnostic:
     said = done.stderr.decode("utf-8", "replace").strip()[-400:]
     mend = f"Look at it: macfleet status -l {node.name}"
-    if done.exit == scripts.REFUSED_BY_SUDO:
+    if done.exit == REFUSED_BY_SUDO:
         mend = f"Let the login user run pfctl: macfleet exec -l {node.name} -- sudo -n pfctl -s info"
-    elif done.exit == scripts.NO_ENTRY:
+    elif done.exit == NO_ENTRY:
         mend = (
             'pf.conf must keep the line: rdr-anchor "com.apple/*"\n'
             f"See: macfleet exec -l {node.name} -- sudo -n pfctl -s nat"
         )
-    elif done.exit == scripts.STILL_OPEN:
+    elif done.exit == STILL_OPEN:
         mend = (
             'pf.conf must keep the line: anchor "com.apple/*"\n'
             f"See: macfleet exec -l {node.name} -- sudo -n pfctl -s rules"

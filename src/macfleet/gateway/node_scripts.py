@@ -1,13 +1,4 @@
-"""What the node's half of a drain runs on a Mac: one POSIX script a step.
-
-The reject rule is pf's. macOS evaluates the anchors below ``com.apple`` in its own rule set, so a rule is
-loaded into one of them and /etc/pf.conf stays as it is; ``pfctl -E`` counts who wants pf enabled and gives a
-token, which ``pfctl -X`` gives back (pfctl(8), pf.conf(5)). The rule refuses a SYN with a reset; what is
-established goes on. Beside each port another one of the loopback, its entry, is redirected to it and passes
-the rule: whoever took the node out proves and measures there. That both work is proven by connections, not by
-reading rules. A node is entered at the published port of its container and, where it has one, at the front of
-its own engine: all of them are closed by one load of the anchor.
-"""
+"""What the node's half of a drain runs on a Mac: one POSIX script a step."""
 
 from __future__ import annotations
 
@@ -15,25 +6,16 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from macfleet.gateway.closing import ANCHOR, FOLDER, close, reopen
 from macfleet.model.node import Arm
 from macfleet.model.shell import quote
-from macfleet.rollout.arms import ENVIRONMENT, entry_to, wait_until_healthy
+from macfleet.rollout.arms import ENVIRONMENT, wait_until_healthy
 from macfleet.rollout.drain_state import Service
 
 STALE = 76
 """Exit status: the node was written by a newer lease."""
-REFUSED_BY_SUDO = 77
-"""Exit status: `sudo -n` or pfctl refused."""
-STILL_OPEN = 78
-"""Exit status: the rule stands and a connection is accepted all the same."""
-NO_ENTRY = 79
-"""Exit status: the rule stands and an entry leads nowhere."""
-ANCHOR = "com.apple/macfleet"
 WORDS = 500
 """Characters of a reason, and of a failure, that the node's own file keeps."""
-LABEL = "macfleet-"
-"""What the label of a reject rule begins with; the port follows."""
-_FOLDER = "$HOME/.macfleet"
 _LABELS = ('{{.Label "com.docker.compose.project"}}', '{{.Label "com.docker.compose.service"}}')
 _ROW = "|".join(("{{.ID}}", "{{.State}}", "{{.Status}}", *_LABELS))
 
@@ -93,11 +75,11 @@ class Target:
 def look(target: Target) -> str:
     """Return the script that prints file, ports, rules, connections, containers and what engines work on."""
     return f"""{ENVIRONMENT}
-if [ -f "{_FOLDER}/service.json" ]; then
-  printf 'service '; head -c 65536 "{_FOLDER}/service.json" | tr -d '\\n'; echo
+if [ -f "{FOLDER}/service.json" ]; then
+  printf 'service '; head -c 65536 "{FOLDER}/service.json" | tr -d '\\n'; echo
 fi
 {_lines(f"echo {quote(f'port {way.port} {way.project}')}" for way in target.ways)}
-[ ! -s "{_FOLDER}/pf.token" ] || sudo -n pfctl -a {ANCHOR} -s rules 2>/dev/null | sed 's/^/rule /'
+[ ! -s "{FOLDER}/pf.token" ] || sudo -n pfctl -a {ANCHOR} -s rules 2>/dev/null | sed 's/^/rule /'
 {_connections(target)}
 [ -S "${{DOCKER_HOST#unix://}}" ] && command -v docker >/dev/null 2>&1 || {{ echo 'engine absent'; exit 0; }}
 containers=$({target.listing} </dev/null 2>/dev/null) || {{ echo 'engine silent'; exit 0; }}
@@ -112,12 +94,12 @@ def enter(target: Target, service: Service) -> str:
     """Return the script that writes a state on the node and closes or opens its ports."""
     text = document(service)
     return f"""{ENVIRONMENT}
-umask 077; mkdir -p "{_FOLDER}" || exit 1
-known=$(sed -n 's/.*"token": *\\([0-9][0-9]*\\).*/\\1/p' "{_FOLDER}/service.json" 2>/dev/null)
+umask 077; mkdir -p "{FOLDER}" || exit 1
+known=$(sed -n 's/.*"token": *\\([0-9][0-9]*\\).*/\\1/p' "{FOLDER}/service.json" 2>/dev/null)
 [ "${{known:-0}}" -le {service.token} ] || exit {STALE}
-printf '%s\\n' {quote(text)} >"{_FOLDER}/service.json.new" || exit 1
-mv "{_FOLDER}/service.json.new" "{_FOLDER}/service.json" || exit 1
-{_close(target) if service.closed else _open()}
+printf '%s\\n' {quote(text)} >"{FOLDER}/service.json.new" || exit 1
+mv "{FOLDER}/service.json.new" "{FOLDER}/service.json" || exit 1
+{close([way.port for way in target.ways]) if service.closed else reopen()}
 """
 
 
@@ -253,63 +235,5 @@ def _connections(target: Target) -> str:
     )
 
 
-def _close(target: Target) -> str:
-    # The marker first: a Mac that restarts now must not bring the containers back. What starts the VM then
-    # reads the rules from their file before it does.
-    ports = [way.port for way in target.ways]
-    here = "127.0.0.1 port"
-    lets_in = (
-        f"rdr pass on lo0 inet proto tcp from any to {here} {entry_to(port)} -> {here} {port}"
-        for port in ports
-    )
-    # pfctl may show a port by its name; a label it shows as it was given.
-    refuses = (
-        f'block return in quick proto tcp from any to any port {port} flags S/SA label "{LABEL}{port}"'
-        for port in ports
-    )
-    rules = " ".join(quote(rule) for rule in (*lets_in, *refuses))
-    return f""": >"{_FOLDER}/drained" || exit 1
-{_lines(f"{_tried(port)}; before_{port}=$?" for port in ports)}
-printf '%s\\n' {rules} >"{_FOLDER}/pf.rules" || exit 1
-sudo -n pfctl -q -a {ANCHOR} -f - <"{_FOLDER}/pf.rules" 2>"{_FOLDER}/pf.log" ||
-  {{ tail -n 2 "{_FOLDER}/pf.log" >&2; exit {REFUSED_BY_SUDO}; }}
-token=$(cat "{_FOLDER}/pf.token" 2>/dev/null)
-if [ -z "$token" ] || ! sudo -n pfctl -s References 2>/dev/null | grep -q -w -e "$token"; then
-  sudo -n pfctl -E 2>&1 | sed -n 's/^Token : *//p' >"{_FOLDER}/pf.token"
-  [ -s "{_FOLDER}/pf.token" ] || {{ echo 'pfctl -E gave no token' >&2; exit {REFUSED_BY_SUDO}; }}
-fi
-{_lines(_refused(port) for port in ports)}
-{_lines(_let_in(port) for port in ports)}"""
-
-
-def _refused(port: int) -> str:
-    """Script text that proves that nobody is let in at a port."""
-    says = f'echo "a connection to port {port} was not refused" >&2; exit {STILL_OPEN}'
-    return f"{_tried(port)}; [ $? = 7 ] || {{ {says}; }}"
-
-
-def _let_in(port: int) -> str:
-    """Script text that proves the entry of a port at which somebody listened."""
-    refused = f'echo "a connection to the entry {entry_to(port)} was refused" >&2; exit {NO_ENTRY}'
-    return f'[ "$before_{port}" = 7 ] || {{ {_tried(entry_to(port))}; [ $? != 7 ] || {{ {refused}; }}; }}'
-
-
-def _tried(port: int) -> str:
-    return f"curl -s -m 2 -o /dev/null http://127.0.0.1:{port}/health"
-
-
 def _lines(texts: Iterator[str]) -> str:
     return "\n".join(texts)
-
-
-def _open() -> str:
-    return f"""if [ -e "{_FOLDER}/pf.token" ]; then
-  for what in rules nat; do
-    sudo -n pfctl -q -a {ANCHOR} -F "$what" 2>"{_FOLDER}/pf.log" ||
-      {{ tail -n 2 "{_FOLDER}/pf.log" >&2; exit {REFUSED_BY_SUDO}; }}
-  done
-  # A token of before a restart is nobody's any more.
-  sudo -n pfctl -q -X "$(cat "{_FOLDER}/pf.token")" >/dev/null 2>&1
-  rm -f "{_FOLDER}/pf.token" "{_FOLDER}/pf.log"
-fi
-rm -f "{_FOLDER}/drained" "{_FOLDER}/pf.rules\""""
