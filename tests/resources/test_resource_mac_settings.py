@@ -39,7 +39,7 @@ def mac(tmp_path):
 
 
 REFUSED = [
-    ("docker_image", {"profile": "../default"}, "not a profile of Colima"),
+    ("docker_image", {"profile": "../default"}, "not a profile"),
     ("command", {"run": ["/bin/echo", "a\0b"]}, "cannot hold a NUL byte"),
     ("command", {"unless": "a\0b"}, "cannot hold a NUL byte"),
     ("power_setting", {"sleep": None}, "name at least one setting"),
@@ -90,6 +90,40 @@ def test_what_cannot_be_meant_is_refused_with_words(kind, params, words):
     with pytest.raises(MacfleetError) as refused:
         built(kind, **params)
     assert words in "\n".join(f"{each.summary} {each.mend}" for each in refused.value.diagnostics)
+
+
+NAMES = [
+    ("archive", "sha256", "0" * 64),
+    ("brew_formula", "name", "colima"),
+    ("colima_instance", "profile", "default"),
+    ("compose_project", "name", "chat"),
+    ("cron", "name", "note"),
+    ("cron", "user", "ops"),
+    ("download", "sha256", "0" * 64),
+    ("file", "mode", "0644"),
+    ("file", "owner", "ops:staff"),
+    ("file", "path", "/a"),
+    ("firewall_rule", "name", "engine"),
+    ("homebrew_tap", "name", "team/tools"),
+    ("homebrew_tap", "commit", "1" * 40),
+    ("homebrew_tap", "url", "https://git.example/tools"),
+    ("launchd_timer", "label", "com.example.trim"),
+    ("log_rotation", "name", "boot"),
+    ("sysctl_limit", "name", "kern.maxfiles"),
+    ("user_default", "domain", "com.example"),
+    ("user_default", "key", "k"),
+]
+
+
+@pytest.mark.parametrize(("kind", "field", "name"), NAMES)
+def test_a_name_with_the_line_break_of_a_block_of_yaml_is_no_name(kind, field, name):
+    def problems(value):
+        with pytest.raises(MacfleetError) as refused:
+            validate(Document({field: value, "": 0}, "case"), PARAMS[kind], kind=kind)
+        return [each for each in refused.value.diagnostics if f'"{field}" for' in each.summary]
+
+    assert not problems(name)
+    assert problems(f"{name}\n")
 
 
 @pytest.mark.parametrize("closed", [22, 2222])

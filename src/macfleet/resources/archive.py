@@ -26,7 +26,7 @@ from macfleet.resources import ownership
 from macfleet.resources.params import AbsolutePath, Owner, Params, Surroundings
 from macfleet.resources.unpacking import UNPACK
 
-_SHA256 = re.compile(r"^[0-9a-f]{64}$")
+_SHA256 = re.compile(r"^[0-9a-f]{64}\Z")
 _STAMP = ".macfleet-archive"
 _STAMPED = re.compile(r"^[0-9a-f]{64}(?: strip [0-9]+)?$")
 _LARGEST = 16 * 2**20  # it travels inside a script, as base64

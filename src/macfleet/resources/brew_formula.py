@@ -13,7 +13,7 @@ from macfleet.model.shell import quote
 from macfleet.resources.homebrew import BREW, QUIET
 from macfleet.resources.params import Params, Presence, Surroundings
 
-_NAME = re.compile(r"^(?:[a-z0-9][a-z0-9._-]*/[a-z0-9][a-z0-9._-]*/)?[a-z0-9][a-z0-9+._@-]*$")
+_NAME = re.compile(r"^(?:[a-z0-9][a-z0-9._-]*/[a-z0-9][a-z0-9._-]*/)?[a-z0-9][a-z0-9+._@-]*\Z")
 _REVISION = re.compile(r"_[0-9]+$")  # a bottle rebuilt by Homebrew keeps its version
 _INSTALL_LIMIT = 1800.0
 

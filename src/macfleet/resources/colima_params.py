@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from itertools import pairwise
 from typing import ClassVar
 
@@ -13,7 +12,6 @@ from macfleet.resources.colima_instance import ColimaInstance
 from macfleet.resources.colima_settings import ColimaSettings, canonical, mount
 from macfleet.resources.params import AbsolutePath, Params, Profile, Surroundings
 
-_PROFILE = re.compile(r"^[a-z0-9][a-z0-9-]{0,30}$")
 _GIB = 2**30
 
 
@@ -57,13 +55,6 @@ class ColimaInstanceParams(Params):
     recreate: bool = Field(
         False, description="Allow deleting the VM, keeping its data disk, for a fixed field."
     )
-
-    @field_validator("profile")
-    @classmethod
-    def _name(cls, value: str) -> str:
-        if not _PROFILE.match(value):
-            raise ValueError(f"{value!r} is not a profile: lowercase letters, digits and -")
-        return value
 
     @field_validator("disk")
     @classmethod

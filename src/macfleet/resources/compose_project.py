@@ -30,7 +30,7 @@ from macfleet.model.shell import quote
 from macfleet.resources import compose_file, docker_client
 from macfleet.resources.params import AbsolutePath, Params, Presence, Profile, Surroundings
 
-_NAME = re.compile(r"^[a-z0-9][a-z0-9_-]*$")
+_NAME = re.compile(r"^[a-z0-9][a-z0-9_-]*\Z")
 _EXITED = re.compile(r"^Exited \((\d+)\)")
 _SIGNALLED = {"137", "143"}  # 128 + SIGKILL, 128 + SIGTERM
 _FORMAT = '{{.Label "com.docker.compose.service"}}|{{.Label "macfleet.configuration"}}|{{.State}}|{{.Status}}'

@@ -13,8 +13,8 @@ from macfleet.model.shell import quote, words
 from macfleet.resources import ownership
 from macfleet.resources.params import Params, Presence, Surroundings
 
-_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,80}$")
-_USER = re.compile(r"^(?:[A-Za-z_][A-Za-z0-9._-]*)?$")
+_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,80}\Z")
+_USER = re.compile(r"^(?:[A-Za-z_][A-Za-z0-9._-]*)?\Z")
 _SHORT = frozenset(
     f"@{word}"
     for word in ("reboot", "hourly", "daily", "midnight", "weekly", "monthly", "yearly", "annually")
@@ -28,7 +28,7 @@ _FIELDS: tuple[tuple[str, int, int, tuple[str, ...]], ...] = (
     ("month", 1, 12, _MONTHS),
     ("weekday", 0, 7, _DAYS),
 )
-_PART = re.compile(r"^(?:\*|([a-z0-9]+)(?:-([a-z0-9]+))?)(?:/([0-9]+))?$", re.ASCII)
+_PART = re.compile(r"^(?:\*|([a-z0-9]+)(?:-([a-z0-9]+))?)(?:/([0-9]+))?\Z", re.ASCII)
 
 # Marker and line come through the environment: awk would read escapes in an argument.
 _REWRITE = """\

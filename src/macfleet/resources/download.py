@@ -15,7 +15,7 @@ from macfleet.model.shell import quote, words
 from macfleet.resources import ownership, regular
 from macfleet.resources.params import AbsolutePath, Mode, Owner, Params, Presence, Surroundings
 
-_SHA256 = re.compile(r"^[0-9a-f]{64}$")
+_SHA256 = re.compile(r"^[0-9a-f]{64}\Z")
 _BLOCK = 512  # what POSIX counts `ulimit -f` in
 _HASHED = 100e6  # bytes a second that shasum reads at the least
 _URL = re.compile(r"^https?://([^/?#]+)")

@@ -32,7 +32,7 @@ from macfleet.model.shell import quote, words
 from macfleet.resources.daemon import Daemon
 from macfleet.resources.params import Params, Presence, Surroundings
 
-_NAME = re.compile(r"^[a-z0-9][a-z0-9-]{0,40}$")
+_NAME = re.compile(r"^[a-z0-9][a-z0-9-]{0,40}\Z")
 _LABEL = re.compile(r' label "macfleet-([0-9a-f]{32})"')
 _LOADER = 'anchor=$0; printf "%s\\n" "$@" | exec /sbin/pfctl -q -E -a "$anchor" -f -'
 _UNLOADED: dict[str, Value] = {

@@ -24,9 +24,9 @@ from macfleet.model.shell import quote
 from macfleet.resources.homebrew import BREW, PREFIX, QUIET
 from macfleet.resources.params import Params, Presence, Surroundings
 
-_NAME = re.compile(r"^[a-z0-9][a-z0-9_-]*/[a-z0-9][a-z0-9_-]*$")
-_COMMIT = re.compile(r"^[0-9a-f]{40}$")
-_URL = re.compile(r"^(?:https://|ssh://|[a-z][a-z0-9_-]*@)[^\s'\"\\]+$|^/[^\s'\"\\]+$")
+_NAME = re.compile(r"^[a-z0-9][a-z0-9_-]*/[a-z0-9][a-z0-9_-]*\Z")
+_COMMIT = re.compile(r"^[0-9a-f]{40}\Z")
+_URL = re.compile(r"^(?:https://|ssh://|[a-z][a-z0-9_-]*@)[^\s'\"\\]+\Z|^/[^\s'\"\\]+\Z")
 _LOGIN = re.compile(r"(?:(?<=http://)|(?<=https://))[^/@\s]*@")  # ssh's user is no secret
 _LIMIT = 600.0
 

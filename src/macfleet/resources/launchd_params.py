@@ -14,8 +14,8 @@ from macfleet.resources.daemon import STAMP, Daemon
 from macfleet.resources.launchd_service import LaunchdService
 from macfleet.resources.params import AbsolutePath, Owner, Params, PlistText, Presence, Surroundings
 
-_LABEL = re.compile(r"^[A-Za-z0-9][A-Za-z0-9.-]{0,120}$")
-_VARIABLE = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
+_LABEL = re.compile(r"^[A-Za-z0-9][A-Za-z0-9.-]{0,120}\Z")
+_VARIABLE = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*\Z")
 _LARGEST = 2**31 - 1
 
 

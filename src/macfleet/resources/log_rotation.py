@@ -15,7 +15,7 @@ from macfleet.model.shell import quote
 from macfleet.resources import ownership, regular
 from macfleet.resources.params import AbsolutePath, Mode, Owner, Params, Presence, Surroundings
 
-_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9.-]{0,60}$")
+_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9.-]{0,60}\Z")
 _WHEN = {"": "*", "daily": "$D{hour}", "weekly": "$W0D{hour}", "monthly": "$M1D{hour}"}
 _COMPRESS = {"none": "", "gzip": "Z", "bzip2": "J"}
 _SIGNALS = {"HUP": 1, "INT": 2, "TERM": 15, "USR1": 30, "USR2": 31}  # macOS's numbers (signal(3))

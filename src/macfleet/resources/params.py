@@ -17,9 +17,9 @@ from macfleet.model.node import Node
 from macfleet.model.resource import Resource
 from macfleet.model.secret import Secret
 
-_MODE = re.compile(r"^0?[0-7]{3}$|^[0-7]{4}$")
-_OWNER = re.compile(r"^[A-Za-z_][A-Za-z0-9._-]*(?::[A-Za-z_][A-Za-z0-9._-]*)?$")
-_PROFILE = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
+_MODE = re.compile(r"^0?[0-7]{3}\Z|^[0-7]{4}\Z")
+_OWNER = re.compile(r"^[A-Za-z_][A-Za-z0-9._-]*(?::[A-Za-z_][A-Za-z0-9._-]*)?\Z")
+_PROFILE = re.compile(r"^[a-z0-9][a-z0-9-]{0,30}\Z")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _NO_XML = re.compile(r"[\x00-\x08\x0b-\x1f\ufffe\uffff]")  # a carriage return would come back as a line break
 
@@ -115,7 +115,7 @@ def _owner(value: str) -> str:
 
 def _profile(value: str) -> str:
     if not _PROFILE.match(value):
-        raise ValueError(f"{value!r} is not a profile of Colima: letters, digits, - and _")
+        raise ValueError(f"{value!r} is not a profile: lowercase letters, digits and -")
     return value
 
 

@@ -27,7 +27,7 @@ from macfleet.resources.params import Params, Presence, Surroundings
 
 _LAUNCHD = ("maxfiles", "maxproc")
 _LARGEST = 2**63 - 1  # what the kernel counts them in
-_OID = re.compile(r"^[a-z][a-z0-9_]*(?:\.[a-z0-9_]+)+$")
+_OID = re.compile(r"^[a-z][a-z0-9_]*(?:\.[a-z0-9_]+)+\Z")
 _LASTS = "the limit lasts until the next restart"
 # `launchctl limit maxfiles`: the name, then the soft and the hard limit
 _LIMIT = re.compile(r"^\s*\S+\s+(\d+|unlimited)\s+(\d+|unlimited)\s*$")

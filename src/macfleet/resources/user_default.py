@@ -19,7 +19,7 @@ from macfleet.model.shell import words
 from macfleet.resources import ownership
 from macfleet.resources.params import Params, Presence, Surroundings, plist_text
 
-_DOMAIN = re.compile(r"^(?:NSGlobalDomain|[A-Za-z0-9][A-Za-z0-9._-]*|/[^\n\0]+)$")
+_DOMAIN = re.compile(r"^(?:NSGlobalDomain|[A-Za-z0-9][A-Za-z0-9._-]*|/[^\n\0]+)\Z")
 _Kind = Literal["bool", "int", "float", "string", "array", "dict"]
 _FLAGS = {"bool": "-bool", "int": "-int", "string": "-string"}
 _BODY = re.compile(rb"<plist[^>]*>(.*)</plist>", re.DOTALL)
