@@ -111,6 +111,18 @@ def test_identities_of_ssh_config_are_tried_in_order(server, tmp_path, monkeypat
     assert reach(server, tmp_path, config, identity_file="") == "in"
 
 
+def test_a_key_of_the_agent_will_do_where_ssh_config_names_a_file_that_is_not_there(
+    server, agent, tmp_path
+) -> None:
+    add(server.identity)
+    config = f"IdentityFile {tmp_path}/nowhere\n"
+    assert reach(server, tmp_path, config, identity_file="") == "in"
+    found = refused(server, tmp_path, f"{config}IdentitiesOnly yes\n", identity_file="")
+    assert (found.code, f"{tmp_path}/nowhere" in found.summary) == ("E0406", True)
+    subprocess.run(["ssh-add", "-q", "-D"], check=True, capture_output=True)
+    assert refused(server, tmp_path, config, identity_file="").code == "E0406"
+
+
 def test_a_passphrase_that_is_given_opens_the_key(server, tmp_path, monkeypatch) -> None:
     monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
     lock(server.identity)

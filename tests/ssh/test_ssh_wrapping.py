@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sshd_server import living_members, wait_until
 
-from macfleet.ssh.wrapping import announcement, as_command, ending, on_stdin
+from macfleet.ssh.wrapping import after_noise, announcement, as_command, ending, on_stdin
 
 NONCE = "macfleet-0123456789abcdef"
 SHELLS = [shell for shell in ("sh", "dash", "bash", "zsh") if shutil.which(shell)]
@@ -30,7 +30,7 @@ LOGIN_SHELLS = [*SHELLS, *(shell for shell in ("fish", "tcsh") if shutil.which(s
 )
 def test_a_script_on_stdin_runs_whole_in_every_shell(shell, script, exit_status, stdout) -> None:
     done = subprocess.run([shell, "-s"], input=on_stdin(script, NONCE), capture_output=True, check=False)
-    assert (done.returncode, done.stdout) == (exit_status, stdout)
+    assert (done.returncode, after_noise(NONCE, done.stdout)) == (exit_status, stdout)
     said = announcement(NONCE, done.stderr)
     assert said is not None
     assert said[1] == b""
@@ -64,7 +64,7 @@ def test_line_numbers_of_a_script_stay(shell) -> None:
 def test_a_command_is_understood_by_every_login_shell(login_shell, script, stdout) -> None:
     command = [login_shell, "-c", as_command(script, NONCE)]
     done = subprocess.run(command, input=b"in ", capture_output=True, check=False)
-    assert (done.returncode, done.stdout) == (0, stdout)
+    assert (done.returncode, after_noise(NONCE, done.stdout)) == (0, stdout)
 
 
 @given(st.text())
@@ -102,3 +102,10 @@ def test_the_announcement_is_taken_out_wherever_it_stands(before, after, group) 
 @given(st.binary(max_size=100))
 def test_without_the_announcement_nothing_is_learned(stderr) -> None:
     assert announcement(NONCE, stderr) is None
+
+
+@pytest.mark.parametrize("noise", [b"", b"welcome\n", b"no end of line", b"macfleet-", b"\xff\x00\n"])
+def test_what_stands_before_the_script_is_left_out(noise) -> None:
+    assert after_noise(NONCE, noise) is None
+    assert after_noise(NONCE, noise + NONCE.encode()) is None
+    assert after_noise(NONCE, noise + f"{NONCE}\n{NONCE}\n".encode()) == f"{NONCE}\n".encode()

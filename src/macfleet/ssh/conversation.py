@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 import paramiko
 from paramiko.common import cMSG_CHANNEL_REQUEST
 
-from macfleet.ssh.wrapping import announcement
+from macfleet.ssh.wrapping import after_noise, announcement
 
 SLICE = 256 * 1024
 """Bytes handed to paramiko at once: its own slicing of larger pieces is quadratic in their size."""
@@ -58,6 +58,8 @@ class Conversation:
         self._limit = limit
         self._stdout = bytearray()
         self._stderr = bytearray()
+        self._noise = bytearray()
+        self._begun = False
         self._sink: Sink = sink if sink is not None else self._collect
         self._wake = _Wake()
         self._feeder: _Feeder | None = None
@@ -103,6 +105,8 @@ class Conversation:
             if not ended:
                 self._sleep(until)
         self._check_feeder()
+        if not self._begun and self._noise:
+            self._sink(bytes(self._noise))  # no script began: what stood in its place is the answer
         if not self._channel.status_event.wait(max(0.0, until - time.monotonic())):
             raise ConversationLate
         return self._exit(), bytes(self._stdout), self._errors()
@@ -165,7 +169,22 @@ class Conversation:
         channel = self._channel
         self._drain_stderr()
         while channel.recv_ready():
-            self._sink(channel.recv(READ))
+            self._hear(channel.recv(READ))
+
+    def _hear(self, data: bytes) -> None:
+        """Take a piece of stdout, leaving out what the login shell wrote before the script began."""
+        if self._begun:
+            self._sink(data)
+            return
+        self._noise += data
+        own = after_noise(self._nonce, bytes(self._noise))
+        if own is not None:
+            self._begun = True
+            self._noise.clear()
+            if own:
+                self._sink(own)
+        elif len(self._noise) > self._limit:
+            raise OutputTooLarge
 
     def _drain_stderr(self) -> None:
         while self._channel.recv_stderr_ready():

@@ -177,6 +177,8 @@ def _begun(client: paramiko.SSHClient) -> bool:
 def _need_identities(hop: Hop) -> None:
     if len(hop.identities) != 1 or hop.search:
         return
+    if hop.identities == hop.options.identities and not hop.options.identities_only:
+        return  # as with ssh, the agent may hold a key that will do
     identity = hop.identities[0]
     if not Path(identity).is_file() and not Path(f"{identity}.pub").is_file():
         raise NodeUnreachable(trouble.identity_unusable(hop.node, identity, "there is no such file"))

@@ -62,9 +62,20 @@ def announcement(nonce: str, stderr: bytes) -> tuple[int, bytes] | None:
 
 
 def _announce(nonce: str) -> str:
-    """A statement that says the process group on stderr, on the script's first line so that numbers stay.
+    """A statement that says on both streams that the script begins, and on stderr its process group.
+
+    It stands on the script's first line so that numbers stay.
 
     sshd makes the login shell a session leader, `exec` keeps its id: ``$$`` is the process group. The script
     finds in ``mf_own`` by which word the process list tells it from all others.
     """
-    return f"mf_own=$1; set --; printf '%s %s\\n' {nonce} $$ >&2;"
+    return f"mf_own=$1; set --; echo {nonce}; printf '%s %s\\n' {nonce} $$ >&2;"
+
+
+def after_noise(nonce: str, stdout: bytes) -> bytes | None:
+    """Return what the script itself wrote on stdout; None while it has not begun.
+
+    What stands before is of the login shell's start files: ``.zshenv``, ``.bashrc``, ``config.fish``.
+    """
+    _, begun, after = stdout.partition(f"{nonce}\n".encode())
+    return after if begun else None
