@@ -156,6 +156,7 @@ def test_a_script_that_came_over_ssh_is_known_by_the_word_that_the_process_list_
     )
     running.stdin.write(on_stdin(script, "macfleet-01"))
     running.stdin.close()
+    assert running.stdout.readline() == b"macfleet-01\n"
     assert running.stdout.readline() == b"in\n"
     assert (node.home / ".macfleet/lock/runner.10").read_text() == f"{running.pid} =macfleet-01\n"
     assert held(node).running

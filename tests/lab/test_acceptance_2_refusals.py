@@ -128,13 +128,13 @@ def test_a_changed_host_key_is_refused(spoilt, nodes, tmp_path, pinned):
     ).stdout.split()[1]
     if pinned:
         spoilt.for_node("mac-01", host_key=shown)
-        word = "not the pinned one"
+        word, mend = "not the pinned one", "`host_key`"
     else:
         inventory = spoilt.read(INVENTORY)
         spoilt.write(INVENTORY, "".join(e for e in inventory.splitlines(True) if "host_key:" not in e))
         spoilt.write(".macfleet/known_hosts", f"{nodes.address('mac-01')} {other}\n")
-        word = "changed"
-    says(spoilt("rollout", "stage1", "-l", "mac-01", exits=5), word, shown, "enrol mac-01 --replace")
+        word, mend = "changed", "enrol mac-01 --replace"
+    says(spoilt("rollout", "stage1", "-l", "mac-01", exits=5), word, shown, mend)
 
 
 def test_a_missing_bind_source_holds_its_node_alone(spoilt, nodes):

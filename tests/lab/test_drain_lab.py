@@ -292,7 +292,9 @@ def test_a_rollout_killed_while_it_drains_is_resumed_without_cutting_what_it_wai
         first.send_signal(signal.SIGKILL)
         first.communicate()
         found = served.status("mac-01")
-        assert (found["state"], found["serving"], found["reason"]) == ("draining", False, "rollout layout")
+        # Announced first, then closed: the controller may die between the two.
+        assert found["state"] in ("cordoned", "draining")
+        assert found["reason"] == "rollout layout"
         said = served.run("rollout", "stage3", "--resume", served.newest_run())
     assert streams == ["complete"]
     assert "1 node changed" in said
