@@ -197,14 +197,16 @@ class _Lane:
             self._timer.cancel()
             self._timer = None
         full = self._bytes > _IN_FLIGHT
-        while self._queue and self._queue[0][0] <= self._loop.time() and self._takes():
+        # Looked at once: what fell due between two looks would neither be handed over nor be waited for.
+        now = self._loop.time()
+        while self._queue and self._queue[0][0] <= now and self._takes():
             _, data, halves = self._queue.popleft()
             self._bytes -= len(data)
             self.ended = self.ended or not data
             self._sink.take(data, halves)
         if full and self._bytes <= _IN_FLIGHT:
             self._source.read_on()
-        if self._queue and self._queue[0][0] > self._loop.time():
+        if self._queue and self._queue[0][0] > now:
             self._timer = self._loop.call_at(self._queue[0][0], self.pour)
 
     def _takes(self) -> bool:
