@@ -9,7 +9,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from ssh_peer import Peer
 from sshd_server import SSHD, Server, free_port, make_key, wait_until
+
+from macfleet.ssh import SshTransports
 
 
 @pytest.fixture
@@ -60,3 +63,21 @@ def agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         monkeypatch.setenv("SSH_AUTH_SOCK", str(path))
         yield path
         process.terminate()
+
+
+@pytest.fixture
+def peer(tmp_path: Path) -> Iterator[Peer]:
+    """A server by hand, which lets the key of ``identity`` in."""
+    make_key(tmp_path / "identity", "ed25519")
+    server = Peer(tmp_path / "identity")
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def pool(tmp_path: Path, no_config: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SshTransports]:
+    """Connections of a client without an agent."""
+    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+    transports = SshTransports(tmp_path / "known_hosts", ssh_config=no_config)
+    yield transports
+    transports.close()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,22 +26,6 @@ from macfleet.ssh.ahead import AHEAD
 pytestmark = pytest.mark.sshd
 RTT = 1.0
 """Long enough that a client on a busy machine still sends before the answer it need not wait for is there."""
-
-
-@pytest.fixture
-def peer(tmp_path: Path) -> Iterator[Peer]:
-    make_key(tmp_path / "identity", "ed25519")
-    server = Peer(tmp_path / "identity")
-    yield server
-    server.close()
-
-
-@pytest.fixture
-def pool(tmp_path: Path, no_config: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SshTransports]:
-    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
-    transports = SshTransports(tmp_path / "known_hosts", ssh_config=no_config)
-    yield transports
-    transports.close()
 
 
 def test_a_login_does_not_wait_for_the_service_to_be_granted(peer: Peer, pool: SshTransports) -> None:

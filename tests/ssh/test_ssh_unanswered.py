@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import subprocess
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -29,22 +28,6 @@ from macfleet.ssh.connection import Connection
 pytestmark = pytest.mark.sshd
 RTT = 1.0
 NEVER = 0
-
-
-@pytest.fixture
-def peer(tmp_path: Path) -> Iterator[Peer]:
-    make_key(tmp_path / "identity", "ed25519")
-    server = Peer(tmp_path / "identity")
-    yield server
-    server.close()
-
-
-@pytest.fixture
-def pool(tmp_path: Path, no_config: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SshTransports]:
-    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
-    transports = SshTransports(tmp_path / "known_hosts", ssh_config=no_config)
-    yield transports
-    transports.close()
 
 
 def begun(pool: SshTransports, node: Node) -> Connection:
