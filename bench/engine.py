@@ -107,7 +107,7 @@ class Bench:
                 theirs: list[float] = []
                 failures: list[str] = []
                 trips = 0
-                # In turn, and on while pyinfra did not end: at a distance it waits for itself now and then.
+                # In turn, and on while a run of pyinfra came to no end: it gives no figure.
                 for _ in range(3 * runs):
                     if len(ours) < runs:
                         far.passed()
