@@ -13,18 +13,6 @@ hop = Routes(Path("/dev/null")).to(Node(name="mac-01", endpoint=Endpoint("10.0.0
 assert (hop.host, hop.port, bool(hop.user)) == ("10.0.0.1", 22, True)
 """
 
-_METADATA = """
-from macfleet.ssh.lean import import_paramiko
-import_paramiko()
-import sys, paramiko
-early = "email" in sys.modules
-{use}
-import importlib.metadata
-assert not early and paramiko.__version__ == importlib.metadata.version("paramiko") != ""
-assert "email" in sys.modules and sys.modules["importlib.metadata"] is importlib.metadata
-assert importlib.metadata.PathDistribution.__module__ == "importlib.metadata"
-"""
-
 _AHEAD = """
 import sys
 from pathlib import Path
@@ -90,47 +78,3 @@ def test_a_node_whose_user_nobody_names_gets_the_one_of_fabric():
 def test_what_paramiko_was_kept_from_can_be_imported_after_it(other):
     found = imported(f"from macfleet.ssh import Connection\nimport {other}")
     assert {"paramiko", "invoke", other} <= found
-
-
-@pytest.mark.parametrize(
-    "use",
-    [
-        "from importlib.metadata import PackageNotFoundError, version; assert version('click')",
-        "import importlib.metadata as own; assert own.version('click')",
-        "import importlib; assert importlib.metadata.distribution('click').version",
-        "from importlib import metadata; assert metadata.metadata('click')['Name']",
-        "import importlib.metadata._meta",
-        "import importlib.resources; assert not hasattr(__import__('importlib').metadata, 'nonsense')",
-    ],
-    ids=["from", "as", "attribute", "package", "below", "missing"],
-)
-def test_paramiko_is_told_its_version_and_everybody_else_asks_the_real_module(use):
-    assert "paramiko" in imported(_METADATA.format(use=use))
-
-
-@pytest.mark.parametrize("versions", [(), ("1.0", "2.0")], ids=len)
-def test_a_version_that_no_folder_tells_or_more_than_one_is_read(tmp_path, versions):
-    package = tmp_path / "paramiko"
-    package.mkdir()
-    (package / "__init__.py").write_text(
-        "from importlib import metadata\ntold = metadata.version('paramiko')\n"
-    )
-    for version in versions:
-        folder = tmp_path / f"paramiko-{version}.dist-info"
-        folder.mkdir()
-        (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: paramiko\nVersion: {version}\n")
-    script = f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
-    script += "from macfleet.ssh.lean import import_paramiko\nimport_paramiko()\nimport paramiko\n"
-    script += "from importlib.metadata import version\nassert paramiko.told == version('paramiko') != ''"
-    assert "email" in imported(script)
-
-
-def test_one_folder_beside_a_package_tells_its_version(tmp_path):
-    (tmp_path / "paramiko").mkdir()
-    (tmp_path / "paramiko" / "__init__.py").write_text(
-        "from importlib import metadata\ntold = metadata.version('paramiko')\n"
-    )
-    (tmp_path / "paramiko-9.8.7.dist-info").mkdir()
-    script = f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
-    script += "from macfleet.ssh.lean import import_paramiko\nimport_paramiko()\nimport paramiko\n"
-    assert "email" not in imported(script + "assert paramiko.told == '9.8.7'")

@@ -1,10 +1,9 @@
-"""Code of generated methods, annotations and patterns, kept from one command to the next like modules' own.
+"""Code of generated methods and of annotations, kept from one command to the next like compiled modules.
 
 A frozen, slotted dataclass is six small functions, whose text `dataclasses` compiles anew in every process:
 five sixths of what the class costs, and a command that asks nodes makes some 250 of them. `typing` compiles
-each annotation that is text, some 700 times for the tables that pydantic declares; of regular expressions
-`kept_patterns` tells. Their code lies beside this package's own compiled modules, so it is as trusted and as
-replaceable as those.
+each annotation that is text, some 700 times for the tables that pydantic declares. Their code lies beside
+this package's own compiled modules, so it is as trusted and as replaceable as those.
 """
 
 from __future__ import annotations
@@ -15,12 +14,14 @@ import os
 import sys
 import typing
 from contextlib import suppress
-from hashlib import blake2b
 
-from macfleet.cli.kept_patterns import keep_patterns
+try:
+    # `hashlib` loads OpenSSL, three milliseconds before the first connection.
+    from _blake2 import blake2b
+except ImportError:
+    from hashlib import blake2b
 
 if typing.TYPE_CHECKING:
-    from collections.abc import Callable
     from types import CodeType
 
 _NAME = "<string>"
@@ -56,21 +57,16 @@ class KeptCode:
         return self._annotations[text]
 
     def _code(self, text: str, mode: str) -> CodeType:
-        kept = self.through(
-            f"{mode} {text}", lambda: marshal.dumps(compile(text, _NAME, mode, dont_inherit=True))
-        )
-        code: CodeType = marshal.loads(kept)  # noqa: S302 (as trusted as the compiled modules beside it)
-        return code
-
-    def through(self, name: str, make: Callable[[], bytes]) -> bytes:
-        """Return what is kept under a name, made where nothing is."""
-        key = blake2b(name.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+        key = blake2b(f"{mode} {text}".encode(), digest_size=16).digest()
         kept = self._known.get(key)
         if kept is None:
-            kept = make()
+            code = compile(text, _NAME, mode, dont_inherit=True)
+            kept = marshal.dumps(code)
             self._fresh = True
+        else:
+            code = marshal.loads(kept)  # noqa: S302 (as trusted as the compiled modules beside it)
         self._used[key] = kept
-        return kept
+        return code
 
     def keep(self) -> None:
         """Write what was compiled, where it can be written; two commands at once may forget one another's."""
@@ -90,13 +86,12 @@ class KeptCode:
 
 
 def keep_code() -> KeptCode:
-    """Have `dataclasses`, `typing` and `re` compile through a kept file; return what writes it at the end."""
+    """Have `dataclasses` and `typing` compile through a kept file; return what writes it at the end."""
     compiled = __spec__.cached
     kept = KeptCode(f"{compiled.removesuffix('.pyc')}.methods" if compiled else "")
     # Their functions look the names up in their module before they find the built-in ones.
     dataclasses.exec = kept.execute  # type: ignore[attr-defined]
     typing.compile = kept.annotation  # type: ignore[attr-defined]
-    keep_patterns(kept.through)
     return kept
 
 
