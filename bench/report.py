@@ -169,8 +169,8 @@ def bulk(nodes: int, size: int, found: Found) -> Table:
     head = ["scp", "scp, then sha256sum", "macfleet, bytes alone", "macfleet, proven", "scp / macfleet"]
     kept, rest = (f"{count / 2**20:.0f} MiB" for count in (found.kept, found.resumed))
     prose = (
-        f"{size // 2**20} MiB to {nodes} nodes at once, no distance, in seconds. Broken off at half, then "
-        f"gone on with: at least {kept} were there, at most {rest} were sent "
+        f"{size // 2**20} MiB to {nodes} nodes at once, no distance, in seconds, medians of three in turn. "
+        f"Broken off at half, then gone on with: at least {kept} were there, at most {rest} were sent "
         f"({_met(found.rest_alone)}: the rest alone)."
     )
     rows = [head, [*(f"{value:.2f}" for value in seconds), _judged(ratio, BULK)]]
