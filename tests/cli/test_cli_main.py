@@ -65,7 +65,6 @@ def test_help_imports_the_table_of_commands_and_nothing_behind_it():
         "macfleet.cli",
         "macfleet.cli.commands",
         "macfleet.cli.kept_code",
-        "macfleet.cli.kept_patterns",
         "macfleet.cli.main",
         "macfleet.model",
         "macfleet.model.diagnostic",
